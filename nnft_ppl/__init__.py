@@ -1,0 +1,65 @@
+"""nnft_ppl: probabilistic programming for neural-network field theory.
+
+Importing the package loads no plugin, configures nothing and imports no heavy library:
+each public name is imported on first use (PEP 562), so that the command line is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nnft_ppl import testing as testing
+    from nnft_ppl._errors import FitError as FitError
+    from nnft_ppl._errors import NnftError as NnftError
+    from nnft_ppl._errors import PluginError as PluginError
+    from nnft_ppl._errors import SpecError as SpecError
+    from nnft_ppl._errors import UnavailableError as UnavailableError
+    from nnft_ppl.architecture import Architecture as Architecture
+    from nnft_ppl.architecture import Hyperparameters as Hyperparameters
+    from nnft_ppl.architecture import Neuron as Neuron
+    from nnft_ppl.architecture import Option as Option
+    from nnft_ppl.architecture import Readout as Readout
+    from nnft_ppl.hookspecs import hookimpl as hookimpl
+    from nnft_ppl._network import Network as Network
+    from nnft_ppl.registry import architectures as architectures
+    from nnft_ppl.registry import network as network
+    from nnft_ppl.registry import operators as operators
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "FitError": "_errors",
+    "NnftError": "_errors",
+    "PluginError": "_errors",
+    "SpecError": "_errors",
+    "UnavailableError": "_errors",
+    "Architecture": "architecture",
+    "Hyperparameters": "architecture",
+    "Neuron": "architecture",
+    "Option": "architecture",
+    "Readout": "architecture",
+    "hookimpl": "hookspecs",
+    "Network": "_network",
+    "architectures": "registry",
+    "network": "registry",
+    "operators": "registry",
+}
+"""Public name -> the module it lives in."""
+
+__all__ = sorted([*_HOME, "__version__", "testing"])
+
+
+def __getattr__(name: str) -> Any:  # the type is whatever the name stands for
+    """Import a public name on first use."""
+    if name == "testing":
+        return import_module("nnft_ppl.testing")
+    if name not in _HOME:
+        raise AttributeError(f"module 'nnft_ppl' has no attribute {name!r}")
+    value = getattr(import_module(f"nnft_ppl.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

@@ -1,0 +1,182 @@
+"""The plugin contract: what one architecture supplies to the toolkit.
+
+In comes what a plugin author writes: a NumPyro prior and the forward pass of ONE draw at
+ONE input. The author need not vectorise, jit, split keys or shard; the core does. All
+exact knowledge (kernel, readout, neuron) is optional, `None` when unknown, and
+verified by `nnft_ppl.testing.check_architecture` when given.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import jax
+
+from nnft_ppl._errors import PluginError, SpecError
+from nnft_ppl._typing import Params
+
+type OptionValue = bool | int | float | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """An option of an architecture: its default, meaning and bounds.
+
+    Args:
+        default: Value when the user gives none; its type is the type required.
+        help: One line for people.
+        minimum: Smallest number allowed, or `None`.
+        maximum: Largest number allowed, or `None`.
+        choices: The values allowed, or empty for any.
+    """
+
+    default: OptionValue
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[OptionValue, ...] = ()
+
+    def validate(self, name: str, value: OptionValue) -> OptionValue:
+        """Return `value` in the default's type, or raise `SpecError`."""
+        kind = type(self.default)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not kind:
+            raise SpecError(
+                f"option `{name}` is {value!r}; expected a {kind.__name__} "
+                f"(default {self.default!r}): {self.help}"
+            )
+        if self.choices and value not in self.choices:
+            raise SpecError(
+                f"option `{name}` is {value!r}; choose one of {list(self.choices)}"
+            )
+        low, high = self.minimum, self.maximum
+        if isinstance(value, (int, float)) and (
+            (low is not None and not value >= low)
+            or (high is not None and not value <= high)
+        ):
+            raise SpecError(
+                f"option `{name}` is {value!r}; expected a value between "
+                f"{low if low is not None else '-inf'} and "
+                f"{high if high is not None else 'inf'}"
+            )
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameters:
+    """Everything that fixes a random network but not its parameters.
+
+    Args:
+        width: The asymptotic parameter N (units, channels, heads); the GP is N → ∞.
+        input_dim: Dimension of one input.
+        output_dim: Number of outputs.
+        weight_std: σ_W; weights have standard deviation σ_W/√(fan-in).
+        bias_std: σ_b; biases have standard deviation σ_b.
+        options: The architecture's own options, complete and validated.
+
+    Source: theory.md §1 conventions; Halverson, Maiti, Stoner, arXiv:2008.08601 §2.
+    """
+
+    width: int
+    input_dim: int
+    output_dim: int = 1
+    weight_std: float = 1.0
+    bias_std: float = 0.0
+    options: Mapping[str, OptionValue] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readout:
+    """A Gaussian last layer: f = bias + Σ_j a_j φ_j(x), independent of all below.
+
+    a_j ~ N(0, weight_std²/F) over the F features and bias ~ N(0, bias_std²). Given the
+    features the output is exactly Gaussian with the random kernel
+    K̂(x,y) = bias_std² + (weight_std²/F) Σ_j φ_j(x) φ_j(y) (theory.md §3).
+
+    Args:
+        features: (params, one input) -> (feature,): the last hidden layer.
+        weight_std: Standard deviation of one output weight times √F.
+        bias_std: Standard deviation of the output bias.
+    """
+
+    features: Callable[[Params, jax.Array], jax.Array]
+    weight_std: float
+    bias_std: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neuron:
+    """The hidden neuron of a net whose features are independent and identical.
+
+    φ_j(x) = activation(z_j(x), s(x,x)), z_j a Gaussian process with covariance s. The
+    exact cumulants of every order follow (theory.md §2).
+
+    Args:
+        covariance: s(x, y) for one pair of inputs.
+        activation: (z, variance of z) -> φ, elementwise.
+        homogeneity: h where activation(c z) = c^h activation(z) for c > 0 and the only
+            kink is at z = 0; `None` when the activation is smooth everywhere.
+        product_mean: (k, k) covariance of z at k inputs -> E[Π φ], in closed form;
+            `None` when there is none and quadrature is used.
+    """
+
+    covariance: Callable[[jax.Array, jax.Array], jax.Array]
+    activation: Callable[[jax.Array, jax.Array], jax.Array]
+    homogeneity: int | None = None
+    product_mean: Callable[[jax.Array], jax.Array] | None = None
+
+
+SYMMETRIES = frozenset({"translation", "rotation", "sign"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A random-network architecture, as a plugin supplies it.
+
+    Args:
+        name: Equal to the plugin's entry-point name.
+        description: One line for people, with the source.
+        prior: NumPyro model, hyperparameters -> params (a pytree of sampled values).
+        apply: (hyperparameters, params, one input) -> (output_dim,).
+        kernel: (hyperparameters, one input, another) -> E[f f'] of one output at
+            infinite width, output bias included; `None` when unknown.
+        readout: hyperparameters -> `Readout` when the last layer is Gaussian.
+        neuron: hyperparameters -> `Neuron` when the hidden neurons are i.i.d.
+        symmetries: Subset of `SYMMETRIES` that the kernel obeys. `sign` means
+            f → −f, so that odd correlators vanish.
+        options: Name -> `Option`.
+        suggested_inputs: input_dim -> nested lists of inputs worth a first look.
+
+    Raises:
+        PluginError: A symmetry is unknown, or a neuron is given without a readout.
+    """
+
+    name: str
+    description: str
+    prior: Callable[[Hyperparameters], Params]
+    apply: Callable[[Hyperparameters, Params, jax.Array], jax.Array]
+    kernel: Callable[[Hyperparameters, jax.Array, jax.Array], jax.Array] | None = None
+    readout: Callable[[Hyperparameters], Readout] | None = None
+    neuron: Callable[[Hyperparameters], Neuron] | None = None
+    symmetries: frozenset[str] = frozenset()
+    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+    suggested_inputs: Mapping[int, list[list[float]]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what can be refused without running anything."""
+        unknown = set(self.symmetries) - SYMMETRIES
+        if unknown:
+            raise PluginError(
+                f"architecture {self.name!r} declares symmetries {sorted(unknown)}; "
+                f"known are {sorted(SYMMETRIES)}"
+            )
+        if self.neuron is not None and self.readout is None:
+            raise PluginError(
+                f"architecture {self.name!r} gives a neuron without a readout; the "
+                "output-weight and bias scales in `readout` are needed for cumulants"
+            )

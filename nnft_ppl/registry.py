@@ -1,0 +1,242 @@
+"""Finding plugins: from installed entry points to validated architectures, operators.
+
+Every distribution, ours included, lists its plugins in the entry-point group
+`nnft_ppl`. Loading is isolated: a plugin that is refused is reported, and the others
+still load. Plugins run with the user's rights; `NNFT_PPL_DISABLE_PLUGINS=a,b` keeps the
+named ones from being imported.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Any
+
+import pluggy
+
+from nnft_ppl import hookspecs
+from nnft_ppl._errors import PluginError
+from nnft_ppl.architecture import Architecture, OptionValue
+from nnft_ppl.eft.operators import BUILT_IN_OPERATORS, Operator
+from nnft_ppl._network import Network
+
+DISABLE_VARIABLE = "NNFT_PPL_DISABLE_PLUGINS"
+
+_HOOK_RESULTS: Mapping[str, type] = MappingProxyType(
+    {"nnft_ppl_architecture": Architecture, "nnft_ppl_operator": Operator}
+)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One accepted plugin: where it came from and what it supplies."""
+
+    name: str
+    distribution: str
+    supplies: Architecture | Operator
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One refused plugin, and why."""
+
+    name: str
+    distribution: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What the installed plugins supply, sorted by name, and what was refused."""
+
+    plugins: tuple[Plugin, ...]
+    refusals: tuple[Refusal, ...]
+
+    def named(self, kind: type) -> dict[str, Any]:
+        """Name -> object, for the plugins that supply a `kind`."""
+        return {
+            p.name: p.supplies for p in self.plugins if isinstance(p.supplies, kind)
+        }
+
+
+def load_registry() -> Registry:
+    """Load every enabled plugin of the entry-point group, each on its own.
+
+    Refused, with the reason in `Registry.refusals`: all claimants of a name that two
+    distributions claim; a module that does not import; one without a hook or with an
+    unknown hook; a hook that raises, returns the wrong type, or another name than the
+    entry point's.
+    """
+    disabled = {
+        name.strip()
+        for name in os.environ.get(DISABLE_VARIABLE, "").split(",")
+        if name.strip()
+    }
+    claims: dict[str, list[EntryPoint]] = {}
+    # A distribution can be listed twice (an editable install beside its source), so
+    # equal claims of one distribution count once.
+    found = {
+        (e.name, _distribution(e), e.value): e
+        for e in entry_points(group=hookspecs.PROJECT)
+    }
+    for entry in sorted(found.values(), key=lambda e: (e.name, _distribution(e))):
+        if entry.name not in disabled:
+            claims.setdefault(entry.name, []).append(entry)
+    plugins, refusals = [], []
+    for name, entries in claims.items():
+        if len(entries) > 1:
+            owners = " and ".join(_distribution(e) for e in entries)
+            refusals += [
+                Refusal(
+                    name,
+                    _distribution(entry),
+                    f"the name is claimed by {owners}; uninstall one, or rename its "
+                    "entry point",
+                )
+                for entry in entries
+            ]
+            continue
+        try:
+            plugins.append(_load(entries[0]))
+        except PluginError as error:
+            refusals.append(Refusal(name, _distribution(entries[0]), str(error)))
+    return Registry(tuple(plugins), tuple(refusals))
+
+
+def _distribution(entry: EntryPoint) -> str:
+    """Distribution name and version, for messages."""
+    return (
+        "an unknown distribution"
+        if entry.dist is None
+        else (f"{entry.dist.name} {entry.dist.version}")
+    )
+
+
+def _load(entry: EntryPoint) -> Plugin:
+    """Import one plugin, check its hook and call it; any failure is a PluginError."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        module = entry.load()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        raise PluginError(
+            f"its module {entry.value!r} does not import: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    try:
+        manager.register(module, name=entry.name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(
+            f"{error}; the hooks are {sorted(_HOOK_RESULTS)}, without arguments"
+        ) from error
+    calls = manager.get_hookcallers(module) or []
+    if len(calls) != 1:
+        raise PluginError(
+            f"module {entry.value!r} implements {len(calls)} hooks; expected one of "
+            f"{sorted(_HOOK_RESULTS)}, marked with nnft_ppl.hookimpl"
+        )
+    (implementation,) = calls[0].get_hookimpls()
+    try:
+        supplies = implementation.function()
+    except Exception as error:
+        raise PluginError(
+            f"its hook `{calls[0].name}` raised {type(error).__name__}: {error}"
+        ) from error
+    expected = _HOOK_RESULTS[calls[0].name]
+    if not isinstance(supplies, expected):
+        raise PluginError(
+            f"its hook `{calls[0].name}` returned a {type(supplies).__name__}; "
+            f"expected nnft_ppl.{expected.__name__}"
+        )
+    if supplies.name != entry.name:
+        raise PluginError(
+            f"its {expected.__name__.lower()} is named {supplies.name!r} but its entry "
+            f"point {entry.name!r}; make them equal"
+        )
+    if isinstance(supplies, Operator) and supplies.name in BUILT_IN_OPERATORS:
+        raise PluginError(
+            f"operator {supplies.name!r} is built in; choose another name"
+        )
+    return Plugin(entry.name, _distribution(entry), supplies)
+
+
+def architectures() -> dict[str, Architecture]:
+    """Every architecture of the installed plugins, by name."""
+    return load_registry().named(Architecture)
+
+
+def operators() -> dict[str, Operator]:
+    """Every operator: the built-in ones and those of the installed plugins, by name."""
+    return {**BUILT_IN_OPERATORS, **load_registry().named(Operator)}
+
+
+def network(
+    name: str,
+    *,
+    width: int,
+    input_dim: int,
+    output_dim: int = 1,
+    weight_std: float = 1.0,
+    bias_std: float = 0.0,
+    **options: OptionValue,
+) -> Network:
+    """The network `name` at the given hyperparameters.
+
+    Args:
+        name: A key of `architectures()`.
+        width: The asymptotic parameter N ≥ 1.
+        input_dim: Dimension of one input.
+        output_dim: Number of outputs.
+        weight_std: σ_W > 0; hidden weights are N(0, σ_W²/fan-in).
+        bias_std: σ_b ≥ 0.
+        **options: The architecture's own options.
+
+    Raises:
+        PluginError: No such architecture, or its plugin was refused.
+        SpecError: A hyperparameter or option is out of range.
+    """
+    registry = load_registry()
+    known = registry.named(Architecture)
+    if name not in known:
+        raise PluginError(unknown_name("architecture", name, known, registry))
+    return Network.build(
+        known[name],
+        width=width,
+        input_dim=input_dim,
+        output_dim=output_dim,
+        weight_std=weight_std,
+        bias_std=bias_std,
+        **options,
+    )
+
+
+def operator(name: str) -> Operator:
+    """The operator `name`; only a name that is not built in loads the plugins.
+
+    Raises:
+        PluginError: No such operator, or its plugin was refused.
+    """
+    if name in BUILT_IN_OPERATORS:
+        return BUILT_IN_OPERATORS[name]
+    registry = load_registry()
+    known = {**BUILT_IN_OPERATORS, **registry.named(Operator)}
+    if name not in known:
+        raise PluginError(unknown_name("operator", name, known, registry))
+    return known[name]
+
+
+def unknown_name(
+    kind: str, name: str, known: Mapping[str, object], registry: Registry
+) -> str:
+    """Say that `name` is unknown, what there is, and why a plugin of it was refused."""
+    message = f"no {kind} {name!r}; there are {sorted(known)}"
+    for refusal in registry.refusals:
+        message += (
+            f"; plugin {refusal.name!r} of {refusal.distribution} was refused: "
+            f"{refusal.reason}"
+        )
+    return message

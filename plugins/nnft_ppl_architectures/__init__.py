@@ -1,0 +1,1 @@
+"""The standard architectures, one plugin a file; they import only public names."""
