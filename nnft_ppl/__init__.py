@@ -8,22 +8,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nnft_ppl import testing as testing
+    import nnft_ppl.testing as testing
     from nnft_ppl._errors import FitError as FitError
     from nnft_ppl._errors import NnftError as NnftError
     from nnft_ppl._errors import PluginError as PluginError
     from nnft_ppl._errors import SpecError as SpecError
     from nnft_ppl._errors import UnavailableError as UnavailableError
+    from nnft_ppl._network import Network as Network
     from nnft_ppl.architecture import Architecture as Architecture
     from nnft_ppl.architecture import Hyperparameters as Hyperparameters
     from nnft_ppl.architecture import Neuron as Neuron
     from nnft_ppl.architecture import Option as Option
     from nnft_ppl.architecture import Readout as Readout
+    from nnft_ppl.eft.operators import operators as operators
     from nnft_ppl.hookspecs import hookimpl as hookimpl
-    from nnft_ppl._network import Network as Network
+    from nnft_ppl.operator import Operator as Operator
     from nnft_ppl.registry import architectures as architectures
     from nnft_ppl.registry import network as network
-    from nnft_ppl.registry import operators as operators
 
 __version__ = "0.1.0"
 
@@ -38,11 +39,12 @@ _HOME = {
     "Neuron": "architecture",
     "Option": "architecture",
     "Readout": "architecture",
+    "Operator": "operator",
     "hookimpl": "hookspecs",
     "Network": "_network",
     "architectures": "registry",
     "network": "registry",
-    "operators": "registry",
+    "operators": "eft.operators",
 }
 """Public name -> the module it lives in."""
 

@@ -6,7 +6,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from nnft_ppl.architecture import Architecture
-    from nnft_ppl.eft.operators import Operator
+    from nnft_ppl.operator import Operator
 
 PROJECT = "nnft_ppl"
 hookspec = pluggy.HookspecMarker(PROJECT)

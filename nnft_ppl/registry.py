@@ -11,15 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Any
 
 import pluggy
 
 from nnft_ppl import hookspecs
 from nnft_ppl._errors import PluginError
-from nnft_ppl.architecture import Architecture, OptionValue
-from nnft_ppl.eft.operators import BUILT_IN_OPERATORS, Operator
 from nnft_ppl._network import Network
+from nnft_ppl.architecture import Architecture, OptionValue
+from nnft_ppl.operator import Operator
 
 DISABLE_VARIABLE = "NNFT_PPL_DISABLE_PLUGINS"
 
@@ -53,7 +52,7 @@ class Registry:
     plugins: tuple[Plugin, ...]
     refusals: tuple[Refusal, ...]
 
-    def named(self, kind: type) -> dict[str, Any]:
+    def named[T](self, kind: type[T]) -> dict[str, T]:
         """Name -> object, for the plugins that supply a `kind`."""
         return {
             p.name: p.supplies for p in self.plugins if isinstance(p.supplies, kind)
@@ -147,7 +146,9 @@ def _load(entry: EntryPoint) -> Plugin:
             f"its hook `{calls[0].name}` raised {type(error).__name__}: {error}"
         ) from error
     expected = _HOOK_RESULTS[calls[0].name]
-    if not isinstance(supplies, expected):
+    if not isinstance(supplies, (Architecture, Operator)) or not isinstance(
+        supplies, expected
+    ):
         raise PluginError(
             f"its hook `{calls[0].name}` returned a {type(supplies).__name__}; "
             f"expected nnft_ppl.{expected.__name__}"
@@ -157,21 +158,12 @@ def _load(entry: EntryPoint) -> Plugin:
             f"its {expected.__name__.lower()} is named {supplies.name!r} but its entry "
             f"point {entry.name!r}; make them equal"
         )
-    if isinstance(supplies, Operator) and supplies.name in BUILT_IN_OPERATORS:
-        raise PluginError(
-            f"operator {supplies.name!r} is built in; choose another name"
-        )
     return Plugin(entry.name, _distribution(entry), supplies)
 
 
 def architectures() -> dict[str, Architecture]:
     """Every architecture of the installed plugins, by name."""
     return load_registry().named(Architecture)
-
-
-def operators() -> dict[str, Operator]:
-    """Every operator: the built-in ones and those of the installed plugins, by name."""
-    return {**BUILT_IN_OPERATORS, **load_registry().named(Operator)}
 
 
 def network(
@@ -212,21 +204,6 @@ def network(
         bias_std=bias_std,
         **options,
     )
-
-
-def operator(name: str) -> Operator:
-    """The operator `name`; only a name that is not built in loads the plugins.
-
-    Raises:
-        PluginError: No such operator, or its plugin was refused.
-    """
-    if name in BUILT_IN_OPERATORS:
-        return BUILT_IN_OPERATORS[name]
-    registry = load_registry()
-    known = {**BUILT_IN_OPERATORS, **registry.named(Operator)}
-    if name not in known:
-        raise PluginError(unknown_name("operator", name, known, registry))
-    return known[name]
 
 
 def unknown_name(

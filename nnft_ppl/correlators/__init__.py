@@ -1,1 +1,1 @@
-"""correlators"""
+"""Stage `correlators`; its public names are re-exported by `nnft_ppl`."""

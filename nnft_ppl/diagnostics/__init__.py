@@ -1,1 +1,1 @@
-"""diagnostics"""
+"""Stage `diagnostics`; its public names are re-exported by `nnft_ppl`."""

@@ -1,1 +1,1 @@
-"""eft"""
+"""Stage `eft`; its public names are re-exported by `nnft_ppl`."""

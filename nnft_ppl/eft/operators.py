@@ -1,66 +1,14 @@
-"""Operators of the effective action: fields at integration points, with a weight.
+"""The operators that the toolkit knows: the built-in ones and the plugins'."""
 
-In: nothing. Out: `Operator` objects that `Action` collects. An operator is a product of
-fields at one or more integration points y, integrated over the box [−Λ, Λ]^d with a
-weight. Its diagrams follow from Wick contraction (`diagrams.py`); none is typed in.
-"""
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._errors import PluginError
 from nnft_ppl._typing import Points
-
-
-def unit_weight(*points: Points) -> np.ndarray:
-    """Weight 1 at every integration point."""
-    return np.ones(points[0].shape[:-1])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operator:
-    """O = ∫ dy_1…dy_m w(y_1, …, y_m) Π_i f(y_{fields[i]}), in ΔS = Σ g O, P ∝ e^{−S}.
-
-    Args:
-        name: What the user writes.
-        symbol: LaTeX, without dollar signs.
-        fields: For each field, the integration point (0, 1, …) it sits at.
-        weight: (one (..., dim) array per integration point) -> (...) weight.
-
-    Source: theory.md §4.
-    """
-
-    name: str
-    symbol: str
-    fields: tuple[int, ...]
-    weight: Callable[..., np.ndarray] = unit_weight
-
-    def __post_init__(self) -> None:
-        """Refuse field patterns that are no operator."""
-        points = set(self.fields)
-        if points != set(range(len(points))) or not points:
-            raise SpecError(
-                f"operator {self.name!r} has fields at points {self.fields}; expected "
-                "points numbered 0, 1, … without gaps"
-            )
-        if len(self.fields) % 2:
-            raise SpecError(
-                f"operator {self.name!r} has {len(self.fields)} fields; expected an "
-                "even number, because the ensemble is symmetric under f → −f"
-            )
-
-    @property
-    def num_fields(self) -> int:
-        """Number of fields: the order of the correlator it first contributes to."""
-        return len(self.fields)
-
-    @property
-    def num_points(self) -> int:
-        """Number of integration points."""
-        return len(set(self.fields))
+from nnft_ppl.operator import Operator
+from nnft_ppl.registry import load_registry, unknown_name
 
 
 def _squared_norm(y: Points) -> np.ndarray:
@@ -83,3 +31,23 @@ BUILT_IN_OPERATORS: Mapping[str, Operator] = MappingProxyType(
         )
     }
 )
+
+
+def operators() -> dict[str, Operator]:
+    """Every operator by name: the built-in ones and those of the installed plugins."""
+    return {**load_registry().named(Operator), **BUILT_IN_OPERATORS}
+
+
+def operator(name: str) -> Operator:
+    """The operator `name`; only a name that is not built in loads the plugins.
+
+    Raises:
+        PluginError: No such operator, or its plugin was refused.
+    """
+    if name in BUILT_IN_OPERATORS:
+        return BUILT_IN_OPERATORS[name]
+    registry = load_registry()
+    known = {**registry.named(Operator), **BUILT_IN_OPERATORS}
+    if name not in known:
+        raise PluginError(unknown_name("operator", name, known, registry))
+    return known[name]

@@ -1,1 +1,1 @@
-"""ensemble"""
+"""Stage `ensemble`; its public names are re-exported by `nnft_ppl`."""

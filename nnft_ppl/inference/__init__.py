@@ -1,1 +1,1 @@
-"""inference"""
+"""Stage `inference`; its public names are re-exported by `nnft_ppl`."""

@@ -1,1 +1,1 @@
-"""report"""
+"""Stage `report`; its public names are re-exported by `nnft_ppl`."""

@@ -21,7 +21,9 @@ def prior(hp: nnft.Hyperparameters) -> Params:
     """Sample both layers: fully connected, Gaussian, independent."""
 
     def normal(name: str, std: float, *shape: int) -> jax.Array:
-        values = numpyro.sample(name, dist.Normal(0.0, 1.0).expand(shape).to_event())
+        values: jax.Array = numpyro.sample(
+            name, dist.Normal(0.0, 1.0).expand(shape).to_event()
+        )
         return std * values
 
     return {
