@@ -1,8 +1,8 @@
 """The plugin contract: what one architecture supplies to the toolkit.
 
-In comes what a plugin author writes: a NumPyro prior and the forward pass of ONE draw at
-ONE input. The author need not vectorise, jit, split keys or shard; the core does. All
-exact knowledge (kernel, readout, neuron) is optional, `None` when unknown, and
+In comes what a plugin author writes: a NumPyro prior and the forward pass of ONE draw
+at ONE input. The author need not vectorise, jit, split keys or shard; the core does.
+All exact knowledge (kernel, readout, neuron) is optional, `None` when unknown, and
 verified by `nnft_ppl.testing.check_architecture` when given.
 """
 
