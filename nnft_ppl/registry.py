@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
+from typing import Any
 
 import pluggy
 
@@ -118,9 +119,7 @@ def _load(entry: EntryPoint) -> Plugin:
     manager.add_hookspecs(hookspecs)
     try:
         module = entry.load()
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:
+    except (Exception, SystemExit) as error:  # no plugin may end the program
         raise PluginError(
             f"its module {entry.value!r} does not import: "
             f"{type(error).__name__}: {error}"
@@ -133,15 +132,16 @@ def _load(entry: EntryPoint) -> Plugin:
             f"{error}; the hooks are {sorted(_HOOK_RESULTS)}, without arguments"
         ) from error
     calls = manager.get_hookcallers(module) or []
-    if len(calls) != 1:
+    if len(calls) != 1 or calls[0].name not in _HOOK_RESULTS:
+        found = sorted(call.name for call in calls) or "no hook"
         raise PluginError(
-            f"module {entry.value!r} implements {len(calls)} hooks; expected one of "
-            f"{sorted(_HOOK_RESULTS)}, marked with nnft_ppl.hookimpl"
+            f"module {entry.value!r} implements {found}; "
+            f"expected one of {sorted(_HOOK_RESULTS)}, marked with nnft_ppl.hookimpl"
         )
     (implementation,) = calls[0].get_hookimpls()
     try:
         supplies = implementation.function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"its hook `{calls[0].name}` raised {type(error).__name__}: {error}"
         ) from error
@@ -204,6 +204,12 @@ def network(
         bias_std=bias_std,
         **options,
     )
+
+
+def network_from_json(record: Mapping[str, Any]) -> Network:
+    """The network that `Network.to_json` describes, its JSON parsed."""
+    hp = dict(record)
+    return network(hp.pop("architecture"), **hp.pop("options"), **hp)
 
 
 def unknown_name(

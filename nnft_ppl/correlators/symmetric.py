@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 from math import comb
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 
 def num_entries(num_points: int, order: int) -> int:
@@ -43,3 +43,14 @@ def positions(
         choose = np.array([comb(j, order - m) for j in range(top)], dtype=np.int64)
         rank -= choose[top - 1 - table[..., m]]
     return rank
+
+
+def entry_size(
+    variance: Float[np.ndarray, " point"], order: int
+) -> Float[np.ndarray, " entry"]:
+    """Natural size Π_i √variance(x_i) of each packed entry: positive, no sign changes.
+
+    The discrepancy of an effective theory and the rounding of sums are relative to it,
+    not to the entry, which may pass through zero.
+    """
+    return np.prod(np.sqrt(variance)[entries(len(variance), order)], axis=1)

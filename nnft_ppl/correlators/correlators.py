@@ -1,0 +1,210 @@
+"""`Correlators`: connected n-point functions of one network, with their errors.
+
+What `measure_correlators` and `exact_correlators` return, and what the effective theory
+is fitted to. Tensors are packed (`symmetric.py`).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Int
+
+from nnft_ppl import store
+from nnft_ppl._errors import SpecError
+from nnft_ppl._network import Network
+from nnft_ppl._typing import Matrix, Packed, Points
+from nnft_ppl.correlators.symmetric import entries, num_entries
+from nnft_ppl.correlators.wick import gaussian_moment, moment_from_connected
+from nnft_ppl.registry import network_from_json
+
+MAX_ORDER = 6
+MAX_ENTRIES = 20_000
+"""Joint covariances beyond this would take more than 3 GB."""
+
+
+def check_orders(orders: tuple[int, ...], num_points: int) -> tuple[int, ...]:
+    """All even orders from 2 to the largest asked for.
+
+    The lower ones are needed to go between connected and full correlators.
+
+    Raises:
+        SpecError: An order is odd, below 2 or above 6, or there are too many entries.
+    """
+    wanted = tuple(orders)
+    for order in wanted:
+        if order not in range(2, MAX_ORDER + 1, 2):
+            raise SpecError(
+                f"order {order!r} in `orders` is not supported; choose among 2, 4, 6 "
+                "(odd correlators vanish by the symmetry f → −f)"
+            )
+    if not wanted:
+        raise SpecError("`orders` is empty; choose among 2, 4, 6")
+    complete = tuple(range(2, max(wanted) + 1, 2))
+    total = sum(num_entries(num_points, k) for k in complete)
+    if total > MAX_ENTRIES:
+        raise SpecError(
+            f"{num_points} inputs have {total} correlator entries up to order "
+            f"{max(wanted)}; the limit is {MAX_ENTRIES}: use fewer inputs or lower orders"
+        )
+    return complete
+
+
+@dataclass(frozen=True, eq=False)
+class Correlators:
+    """Connected correlators of one network at a set of inputs.
+
+    Attributes:
+        network: What they belong to.
+        x: Inputs, float64 (point, dim).
+        orders: Even orders present, from 2 up.
+        estimator: `exact`, `conditional`, `wick` or `moments`.
+        num_draws: Networks behind the estimate; 0 when exact.
+        connected_values: order -> packed connected correlator, float64.
+        joint_covariance: Covariance of all entries of all orders, concatenated, of the
+            estimate; zero-size when exact.
+        numerical_error: order -> absolute error bound of the numbers themselves:
+            quadrature when exact, float32 rounding when measured.
+    """
+
+    network: Network
+    x: Points
+    orders: tuple[int, ...]
+    estimator: str
+    num_draws: int
+    connected_values: Mapping[int, Packed]
+    joint_covariance: Matrix
+    numerical_error: Mapping[int, Packed]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no sampling was involved."""
+        return self.estimator == "exact"
+
+    def entries(self, order: int) -> Int[np.ndarray, "entry order"]:
+        """Input indices of each entry, `combinations_with_replacement` order."""
+        self._check(order)
+        return entries(len(self.x), order)
+
+    def connected(self, order: int) -> Packed:
+        """Connected correlator G_c^(k), packed (entry,)."""
+        self._check(order)
+        return self.connected_values[order]
+
+    def covariance(self, order: int) -> Matrix:
+        """Covariance (entry, entry) of `connected(order)`; zero when exact."""
+        self._check(order)
+        span = self._span(order)
+        if self.is_exact:
+            return np.zeros((span.stop - span.start,) * 2)
+        return self.joint_covariance[span, span]
+
+    def joint_block(self, orders: tuple[int, ...]) -> Matrix:
+        """Covariance of the connected estimates of `orders`, concatenated."""
+        rows = np.concatenate([np.r_[self._span(k)] for k in orders])
+        return self.joint_covariance[np.ix_(rows, rows)]
+
+    def connected_error(self, order: int) -> Packed:
+        """One standard error of `connected`; when exact, the quadrature's bound."""
+        if self.is_exact:
+            self._check(order)
+            return self.numerical_error[order]
+        return np.sqrt(np.diag(self.covariance(order)))
+
+    def moment(self, order: int) -> Packed:
+        """Full correlator G^(k), packed, from the connected ones (theory.md §1)."""
+        self._check(order)
+        return moment_from_connected(self.connected_values, len(self.x), order)[0]
+
+    def error(self, order: int) -> Packed:
+        """One standard error of `moment`; when exact, the quadrature's bound."""
+        self._check(order)
+        jacobian = moment_from_connected(self.connected_values, len(self.x), order)[1]
+        if self.is_exact:
+            return np.sum(
+                [np.abs(j) @ self.numerical_error[k] for k, j in jacobian.items()],
+                axis=0,
+            )
+        slopes = np.concatenate([jacobian[k] for k in sorted(jacobian)], axis=1)
+        size = slopes.shape[1]
+        covariance = self.joint_covariance[:size, :size]
+        return np.sqrt(
+            np.einsum("ei,ij,ej->e", slopes, covariance, slopes, optimize=True)
+        )
+
+    def gaussian_moment(self, order: int) -> Packed:
+        """G^(k) of the GP with this network's kernel (measured if none is known)."""
+        self._check(order)
+        if self.network.has_kernel:
+            return gaussian_moment(self.network.kernel(self.x), order)
+        kernel = np.zeros((len(self.x),) * 2)
+        rows, columns = entries(len(self.x), 2).T
+        kernel[rows, columns] = kernel[columns, rows] = self.connected(2)
+        return gaussian_moment(kernel, order)
+
+    @property
+    def data(self) -> xr.DataTree:
+        """Everything as a DataTree: inputs in the root, one child per order."""
+        children = {}
+        for order in self.orders:
+            children[f"order_{order}"] = xr.Dataset(
+                {
+                    "connected": ("entry", self.connected(order)),
+                    "connected_error": ("entry", self.connected_error(order)),
+                    "moment": ("entry", self.moment(order)),
+                    "error": ("entry", self.error(order)),
+                    "gaussian_moment": ("entry", self.gaussian_moment(order)),
+                    "numerical_error": ("entry", self.numerical_error[order]),
+                    "entries": (("entry", "leg"), self.entries(order)),
+                }
+            )
+        root = xr.Dataset({"x": (("point", "dim"), self.x)})
+        if not self.is_exact:
+            root["joint_covariance"] = (("row", "column"), self.joint_covariance)
+        root.attrs = store.provenance(
+            "correlators",
+            network=json.loads(self.network.to_json()),
+            estimator=self.estimator,
+            num_draws=self.num_draws,
+            orders=list(self.orders),
+        )
+        return xr.DataTree.from_dict({"/": root, **children})
+
+    def save(self, path: str | Path) -> None:
+        """Write as netCDF, in one step: the file is complete or absent."""
+        store.write(self.data, path)
+
+    @staticmethod
+    def from_data(tree: xr.DataTree) -> "Correlators":
+        """Rebuild from `data`; the architecture's plugin must be installed."""
+        record = store.metadata(tree)
+        orders = tuple(record["orders"])
+        exact = record["estimator"] == "exact"
+        return Correlators(
+            network=network_from_json(record["network"]),
+            x=tree["x"].values,
+            orders=orders,
+            estimator=record["estimator"],
+            num_draws=record["num_draws"],
+            connected_values={k: tree[f"order_{k}/connected"].values for k in orders},
+            joint_covariance=np.zeros((0, 0))
+            if exact
+            else tree["joint_covariance"].values,
+            numerical_error={
+                k: tree[f"order_{k}/numerical_error"].values for k in orders
+            },
+        )
+
+    def _check(self, order: int) -> None:
+        if order not in self.orders:
+            raise SpecError(
+                f"order {order!r} is not among the orders {self.orders} present; "
+                "ask for it when measuring"
+            )
+
+    def _span(self, order: int) -> slice:
+        start = sum(num_entries(len(self.x), k) for k in self.orders if k < order)
+        return slice(start, start + num_entries(len(self.x), order))

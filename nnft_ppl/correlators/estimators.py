@@ -1,0 +1,171 @@
+"""Three unbiased routes from random networks to connected correlators.
+
+`conditional`: given the hidden features the output is Gaussian with a random kernel K̂;
+the cumulants of the field are cumulants of K̂, and the output layer is never sampled.
+`wick`: Wick-ordered products of the outputs with respect to the kernel.
+`moments`: plain products, cumulants by subtraction.
+
+Each route says what to average over networks and how the averages become connected
+correlators with their joint covariance (theory.md §3).
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._network import Network
+from nnft_ppl._typing import Key, Matrix, Packed, Points
+from nnft_ppl.correlators.streaming import Mean
+from nnft_ppl.correlators.symmetric import entries, num_entries
+from nnft_ppl.correlators.wick import (
+    connected_from_moments,
+    moment_from_connected,
+    pack_kernel,
+    pairing_sums,
+    wick_powers,
+)
+from nnft_ppl.ensemble.model import prior_sampler
+
+ESTIMATORS = ("conditional", "wick", "moments")
+
+type Values = Callable[[Key], jax.Array]
+
+
+def choose_estimator(network: Network, estimator: str) -> str:
+    """Resolve `auto` and refuse what this network cannot do.
+
+    Raises:
+        SpecError: No such estimator.
+        UnavailableError: The network lacks what the estimator needs.
+    """
+    if estimator not in ("auto", *ESTIMATORS):
+        raise SpecError(
+            f"`estimator` is {estimator!r}; choose one of {['auto', *ESTIMATORS]}"
+        )
+    has_readout = network.architecture.readout is not None
+    if estimator == "conditional" and not has_readout:
+        raise UnavailableError(
+            f"architecture {network.name!r} declares no Gaussian readout, which the "
+            "conditional estimator needs; use estimator='wick' or 'moments'"
+        )
+    if not has_readout and "sign" not in network.architecture.symmetries:
+        raise UnavailableError(
+            f"architecture {network.name!r} declares neither a Gaussian readout nor the "
+            "symmetry 'sign'; its odd correlators may not vanish, and the connected "
+            "correlators here assume they do"
+        )
+    if network.hyperparameters.output_dim != 1:
+        raise SpecError(
+            f"`output_dim` is {network.hyperparameters.output_dim}; correlators are "
+            "those of one output: build the network with output_dim=1"
+        )
+    if estimator != "auto":
+        return estimator
+    return "conditional" if has_readout else "wick"
+
+
+def network_values(
+    network: Network, x: Points, kernel: Packed, orders: tuple[int, ...], estimator: str
+) -> Values:
+    """What to average: keys of networks -> (all entries of all orders, network).
+
+    Args:
+        network: The network.
+        x: Inputs (point, dim).
+        kernel: Packed reference kernel, exact or measured.
+        orders: Even orders from 2 up.
+        estimator: One of `ESTIMATORS`.
+    """
+    sample = prior_sampler(network)
+    points = jnp.asarray(x, jnp.float32)
+    num_points = len(x)
+    reference = jnp.asarray(kernel, jnp.float32)
+
+    def random_kernel(key: Key) -> jax.Array:
+        readout = network.readout()
+        assert readout is not None  # choose_estimator has seen to it
+        params = sample(key)
+        features = jax.vmap(partial(readout.features, params))(points)
+        scale = readout.weight_std / features.shape[1] ** 0.5
+        features = scale * features
+        product = jnp.matmul(features, features.T, precision=jax.lax.Precision.HIGHEST)
+        return readout.bias_std**2 + product
+
+    def conditional(keys: Key) -> jax.Array:
+        table = entries(num_points, 2)
+        kernels = jax.vmap(random_kernel, out_axes=-1)(keys)
+        excess = kernels[table[:, 0], table[:, 1]] - reference[:, None]
+        sums = pairing_sums(excess, num_points, orders)
+        return jnp.concatenate([sums[k] for k in orders])
+
+    def products(keys: Key) -> jax.Array:
+        field = jax.vmap(lambda k: network.apply(sample(k), points)[:, 0], out_axes=-1)
+        covariance = reference if estimator == "wick" else jnp.zeros_like(reference)
+        powers = wick_powers(field(keys), covariance, orders)
+        return jnp.concatenate([powers[k] for k in orders])
+
+    return conditional if estimator == "conditional" else products
+
+
+def connected_estimate(
+    mean: Mean,
+    num_points: int,
+    orders: tuple[int, ...],
+    estimator: str,
+    kernel: Packed,
+    num_draws: int,
+    *,
+    kernel_is_exact: bool,
+) -> tuple[dict[int, Packed], Matrix]:
+    """Connected correlators and their joint covariance from the averages.
+
+    For orders above 2 the mean of K̂ − K (or of f f' − K) is a control variate: its
+    coefficient is the connected correlator two orders below, which removes the part of
+    the 6-pt error that comes from the 2-pt function, and makes the error right when
+    the reference kernel is itself measured on the same networks.
+
+    Returns:
+        order -> packed connected correlator, and the covariance of all of them
+        concatenated, float64.
+    """
+    sizes = [num_entries(num_points, k) for k in orders]
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    span = {k: slice(offsets[i], offsets[i + 1]) for i, k in enumerate(orders)}
+    raw = {k: mean.value[span[k]] for k in orders}
+    jacobian = np.eye(offsets[-1])
+    if estimator == "moments":
+        connected = {}
+        for order in orders:
+            connected[order], slopes = connected_from_moments(raw, num_points, order)
+            for k, slope in slopes.items():
+                jacobian[span[order], span[k]] = slope
+        return connected, jacobian @ mean.covariance @ jacobian.T
+    connected = {2: kernel + raw[2]}
+    for order in orders[1:]:
+        connected[order] = raw[order]
+        if estimator == "conditional" and not kernel_is_exact:
+            connected[order] = raw[order] * _central_moment_factor(order, num_draws)
+    if 6 in orders:
+        # d/dK_ef of the 6-pt estimate is −Σ_15 G4c_abcd: the Jacobian of the pair-times-
+        # quadruple terms of the moment sum, taken at connected G4c alone.
+        slope = moment_from_connected(
+            {2: 0 * raw[2], 4: connected[4], 6: 0 * raw[6]}, num_points, 6
+        )[1][2]
+        connected[6] = connected[6] - slope @ raw[2]
+        jacobian[span[6], span[2]] = -slope
+    return connected, jacobian @ mean.covariance @ jacobian.T
+
+
+def _central_moment_factor(order: int, num_draws: int) -> float:
+    """Factor that unbiases the central 2nd (order 4) or 3rd (order 6) moment of K̂."""
+    m = num_draws
+    return m / (m - 1) if order == 4 else m**2 / ((m - 1) * (m - 2))
+
+
+def reference_kernel(network: Network, x: Points) -> Packed | None:
+    """The exact kernel, packed, or `None` when the architecture gives none."""
+    return pack_kernel(network.kernel(x)) if network.has_kernel else None

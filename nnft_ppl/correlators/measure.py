@@ -1,0 +1,138 @@
+"""The two public ways to correlators: measured on random networks, or exact.
+
+In: a `Network` and inputs. Out: `Correlators`. Every check comes before any work.
+"""
+
+import numpy as np
+from jaxtyping import ArrayLike
+
+from nnft_ppl._errors import SpecError
+from nnft_ppl._network import Network
+from nnft_ppl._typing import Key, Packed
+from nnft_ppl.correlators.correlators import Correlators, check_orders
+from nnft_ppl.correlators.estimators import (
+    choose_estimator,
+    connected_estimate,
+    network_values,
+    reference_kernel,
+)
+from nnft_ppl.correlators.exact import exact_cumulants
+from nnft_ppl.correlators.streaming import Mean, stream_mean
+from nnft_ppl.correlators.symmetric import entry_size, num_entries, positions
+from nnft_ppl.ensemble.model import check_key, check_num_draws
+
+_FLOAT32_ROUNDING = 1e-6
+"""Relative rounding of a correlator entry that was summed from float32 draws."""
+
+
+def exact_correlators(
+    network: Network, x: ArrayLike, orders: tuple[int, ...] = (2, 4)
+) -> Correlators:
+    """Exact correlators of a net with i.i.d. hidden neurons (theory.md §2).
+
+    Args:
+        network: Must supply a neuron.
+        x: Inputs (point, input_dim), finite and distinct.
+        orders: Among 2, 4, 6; lower even ones are added.
+
+    Raises:
+        UnavailableError: The architecture gives no neuron.
+        SpecError: Inputs or orders are unusable.
+    """
+    points = network.check_inputs(x, distinct=True)
+    orders = check_orders(orders, len(points))
+    connected, error = exact_cumulants(network, points, orders)
+    return Correlators(
+        network, points, orders, "exact", 0, connected, np.zeros((0, 0)), error
+    )
+
+
+def measure_correlators(
+    network: Network,
+    x: ArrayLike,
+    orders: tuple[int, ...] = (2, 4),
+    *,
+    num_draws: int,
+    key: Key,
+    estimator: str = "auto",
+    block_size: int | None = None,
+    progress: bool = False,
+) -> Correlators:
+    """Measure correlators on an ensemble that is streamed, never held.
+
+    Args:
+        network: From `nnft_ppl.network`.
+        x: Inputs (point, input_dim), finite and distinct.
+        orders: Among 2, 4, 6; lower even ones are added.
+        num_draws: Number of networks; more than there are correlator entries.
+        key: A JAX random key; network j is a function of (key, j).
+        estimator: `auto` takes `conditional` where the last layer is Gaussian, else
+            `wick`; `moments` is the plain route (theory.md §3).
+        block_size: Networks per dispatched block; changes memory and speed alone.
+        progress: Show a progress bar on a terminal.
+
+    Raises:
+        SpecError: Inputs, orders, number, key or estimator are unusable.
+        UnavailableError: The architecture lacks what the estimator needs.
+        PluginError: The prior does not run under NumPyro.
+    """
+    points = network.check_inputs(x, distinct=True)
+    orders = check_orders(orders, len(points))
+    estimator = choose_estimator(network, estimator)
+    key = check_key(key)
+    num_quantities = sum(num_entries(len(points), k) for k in orders)
+    num_draws = check_num_draws(num_draws)
+    if num_draws <= num_quantities:
+        raise SpecError(
+            f"`num_draws` is {num_draws}, too small for the covariance of "
+            f"{num_quantities} correlator entries; use at least {num_quantities + 1}, "
+            "or fewer inputs or orders"
+        )
+
+    def mean_of(kernel: np.ndarray, orders: tuple[int, ...], label: str) -> Mean:
+        return stream_mean(
+            network_values(network, points, kernel, orders, estimator),
+            sum(num_entries(len(points), k) for k in orders),
+            network,
+            len(points),
+            num_draws,
+            key=key,
+            block_size=block_size,
+            progress=progress,
+            label=label,
+        )
+
+    kernel = reference_kernel(network, points)
+    kernel_is_exact = kernel is not None
+    if kernel is None:
+        # A first pass over the same networks gives the kernel to subtract.
+        zeros = np.zeros(num_entries(len(points), 2))
+        kernel = mean_of(zeros, (2,), "kernel").value
+    mean = mean_of(kernel, orders, estimator)
+    connected, covariance = connected_estimate(
+        mean,
+        len(points),
+        orders,
+        estimator,
+        kernel,
+        num_draws,
+        kernel_is_exact=kernel_is_exact,
+    )
+    return Correlators(
+        network,
+        points,
+        orders,
+        estimator,
+        num_draws,
+        connected,
+        covariance,
+        {k: _rounding(connected, len(points), k) for k in orders},
+    )
+
+
+def _rounding(connected: dict[int, Packed], num_points: int, order: int) -> Packed:
+    """Rounding of float32 sums, relative to the natural size of each entry."""
+    diagonal = positions(num_points, np.repeat(np.arange(num_points)[:, None], 2, 1))
+    size = entry_size(connected[2][diagonal], order)
+    ratio = np.sqrt(np.mean(connected[order] ** 2) / np.mean(size**2))
+    return _FLOAT32_ROUNDING * ratio * size

@@ -1,0 +1,138 @@
+"""Draws of the field at a set of inputs: the function-space ensemble, held in memory.
+
+In: a `Network`, inputs, a key. Out: `Ensemble`. For statistics of large ensembles
+`measure_correlators` streams instead and keeps no draw.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import ArrayLike
+
+from nnft_ppl import store
+from nnft_ppl._network import Network
+from nnft_ppl._typing import Draws, Key, Points
+from nnft_ppl.ensemble.blocks import chunk_size, chunks_per_block, run_blocks
+from nnft_ppl.ensemble.model import (
+    check_key,
+    check_num_draws,
+    network_keys,
+    prior_sampler,
+)
+from nnft_ppl.registry import network_from_json
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Independent draws of a random network, evaluated at a set of inputs.
+
+    Attributes:
+        network: What was drawn.
+        x: Inputs, float64 (point, dim).
+        values: f_j(x_i), float32 (draw, point, output).
+    """
+
+    network: Network
+    x: Points
+    values: Draws
+
+    @property
+    def data(self) -> xr.DataTree:
+        """The ensemble as a DataTree: `values` and `x` in the root."""
+        dataset = xr.Dataset(
+            {
+                "values": (("draw", "point", "output"), self.values),
+                "x": (("point", "dim"), self.x),
+            },
+            attrs=store.provenance(
+                "ensemble", network=json.loads(self.network.to_json())
+            ),
+        )
+        return xr.DataTree(dataset)
+
+    def save(self, path: str | Path) -> None:
+        """Write as netCDF, in one step: the file is complete or absent."""
+        store.write(self.data, path)
+
+    @staticmethod
+    def from_data(tree: xr.DataTree) -> "Ensemble":
+        """Rebuild from `data`; the architecture's plugin must be installed."""
+        return Ensemble(
+            network_from_json(store.metadata(tree)["network"]),
+            tree["x"].values,
+            tree["values"].values,
+        )
+
+
+def sample_ensemble(
+    network: Network,
+    x: ArrayLike,
+    num_draws: int,
+    *,
+    key: Key,
+    block_size: int | None = None,
+    progress: bool = False,
+) -> Ensemble:
+    """Draw `num_draws` networks from the prior and evaluate each at the inputs.
+
+    Network j is a function of (key, j) alone, to the bit, whatever the block size.
+
+    Args:
+        network: From `nnft_ppl.network`.
+        x: Inputs (point, input_dim), finite and distinct.
+        num_draws: Number of networks, at most 2³².
+        key: A JAX random key.
+        block_size: Networks per dispatched block, rounded up to whole chunks; it
+            trades memory for speed and changes no value.
+        progress: Show a progress bar on a terminal.
+
+    Raises:
+        SpecError: Inputs, number or key are unusable.
+        PluginError: The prior does not run under NumPyro.
+    """
+    points = network.check_inputs(x, distinct=True)
+    num_draws = check_num_draws(num_draws)
+    key = check_key(key)
+    chunk = chunk_size(network, len(points))
+    chunks = chunks_per_block(chunk, min(num_draws, block_size or num_draws))
+    chunks = min(chunks, chunks_per_block(chunk, block_size))
+    values = np.empty(
+        (num_draws, len(points), network.hyperparameters.output_dim), np.float32
+    )
+    with jax.enable_x64(False):
+        block = _value_block(network, points, key, chunk, chunks)
+    start = 0
+    for part in run_blocks(
+        block, num_draws, chunk * chunks, progress=progress, label="sample"
+    ):
+        stop = min(start + chunk * chunks, num_draws)
+        values[start:stop] = np.asarray(part)[: stop - start]
+        start = stop
+    return Ensemble(network, points, values)
+
+
+def _value_block(
+    network: Network, points: Points, key: Key, chunk: int, chunks: int
+) -> partial[jax.Array]:
+    """Compile start -> (chunk·chunks, point, output) outputs of consecutive networks."""
+    sample = prior_sampler(network)
+
+    @jax.jit
+    def block(key: Key, x: jax.Array, start: jax.Array) -> jax.Array:
+        def one_chunk(first: jax.Array) -> jax.Array:
+            return jax.vmap(lambda k: network.apply(sample(k), x))(
+                network_keys(key, first, chunk)
+            )
+
+        starts = start + chunk * jnp.arange(chunks, dtype=jnp.uint32)
+        out = jax.lax.map(one_chunk, starts)
+        return out.reshape(chunk * chunks, *out.shape[2:])
+
+    x = jnp.asarray(points, jnp.float32)
+    return lambda start: block(key, x, np.uint32(start))  # type: ignore[return-value]

@@ -1,0 +1,147 @@
+"""The correlator likelihood: measured correlators meet the action's predictions here.
+
+Ĝ ~ N(Σ_i c_i a_i, Σ_stat + s² D²), per cutoff. c_i are dimensionless couplings, a_i the
+design columns scaled to the size of the Gaussian moment, D the natural size of each
+entry, s the relative model discrepancy. In units of D and in the eigenbasis of Σ_stat
+this is one independent normal per mode, the same modes at every cutoff, which is the
+form that both samplers and ArviZ's pointwise diagnostics use (theory.md §6).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from nnft_ppl._errors import FitError, SpecError
+from nnft_ppl._typing import Packed
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.symmetric import entry_size
+from nnft_ppl.correlators.wick import gaussian_moment
+from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.predict import design_matrix
+
+_EXACT_FLOOR = 1e-9
+"""Relative precision granted to exact correlators and integrals."""
+_INTEGRAL_LIMIT = 1e-4
+"""Relative error of a cutoff integral beyond which a fit would be meaningless."""
+
+
+@dataclass(frozen=True, eq=False)
+class Likelihood:
+    """The linear-Gaussian problem at every cutoff, in natural units and modes.
+
+    Attributes:
+        orders: Orders of the connected correlators in the data, concatenated.
+        size: (entry,) natural size D of each entry: Π_i √K_W(x_i, x_i) times the ratio
+            of root mean squares, so that s is the relative root-mean-square misfit.
+        rotation: (entry, mode) orthogonal; modes = rotationᵀ (data / size).
+        amplitudes: (mode,) data in modes.
+        variance: (mode,) variance of each mode from sampling and rounding.
+        resolved: (mode,) whether sampling noise exceeds rounding in that mode.
+        design: (cutoff, mode, operator) response to dimensionless couplings.
+        scale: (cutoff, operator) c = g · scale.
+    """
+
+    orders: tuple[int, ...]
+    size: Packed
+    rotation: Float[np.ndarray, "entry mode"]
+    amplitudes: Float[np.ndarray, " mode"]
+    variance: Float[np.ndarray, " mode"]
+    resolved: np.ndarray
+    design: Float[np.ndarray, "cutoff mode operator"]
+    scale: Float[np.ndarray, "cutoff operator"]
+
+    def to_entries(self, modes: np.ndarray) -> np.ndarray:
+        """(…, mode) in natural units -> (…, entry) connected correlators."""
+        return (modes @ self.rotation.T) * self.size
+
+
+def build_likelihood(
+    correlators: Correlators, action: Action, cutoffs: tuple[float, ...]
+) -> Likelihood:
+    """Assemble the likelihood of `action` at every cutoff.
+
+    Raises:
+        SpecError: The correlators lack an order that the action needs, a correlator
+            vanishes identically, or a cutoff is unusable.
+        UnavailableError: The architecture gives no kernel.
+        FitError: A cutoff integral did not converge.
+    """
+    missing = [k for k in action.orders if k not in correlators.orders]
+    if missing:
+        raise SpecError(
+            f"{action} needs connected correlators of order {missing}; the correlators "
+            f"hold {correlators.orders}: measure with orders={tuple(action.orders)}"
+        )
+    network, x = correlators.network, correlators.x
+    propagator = network.propagator(x)
+    sizes, blocks, gaussian_sizes = [], [], []
+    for order in action.orders:
+        data = correlators.connected(order)
+        natural = entry_size(np.diag(propagator), order)
+        if not _rms(data) > 0:
+            raise SpecError(
+                f"every connected {order}-pt correlator is zero; there is no coupling "
+                "to infer"
+            )
+        sizes.append(natural * _rms(data) / _rms(natural))
+        column, error = design_matrix(action, network, x, cutoffs, order)
+        gaussian = _rms(gaussian_moment(propagator, order))
+        blocks.append(column)
+        gaussian_sizes.append(gaussian)
+        _check_integrals(action, cutoffs, column, error)
+    size = np.concatenate(sizes)
+    scale = np.stack(
+        [
+            np.max(
+                [
+                    np.sqrt(np.mean(block[..., i] ** 2, axis=1)) / gaussian
+                    for block, gaussian in zip(blocks, gaussian_sizes, strict=True)
+                ],
+                axis=0,
+            )
+            for i in range(len(action.operators))
+        ],
+        axis=1,
+    )
+    design = np.concatenate(blocks, axis=1) / scale[:, None, :] / size[:, None]
+    data = np.concatenate([correlators.connected(k) for k in action.orders]) / size
+    rounding = (
+        np.concatenate([correlators.numerical_error[k] for k in action.orders]) / size
+    )
+    floor = max(_EXACT_FLOOR, float(rounding.max())) ** 2
+    if correlators.is_exact:
+        rotation, noise = np.eye(len(data)), np.zeros(len(data))
+    else:
+        covariance = correlators.joint_block(action.orders) / np.outer(size, size)
+        noise, rotation = np.linalg.eigh(covariance)
+    return Likelihood(
+        orders=action.orders,
+        size=size,
+        rotation=rotation,
+        amplitudes=data @ rotation,
+        variance=np.maximum(noise, 0.0) + floor,
+        resolved=noise > floor,
+        design=np.einsum("em,ceo->cmo", rotation, design),
+        scale=scale,
+    )
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def _check_integrals(
+    action: Action, cutoffs: tuple[float, ...], column: np.ndarray, error: np.ndarray
+) -> None:
+    """Refuse integrals whose own error would show in the coupling."""
+    largest = np.abs(column).max(axis=1)
+    relative = np.where(largest > 0, error.max(axis=1) / np.maximum(largest, 1e-300), 0)
+    if relative.max() > _INTEGRAL_LIMIT:
+        where = np.unravel_index(relative.argmax(), relative.shape)
+        raise FitError(
+            f"the integral of operator {action.names[where[1]]!r} at cutoff "
+            f"{cutoffs[where[0]]} has relative error {relative.max():.1e}; expected "
+            f"below {_INTEGRAL_LIMIT}: choose another cutoff or inputs on a scale that "
+            "the kernel resolves"
+        )

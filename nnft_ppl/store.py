@@ -1,0 +1,101 @@
+"""Files: a DataTree to netCDF and back, atomically, with provenance.
+
+Every file carries one JSON attribute `nnft_ppl`: what it holds, schema version, package
+versions, and whatever the object needs to be rebuilt. Nothing is unpickled.
+"""
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from nnft_ppl import __version__
+from nnft_ppl._errors import SpecError
+
+SCHEMA = 1
+_ATTRIBUTE = "nnft_ppl"
+_PACKAGES = ("jax", "numpyro", "arviz", "numpy", "xarray")
+
+
+def versions() -> dict[str, str]:
+    """Versions of the toolkit, Python and the packages that make the numbers."""
+    return {
+        "nnft_ppl": __version__,
+        "python": platform.python_version(),
+        **{package: version(package) for package in _PACKAGES},
+    }
+
+
+def provenance(holds: str, **fields: Any) -> dict[str, str]:
+    """Root attributes of a file that holds an object of the kind `holds`."""
+    record = {"schema": SCHEMA, "holds": holds, "versions": versions(), **fields}
+    return {_ATTRIBUTE: json.dumps(record, sort_keys=True)}
+
+
+def metadata(tree: xr.DataTree) -> dict[str, Any]:
+    """The JSON record that `provenance` wrote.
+
+    Raises:
+        SpecError: The tree was not written by nnft_ppl, or by a newer schema.
+    """
+    text = tree.attrs.get(_ATTRIBUTE)
+    if text is None:
+        raise SpecError(
+            f"the file has no `{_ATTRIBUTE}` attribute; expected one saved by nnft_ppl"
+        )
+    record: dict[str, Any] = json.loads(text)
+    if record["schema"] != SCHEMA:
+        raise SpecError(
+            f"the file has schema {record['schema']}; this version reads {SCHEMA}: "
+            f"it was written by nnft_ppl {record['versions']['nnft_ppl']}"
+        )
+    return record
+
+
+def write(tree: xr.DataTree, path: str | Path) -> None:
+    """Write the tree as compressed, checksummed netCDF under a temporary name, rename.
+
+    Raises:
+        SpecError: The folder does not exist.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise SpecError(
+            f"cannot save to {str(target)!r}: {str(target.parent)!r} is no folder"
+        )
+    encoding = {
+        node.path: {
+            name: {"zlib": True, "complevel": 4, "shuffle": True, "fletcher32": True}
+            for name in node.data_vars
+            if node[name].dtype.kind in "fiu" and node[name].ndim
+        }
+        for node in tree.subtree
+        if node.data_vars
+    }
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: str | Path) -> xr.DataTree:
+    """Read a file that `write` made, whole.
+
+    Raises:
+        SpecError: No such file, or it is damaged or no netCDF.
+    """
+    target = Path(path)
+    if not target.is_file():
+        raise SpecError(f"no file {str(target)!r}")
+    try:
+        return xr.load_datatree(target, engine="h5netcdf")
+    except (OSError, ValueError) as error:
+        raise SpecError(
+            f"{str(target)!r} is damaged or no netCDF file: {error}"
+        ) from error
