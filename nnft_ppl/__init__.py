@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import nnft_ppl.testing as testing
+    from nnft_ppl import testing as testing
     from nnft_ppl._errors import FitError as FitError
     from nnft_ppl._errors import NnftError as NnftError
     from nnft_ppl._errors import PluginError as PluginError

@@ -150,8 +150,17 @@ class Network:
             SpecError: Wrong width, NaN or infinity, no points, or (with `distinct`)
                 two equal points.
         """
-        points = np.asarray(x, dtype=np.float64)
         dim = self.hyperparameters.input_dim
+        try:
+            given = np.asarray(x)
+            if np.iscomplexobj(given):  # NumPy would drop the imaginary part
+                raise TypeError("complex numbers")
+            points = given.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise SpecError(
+                f"inputs are no array of real numbers ({error}); expected shape "
+                f"(number of points, {dim})"
+            ) from error
         if points.ndim == 1 and dim == 1:
             points = points[:, None]
         if points.ndim != 2 or points.shape[1] != dim:

@@ -46,6 +46,8 @@ class Option:
                 f"option `{name}` is {value!r}; expected a {kind.__name__} "
                 f"(default {self.default!r}): {self.help}"
             )
+        if value != value:
+            raise SpecError(f"option `{name}` is nan; expected a number: {self.help}")
         if self.choices and value not in self.choices:
             raise SpecError(
                 f"option `{name}` is {value!r}; choose one of {list(self.choices)}"

@@ -1,0 +1,53 @@
+"""What every test shares. The library switches precision locally; so must a test."""
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib.pyplot
+
+import jax
+import pytest
+
+# A silent broadcast of (n,) against (n, 1) is a wrong number; make it an error.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+type InstallPlugins = Callable[..., None]
+
+
+@pytest.fixture
+def install_plugins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[InstallPlugins]:
+    """Install throw-away distributions with entry points of the group `nnft_ppl`.
+
+    The fixture is a function (distribution, {entry-point name: module source}, version)
+    and puts what it installs on the path for this test only.
+    """
+    modules: list[str] = []
+
+    def install(
+        distribution: str, plugins: Mapping[str, str], version: str = "1.0"
+    ) -> None:
+        site = tmp_path / f"{distribution}-site"
+        info = site / f"{distribution}-{version}.dist-info"
+        info.mkdir(parents=True)
+        lines = ["[nnft_ppl]"]
+        for name, source in plugins.items():
+            module = re.sub(r"\W", "_", f"{distribution}__{name}")
+            (site / f"{module}.py").write_text(source)
+            lines.append(f"{name} = {module}")
+            modules.append(module)
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+        )
+        (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+        monkeypatch.syspath_prepend(site)
+        importlib.invalidate_caches()
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)
