@@ -1,0 +1,57 @@
+"""Panels of the cutoff integrals: where the quadrature nodes of a box go.
+
+In: marks, the places where an integrand may have a kink or a box may end. Out: edges
+of panels on [0, R] whose lengths grow by at most 2 from one to the next, and
+Gauss–Legendre nodes on them and on their mirror image. One mesh then serves inputs of
+0.002 and a cutoff of 1e5, and nested boxes share their nodes.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+NODES_PER_PANEL = 16
+_LARGEST_RATIO = 2.001  # a little over 2, so that rounding cannot bisect for ever
+
+type Edges = Float[np.ndarray, " edge"]
+
+
+def graded_edges(marks: Edges) -> Edges:
+    """Edges 0 = r_0 < r_1 < … that hold all marks, neighbouring lengths within 2 : 1.
+
+    Panels longer than twice a neighbour are bisected until none is left, so a long gap
+    beside a short one is filled with geometrically growing panels.
+
+    Args:
+        marks: Positive radii, in any order, repetitions allowed; at least one.
+    """
+    edges = np.unique(np.concatenate([[0.0], marks]))
+    while True:
+        lengths = np.diff(edges)
+        padded = np.concatenate([[np.inf], lengths, [np.inf]])
+        shortest = np.minimum(padded[:-2], padded[2:])
+        long = np.flatnonzero(lengths > _LARGEST_RATIO * shortest)
+        if not long.size:
+            return edges
+        edges = np.insert(edges, long + 1, edges[long] + lengths[long] / 2)
+
+
+def mirrored_nodes(
+    edges: Edges, level: int
+) -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
+    """Gauss–Legendre nodes and weights on the panels and on their mirror image.
+
+    Args:
+        edges: Edges of adjoining panels on the positive axis.
+        level: How many times every panel is bisected first.
+
+    Returns:
+        Nodes and weights for ∫ dy over r_0 ≤ |y| ≤ r_last.
+    """
+    pieces = 2**level
+    fractions = np.arange(pieces) / pieces
+    starts = (edges[:-1, None] + np.diff(edges)[:, None] * fractions).ravel()
+    lengths = np.repeat(np.diff(edges) / pieces, pieces)
+    unit, weight = np.polynomial.legendre.leggauss(NODES_PER_PANEL)
+    nodes = (starts[:, None] + lengths[:, None] * (unit + 1) / 2).ravel()
+    weights = (lengths[:, None] * weight / 2).ravel()
+    return np.concatenate([nodes, -nodes]), np.concatenate([weights, weights])
