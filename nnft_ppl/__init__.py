@@ -14,14 +14,29 @@ if TYPE_CHECKING:
     from nnft_ppl._errors import PluginError as PluginError
     from nnft_ppl._errors import SpecError as SpecError
     from nnft_ppl._errors import UnavailableError as UnavailableError
+    from nnft_ppl._load import load as load
     from nnft_ppl._network import Network as Network
     from nnft_ppl.architecture import Architecture as Architecture
     from nnft_ppl.architecture import Hyperparameters as Hyperparameters
     from nnft_ppl.architecture import Neuron as Neuron
     from nnft_ppl.architecture import Option as Option
     from nnft_ppl.architecture import Readout as Readout
+    from nnft_ppl.correlators.correlators import Correlators as Correlators
+    from nnft_ppl.correlators.measure import exact_correlators as exact_correlators
+    from nnft_ppl.correlators.measure import measure_correlators as measure_correlators
+    from nnft_ppl.diagnostics.checks import Check as Check
+    from nnft_ppl.diagnostics.checks import diagnose as diagnose
+    from nnft_ppl.diagnostics.comparison import compare_actions as compare_actions
+    from nnft_ppl.diagnostics.cutoffs import loo_by_cutoff as loo_by_cutoff
+    from nnft_ppl.diagnostics.cutoffs import prior_sensitivity as prior_sensitivity
+    from nnft_ppl.eft.action import Action as Action
     from nnft_ppl.eft.operators import operators as operators
+    from nnft_ppl.ensemble.sample import Ensemble as Ensemble
+    from nnft_ppl.ensemble.sample import sample_ensemble as sample_ensemble
     from nnft_ppl.hookspecs import hookimpl as hookimpl
+    from nnft_ppl.inference.fit import fit_couplings as fit_couplings
+    from nnft_ppl.inference.priors import Prior as Prior
+    from nnft_ppl.inference.result import CouplingFit as CouplingFit
     from nnft_ppl.operator import Operator as Operator
     from nnft_ppl.registry import architectures as architectures
     from nnft_ppl.registry import network as network
@@ -45,6 +60,21 @@ _HOME = {
     "architectures": "registry",
     "network": "registry",
     "operators": "eft.operators",
+    "Ensemble": "ensemble.sample",
+    "sample_ensemble": "ensemble.sample",
+    "Correlators": "correlators.correlators",
+    "measure_correlators": "correlators.measure",
+    "exact_correlators": "correlators.measure",
+    "Prior": "inference.priors",
+    "CouplingFit": "inference.result",
+    "fit_couplings": "inference.fit",
+    "Check": "diagnostics.checks",
+    "diagnose": "diagnostics.checks",
+    "compare_actions": "diagnostics.comparison",
+    "loo_by_cutoff": "diagnostics.cutoffs",
+    "prior_sensitivity": "diagnostics.cutoffs",
+    "load": "_load",
+    "Action": "eft.action",
 }
 """Public name -> the module it lives in."""
 

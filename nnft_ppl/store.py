@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from nnft_ppl import __version__
@@ -56,6 +57,33 @@ def metadata(tree: xr.DataTree) -> dict[str, Any]:
     return record
 
 
+def array(tree: xr.DataTree, path: str) -> np.ndarray:
+    """The variable at `path` as NumPy.
+
+    Raises:
+        SpecError: The file lacks it.
+    """
+    try:
+        found = tree[path]
+    except KeyError as error:
+        raise SpecError(
+            f"the file lacks the variable {path!r}; it is damaged"
+        ) from error
+    assert isinstance(found, xr.DataArray)  # a variable of our own schema
+    return found.to_numpy()
+
+
+def child(tree: xr.DataTree, path: str) -> xr.DataTree:
+    """The group at `path`.
+
+    Raises:
+        SpecError: The file lacks it.
+    """
+    if path not in tree.children:
+        raise SpecError(f"the file lacks the group {path!r}; it is damaged")
+    return tree.children[path]
+
+
 def write(tree: xr.DataTree, path: str | Path) -> None:
     """Write the tree as compressed, checksummed netCDF under a temporary name, rename.
 
@@ -69,9 +97,14 @@ def write(tree: xr.DataTree, path: str | Path) -> None:
         )
     encoding = {
         node.path: {
-            name: {"zlib": True, "complevel": 4, "shuffle": True, "fletcher32": True}
+            str(name): {
+                "zlib": True,
+                "complevel": 4,
+                "shuffle": True,
+                "fletcher32": True,
+            }
             for name in node.data_vars
-            if node[name].dtype.kind in "fiu" and node[name].ndim
+            if node.data_vars[name].dtype.kind in "fiu" and node.data_vars[name].ndim
         }
         for node in tree.subtree
         if node.data_vars

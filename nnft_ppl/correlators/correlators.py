@@ -24,6 +24,8 @@ from nnft_ppl.registry import network_from_json
 MAX_ORDER = 6
 MAX_ENTRIES = 20_000
 """Joint covariances beyond this would take more than 3 GB."""
+MIN_EFFECTIVE_BATCHES = 50
+"""Error estimates that rest on fewer are off by more than about 15 %."""
 
 
 def check_orders(orders: tuple[int, ...], num_points: int) -> tuple[int, ...]:
@@ -48,7 +50,7 @@ def check_orders(orders: tuple[int, ...], num_points: int) -> tuple[int, ...]:
     if total > MAX_ENTRIES:
         raise SpecError(
             f"{num_points} inputs have {total} correlator entries up to order "
-            f"{max(wanted)}; the limit is {MAX_ENTRIES}: use fewer inputs or lower orders"
+            f"{max(wanted)}; the limit is {MAX_ENTRIES}: use fewer inputs or orders"
         )
     return complete
 
@@ -68,6 +70,10 @@ class Correlators:
             estimate; zero-size when exact.
         numerical_error: order -> absolute error bound of the numbers themselves:
             quadrature when exact, float32 rounding when measured.
+        effective_batches: order -> (entry,) how many batch means the error of each
+            entry rests on; below `MIN_EFFECTIVE_BATCHES` a few networks of a heavy tail
+            dominate and neither the value nor its error can be trusted. Empty when
+            exact.
     """
 
     network: Network
@@ -78,6 +84,7 @@ class Correlators:
     connected_values: Mapping[int, Packed]
     joint_covariance: Matrix
     numerical_error: Mapping[int, Packed]
+    effective_batches: Mapping[int, Packed]
 
     @property
     def is_exact(self) -> bool:
@@ -131,8 +138,8 @@ class Correlators:
         slopes = np.concatenate([jacobian[k] for k in sorted(jacobian)], axis=1)
         size = slopes.shape[1]
         covariance = self.joint_covariance[:size, :size]
-        return np.sqrt(
-            np.einsum("ei,ij,ej->e", slopes, covariance, slopes, optimize=True)
+        return np.asarray(
+            np.sqrt(np.einsum("ei,ij,ej->e", slopes, covariance, slopes, optimize=True))
         )
 
     def gaussian_moment(self, order: int) -> Packed:
@@ -144,6 +151,13 @@ class Correlators:
         rows, columns = entries(len(self.x), 2).T
         kernel[rows, columns] = kernel[columns, rows] = self.connected(2)
         return gaussian_moment(kernel, order)
+
+    def heavy_tailed(self, order: int) -> np.ndarray:
+        """(entry,) whether a few networks dominate the estimate and its error."""
+        self._check(order)
+        if self.is_exact:
+            return np.zeros(num_entries(len(self.x), order), dtype=bool)
+        return self.effective_batches[order] < MIN_EFFECTIVE_BATCHES
 
     @property
     def data(self) -> xr.DataTree:
@@ -161,6 +175,9 @@ class Correlators:
                     "entries": (("entry", "leg"), self.entries(order)),
                 }
             )
+            if not self.is_exact:
+                batches = ("entry", self.effective_batches[order])
+                children[f"order_{order}"]["effective_batches"] = batches
         root = xr.Dataset({"x": (("point", "dim"), self.x)})
         if not self.is_exact:
             root["joint_covariance"] = (("row", "column"), self.joint_covariance)
@@ -185,17 +202,22 @@ class Correlators:
         exact = record["estimator"] == "exact"
         return Correlators(
             network=network_from_json(record["network"]),
-            x=tree["x"].values,
+            x=store.array(tree, "x"),
             orders=orders,
             estimator=record["estimator"],
             num_draws=record["num_draws"],
-            connected_values={k: tree[f"order_{k}/connected"].values for k in orders},
+            connected_values={
+                k: store.array(tree, f"order_{k}/connected") for k in orders
+            },
             joint_covariance=np.zeros((0, 0))
             if exact
-            else tree["joint_covariance"].values,
+            else store.array(tree, "joint_covariance"),
             numerical_error={
-                k: tree[f"order_{k}/numerical_error"].values for k in orders
+                k: store.array(tree, f"order_{k}/numerical_error") for k in orders
             },
+            effective_batches={}
+            if exact
+            else {k: store.array(tree, f"order_{k}/effective_batches") for k in orders},
         )
 
     def _check(self, order: int) -> None:

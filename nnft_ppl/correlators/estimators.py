@@ -24,7 +24,6 @@ from nnft_ppl.correlators.symmetric import entries, num_entries
 from nnft_ppl.correlators.wick import (
     connected_from_moments,
     moment_from_connected,
-    pack_kernel,
     pairing_sums,
     wick_powers,
 )
@@ -54,8 +53,8 @@ def choose_estimator(network: Network, estimator: str) -> str:
         )
     if not has_readout and "sign" not in network.architecture.symmetries:
         raise UnavailableError(
-            f"architecture {network.name!r} declares neither a Gaussian readout nor the "
-            "symmetry 'sign'; its odd correlators may not vanish, and the connected "
+            f"architecture {network.name!r} declares neither a Gaussian readout nor "
+            "the symmetry 'sign'; its odd correlators may not vanish, and the connected "
             "correlators here assume they do"
         )
     if network.hyperparameters.output_dim != 1:
@@ -69,14 +68,21 @@ def choose_estimator(network: Network, estimator: str) -> str:
 
 
 def network_values(
-    network: Network, x: Points, kernel: Packed, orders: tuple[int, ...], estimator: str
+    network: Network,
+    x: Points,
+    scale: np.ndarray,
+    kernel: Packed,
+    orders: tuple[int, ...],
+    estimator: str,
 ) -> Values:
     """What to average: keys of networks -> (all entries of all orders, network).
 
     Args:
         network: The network.
         x: Inputs (point, dim).
-        kernel: Packed reference kernel, exact or measured.
+        scale: (point,) the field at each input is divided by it, so that float32 holds
+            6-pt products of inputs on any scale.
+        kernel: Packed reference kernel of the scaled field, exact or measured.
         orders: Even orders from 2 up.
         estimator: One of `ESTIMATORS`.
     """
@@ -84,16 +90,18 @@ def network_values(
     points = jnp.asarray(x, jnp.float32)
     num_points = len(x)
     reference = jnp.asarray(kernel, jnp.float32)
+    per_point = jnp.asarray(1 / scale, jnp.float32)
 
     def random_kernel(key: Key) -> jax.Array:
         readout = network.readout()
         assert readout is not None  # choose_estimator has seen to it
         params = sample(key)
         features = jax.vmap(partial(readout.features, params))(points)
-        scale = readout.weight_std / features.shape[1] ** 0.5
-        features = scale * features
+        unit = readout.weight_std / features.shape[1] ** 0.5
+        features = unit * per_point[:, None] * features
+        bias = readout.bias_std * per_point
         product = jnp.matmul(features, features.T, precision=jax.lax.Precision.HIGHEST)
-        return readout.bias_std**2 + product
+        return jnp.outer(bias, bias) + product
 
     def conditional(keys: Key) -> jax.Array:
         table = entries(num_points, 2)
@@ -105,7 +113,7 @@ def network_values(
     def products(keys: Key) -> jax.Array:
         field = jax.vmap(lambda k: network.apply(sample(k), points)[:, 0], out_axes=-1)
         covariance = reference if estimator == "wick" else jnp.zeros_like(reference)
-        powers = wick_powers(field(keys), covariance, orders)
+        powers = wick_powers(per_point[:, None] * field(keys), covariance, orders)
         return jnp.concatenate([powers[k] for k in orders])
 
     return conditional if estimator == "conditional" else products
@@ -150,8 +158,8 @@ def connected_estimate(
         if estimator == "conditional" and not kernel_is_exact:
             connected[order] = raw[order] * _central_moment_factor(order, num_draws)
     if 6 in orders:
-        # d/dK_ef of the 6-pt estimate is −Σ_15 G4c_abcd: the Jacobian of the pair-times-
-        # quadruple terms of the moment sum, taken at connected G4c alone.
+        # d/dK_ef of the 6-pt estimate is −Σ_15 G4c_abcd: the Jacobian of the terms
+        # pair times quadruple of the moment sum, taken at connected G4c alone.
         slope = moment_from_connected(
             {2: 0 * raw[2], 4: connected[4], 6: 0 * raw[6]}, num_points, 6
         )[1][2]
@@ -164,8 +172,3 @@ def _central_moment_factor(order: int, num_draws: int) -> float:
     """Factor that unbiases the central 2nd (order 4) or 3rd (order 6) moment of K̂."""
     m = num_draws
     return m / (m - 1) if order == 4 else m**2 / ((m - 1) * (m - 2))
-
-
-def reference_kernel(network: Network, x: Points) -> Packed | None:
-    """The exact kernel, packed, or `None` when the architecture gives none."""
-    return pack_kernel(network.kernel(x)) if network.has_kernel else None

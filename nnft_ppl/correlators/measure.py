@@ -14,15 +14,15 @@ from nnft_ppl.correlators.estimators import (
     choose_estimator,
     connected_estimate,
     network_values,
-    reference_kernel,
 )
 from nnft_ppl.correlators.exact import exact_cumulants
 from nnft_ppl.correlators.streaming import Mean, stream_mean
 from nnft_ppl.correlators.symmetric import entry_size, num_entries, positions
+from nnft_ppl.correlators.wick import pack_kernel
 from nnft_ppl.ensemble.model import check_key, check_num_draws
 
 _FLOAT32_ROUNDING = 1e-6
-"""Relative rounding of a correlator entry that was summed from float32 draws."""
+"""Rounding of float32 sums, relative to the natural size of each entry."""
 
 
 def exact_correlators(
@@ -43,7 +43,15 @@ def exact_correlators(
     orders = check_orders(orders, len(points))
     connected, error = exact_cumulants(network, points, orders)
     return Correlators(
-        network, points, orders, "exact", 0, connected, np.zeros((0, 0)), error
+        network=network,
+        x=points,
+        orders=orders,
+        estimator="exact",
+        num_draws=0,
+        connected_values=connected,
+        joint_covariance=np.zeros((0, 0)),
+        numerical_error=error,
+        effective_batches={},
     )
 
 
@@ -89,9 +97,11 @@ def measure_correlators(
             "or fewer inputs or orders"
         )
 
-    def mean_of(kernel: np.ndarray, orders: tuple[int, ...], label: str) -> Mean:
+    def mean_of(
+        scale: np.ndarray, kernel: Packed, orders: tuple[int, ...], label: str
+    ) -> Mean:
         return stream_mean(
-            network_values(network, points, kernel, orders, estimator),
+            network_values(network, points, scale, kernel, orders, estimator),
             sum(num_entries(len(points), k) for k in orders),
             network,
             len(points),
@@ -102,37 +112,41 @@ def measure_correlators(
             label=label,
         )
 
-    kernel = reference_kernel(network, points)
-    kernel_is_exact = kernel is not None
-    if kernel is None:
+    diagonal = positions(len(points), np.repeat(np.arange(len(points))[:, None], 2, 1))
+    if network.has_kernel:
+        kernel = pack_kernel(network.kernel(points))
+    else:
         # A first pass over the same networks gives the kernel to subtract.
         zeros = np.zeros(num_entries(len(points), 2))
-        kernel = mean_of(zeros, (2,), "kernel").value
-    mean = mean_of(kernel, orders, estimator)
+        kernel = mean_of(np.ones(len(points)), zeros, (2,), "kernel").value
+    variance = kernel[diagonal]
+    scale = np.sqrt(np.where(variance > 0, variance, 1.0))
+    unit = {k: entry_size(scale**2, k) for k in orders}
+    reference = kernel / unit[2]
+    mean = mean_of(scale, reference, orders, estimator)
     connected, covariance = connected_estimate(
         mean,
         len(points),
         orders,
         estimator,
-        kernel,
+        reference,
         num_draws,
-        kernel_is_exact=kernel_is_exact,
+        kernel_is_exact=network.has_kernel,
     )
+    units = np.concatenate([unit[k] for k in orders])
+    splits = np.cumsum([len(unit[k]) for k in orders])[:-1]
+    batches = np.split(mean.effective_batches, splits)
     return Correlators(
-        network,
-        points,
-        orders,
-        estimator,
-        num_draws,
-        connected,
-        covariance,
-        {k: _rounding(connected, len(points), k) for k in orders},
+        network=network,
+        x=points,
+        orders=orders,
+        estimator=estimator,
+        num_draws=num_draws,
+        connected_values={k: connected[k] * unit[k] for k in orders},
+        joint_covariance=covariance * np.outer(units, units),
+        numerical_error={
+            k: _FLOAT32_ROUNDING * unit[k] * np.sqrt(np.mean(connected[k] ** 2))
+            for k in orders
+        },
+        effective_batches=dict(zip(orders, batches, strict=True)),
     )
-
-
-def _rounding(connected: dict[int, Packed], num_points: int, order: int) -> Packed:
-    """Rounding of float32 sums, relative to the natural size of each entry."""
-    diagonal = positions(num_points, np.repeat(np.arange(num_points)[:, None], 2, 1))
-    size = entry_size(connected[2][diagonal], order)
-    ratio = np.sqrt(np.mean(connected[order] ** 2) / np.mean(size**2))
-    return _FLOAT32_ROUNDING * ratio * size

@@ -21,7 +21,7 @@ type Array = Any
 def pack_kernel(kernel: Matrix) -> Packed:
     """Unique entries of a symmetric (point, point) matrix."""
     table = entries(len(kernel), 2)
-    return kernel[table[:, 0], table[:, 1]]
+    return np.asarray(kernel[table[:, 0], table[:, 1]])
 
 
 def wick_powers(
@@ -29,8 +29,8 @@ def wick_powers(
 ) -> dict[int, Array]:
     """Wick-ordered products :f_1…f_k: with respect to the covariance `kernel`.
 
-    The multivariate Hermite recursion :f_1…f_k: = f_1 :f_2…f_k: − Σ_m K_1m :f_2…f̸_m…f_k:.
-    With kernel 0 they are the plain products.
+    The multivariate Hermite recursion on the first leg, :f_1…f_k: = f_1 :f_2…f_k: −
+    Σ_m K_1m :the rest without f_m:. With kernel 0 they are the plain products.
 
     Args:
         field: (point, ...) values of the field.

@@ -57,7 +57,8 @@ def run_blocks[T](
     def run(start: int) -> T:
         # The precision switch is per thread, so it is set where the work is done.
         with jax.enable_x64(False):
-            return jax.block_until_ready(block(start))
+            result: T = jax.block_until_ready(block(start))
+            return result
 
     workers = os.cpu_count() or 1
     bar = tqdm(

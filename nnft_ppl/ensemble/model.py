@@ -14,8 +14,8 @@ from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Params
 
-MAX_DRAWS = 2**32
-"""Networks are numbered by one 32-bit word of the key's counter."""
+MAX_DRAWS = 2**31
+"""Networks are numbered by one 32-bit word; half of it, so that no block wraps."""
 
 
 def check_key(key: Key) -> Key:

@@ -5,8 +5,8 @@ In: a `Network`, inputs, a key. Out: `Ensemble`. For statistics of large ensembl
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -65,8 +65,8 @@ class Ensemble:
         """Rebuild from `data`; the architecture's plugin must be installed."""
         return Ensemble(
             network_from_json(store.metadata(tree)["network"]),
-            tree["x"].values,
-            tree["values"].values,
+            store.array(tree, "x"),
+            store.array(tree, "values"),
         )
 
 
@@ -119,8 +119,8 @@ def sample_ensemble(
 
 def _value_block(
     network: Network, points: Points, key: Key, chunk: int, chunks: int
-) -> partial[jax.Array]:
-    """Compile start -> (chunk·chunks, point, output) outputs of consecutive networks."""
+) -> Callable[[int], jax.Array]:
+    """Start -> (chunk·chunks, point, output) outputs of networks start, start+1, …."""
     sample = prior_sampler(network)
 
     @jax.jit
@@ -132,7 +132,7 @@ def _value_block(
 
         starts = start + chunk * jnp.arange(chunks, dtype=jnp.uint32)
         out = jax.lax.map(one_chunk, starts)
-        return out.reshape(chunk * chunks, *out.shape[2:])
+        return jnp.reshape(out, (chunk * chunks, *out.shape[2:]))
 
     x = jnp.asarray(points, jnp.float32)
-    return lambda start: block(key, x, np.uint32(start))  # type: ignore[return-value]
+    return lambda start: jnp.asarray(block(key, x, jnp.uint32(start)))

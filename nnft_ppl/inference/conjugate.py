@@ -14,7 +14,10 @@ from jaxtyping import Float
 from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.priors import Prior
 
-_GRID_POINTS = 1201
+_COARSE_POINTS = 181
+_FINE_POINTS = 401
+_NEGLIGIBLE = 30.0
+"""Points this far below the top in log probability are left out of the fine grid."""
 _LOG_2PI = np.log(2 * np.pi)
 
 
@@ -81,29 +84,33 @@ def solve(
     """
     design, data = likelihood.design[cutoff], likelihood.amplitudes
     tau = prior.coupling_scale(width)
+
+    def tabulate(s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return _given_discrepancy(design, data, likelihood.variance, s, tau)
+
     if not discrepancy:
-        s = np.zeros(1)
-    else:
-        low = 1e-2 * np.sqrt(likelihood.variance.min())
-        s = np.geomspace(low, 10 * prior.discrepancy_scale, _GRID_POINTS)
-    log_evidence, mean, factor = _given_discrepancy(
-        design, data, likelihood.variance, s, tau
-    )
-    if not discrepancy:
-        return ClosedForm(s, np.ones(1), mean, factor, float(log_evidence[0]))
-    # HalfNormal density times ds = s d log s.
-    log_prior = (
-        0.5 * np.log(2 / np.pi)
-        - np.log(prior.discrepancy_scale)
-        - 0.5 * (s / prior.discrepancy_scale) ** 2
-        + np.log(s)
-    )
-    log_weight = log_evidence + log_prior
+        log_evidence, mean, factor = tabulate(np.zeros(1))
+        return ClosedForm(np.zeros(1), np.ones(1), mean, factor, float(log_evidence[0]))
+    low = 1e-2 * np.sqrt(likelihood.variance.min())
+    s = np.geomspace(low, 10 * prior.discrepancy_scale, _COARSE_POINTS)
+    log_weight = tabulate(s)[0] + _log_prior(s, prior.discrepancy_scale)
+    likely = np.flatnonzero(log_weight > log_weight.max() - _NEGLIGIBLE)
+    first, last = max(likely[0] - 1, 0), min(likely[-1] + 1, len(s) - 1)
+    s = np.geomspace(s[first], s[last], _FINE_POINTS)
+    log_evidence, mean, factor = tabulate(s)
+    log_weight = log_evidence + _log_prior(s, prior.discrepancy_scale)
     top = log_weight.max()
     weight = np.exp(log_weight - top)
     step = np.log(s[1] / s[0])
     return ClosedForm(
         s, weight / weight.sum(), mean, factor, float(top + np.log(weight.sum() * step))
+    )
+
+
+def _log_prior(s: np.ndarray, scale: float) -> np.ndarray:
+    """Log density of log s when s is half-normal: ds = s d log s."""
+    return np.asarray(
+        0.5 * np.log(2 / np.pi) - np.log(scale) - 0.5 * (s / scale) ** 2 + np.log(s)
     )
 
 
@@ -116,30 +123,24 @@ def _given_discrepancy(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log evidence, posterior mean and covariance factor for every s of a grid.
 
-    Least squares by QR with the prior as extra rows: residuals are formed explicitly,
-    because with exact data χ² is a difference of numbers 10¹⁸ times larger.
+    Least squares by QR of [design, data] with the prior as extra rows, which leaves χ²
+    in the last diagonal element of R. Normal equations would form it as a difference of
+    numbers that are 10¹⁸ times larger when the data are exact.
     """
     num_operators = design.shape[1]
     sd = np.sqrt(variance + s[:, None] ** 2)
-    rows = np.concatenate(
-        [
-            design / sd[..., None],
-            np.broadcast_to(
-                np.eye(num_operators) / tau, (len(s),) + (num_operators,) * 2
-            ),
-        ],
-        axis=1,
-    )
-    target = np.concatenate([data / sd, np.zeros((len(s), num_operators))], axis=1)
-    q, r = np.linalg.qr(rows)
-    mean = np.linalg.solve(r, np.einsum("gmo,gm->go", q, target)[..., None])[..., 0]
-    residual = target - np.einsum("gmo,go->gm", rows, mean)
-    inverse = np.linalg.inv(r)
-    covariance = inverse @ np.swapaxes(inverse, 1, 2)
-    factor = np.linalg.cholesky(covariance)
-    log_det = np.sum(np.log(np.abs(np.diagonal(r, axis1=1, axis2=2))), axis=1)
+    table = np.zeros((len(s), len(data) + num_operators, num_operators + 1))
+    table[:, : len(data), :-1] = design / sd[..., None]
+    table[:, : len(data), -1] = data / sd
+    table[:, len(data) :, :-1] = np.eye(num_operators) / tau
+    r = np.linalg.qr(table, mode="r")
+    triangle, chi_squared = r[:, :-1, :-1], r[:, -1, -1] ** 2
+    mean = np.linalg.solve(triangle, r[:, :-1, -1:])[..., 0]
+    inverse = np.linalg.inv(triangle)
+    factor = np.linalg.cholesky(inverse @ np.swapaxes(inverse, 1, 2))
+    log_det = np.sum(np.log(np.abs(np.diagonal(triangle, axis1=1, axis2=2))), axis=1)
     log_evidence = (
-        -0.5 * np.sum(residual**2, axis=1)
+        -0.5 * chi_squared
         - np.sum(np.log(sd), axis=1)
         - 0.5 * len(data) * _LOG_2PI
         - num_operators * np.log(tau)

@@ -22,6 +22,8 @@ from nnft_ppl.eft.predict import design_matrix
 
 _EXACT_FLOOR = 1e-9
 """Relative precision granted to exact correlators and integrals."""
+_COVARIANCE_ROUNDING = 1e-7
+"""Rounding of second moments summed in float32, relative to the largest mode."""
 _INTEGRAL_LIMIT = 1e-4
 """Relative error of a cutoff integral beyond which a fit would be meaningless."""
 
@@ -53,7 +55,7 @@ class Likelihood:
 
     def to_entries(self, modes: np.ndarray) -> np.ndarray:
         """(…, mode) in natural units -> (…, entry) connected correlators."""
-        return (modes @ self.rotation.T) * self.size
+        return np.asarray((modes @ self.rotation.T) * self.size)
 
 
 def build_likelihood(
@@ -85,7 +87,7 @@ def build_likelihood(
                 "to infer"
             )
         sizes.append(natural * _rms(data) / _rms(natural))
-        column, error = design_matrix(action, network, x, cutoffs, order)
+        column, error = design_matrix(action, network, x, np.array(cutoffs), order)
         gaussian = _rms(gaussian_moment(propagator, order))
         blocks.append(column)
         gaussian_sizes.append(gaussian)
@@ -115,6 +117,7 @@ def build_likelihood(
     else:
         covariance = correlators.joint_block(action.orders) / np.outer(size, size)
         noise, rotation = np.linalg.eigh(covariance)
+        floor += _COVARIANCE_ROUNDING * noise[-1]
     return Likelihood(
         orders=action.orders,
         size=size,

@@ -120,9 +120,8 @@ def run_nuts(
         }
 
     with jax.enable_x64(True):
-        keys = jax.random.split(key, len(closed_forms))
-        out = jax.jit(jax.vmap(run_one))(
-            keys, jax.tree.map(jnp.asarray, problems), jnp.asarray(start)
+        out = jax.jit(jax.vmap(run_one, in_axes=(None, 0, 0)))(
+            key, jax.tree.map(jnp.asarray, problems), jnp.asarray(start)
         )
         # (cutoff, chain, draw, …) -> (chain, draw, cutoff, …)
         return {name: np.moveaxis(np.asarray(v), 0, 2) for name, v in out.items()}

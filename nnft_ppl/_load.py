@@ -1,0 +1,36 @@
+"""Reading back whatever nnft_ppl saved."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import xarray as xr
+
+from nnft_ppl import store
+from nnft_ppl._errors import SpecError
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.ensemble.sample import Ensemble
+from nnft_ppl.inference.result import CouplingFit
+
+type Saved = Ensemble | Correlators | CouplingFit
+
+_KINDS: dict[str, Callable[[xr.DataTree], Saved]] = {
+    "ensemble": Ensemble.from_data,
+    "correlators": Correlators.from_data,
+    "fit": CouplingFit.from_data,
+}
+
+
+def load(path: str | Path) -> Saved:
+    """The object that was saved at `path`.
+
+    Raises:
+        SpecError: No such file, damaged, or not of nnft_ppl.
+        PluginError: A plugin it needs is not installed.
+    """
+    tree = store.read(path)
+    holds = store.metadata(tree)["holds"]
+    if holds not in _KINDS:
+        raise SpecError(
+            f"{str(path)!r} holds {holds!r}; expected one of {list(_KINDS)}"
+        )
+    return _KINDS[holds](tree)

@@ -1,0 +1,161 @@
+"""`diagnose`: every check of a fit as a named result, and the verdict in words.
+
+In: a `CouplingFit`. Out: a list of `Check`, the verdict last. Nothing is raised; a
+numerical failure is a value.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
+from nnft_ppl.diagnostics.convergence import convergence
+from nnft_ppl.inference import adequacy
+from nnft_ppl.inference.result import CouplingFit
+
+MAX_RHAT = 1.01
+MIN_ESS_PER_CHAIN = 100
+MIN_BFMI = 0.3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of a fit.
+
+    Attributes:
+        name: What was checked.
+        value: The worst value over cutoffs and couplings.
+        threshold: What it was compared with.
+        passed: Whether it is on the right side.
+        message: What it means, for people, with the place of the worst value.
+    """
+
+    name: str
+    value: float
+    threshold: float
+    passed: bool
+    message: str
+
+
+def diagnose(fit: CouplingFit) -> list[Check]:
+    """Check the sampler, the data and the action, in this order; the verdict is last.
+
+    Names: `rhat`, `ess_bulk`, `ess_tail`, `divergences`, `bfmi` (NUTS only), then
+    `heavy_tails` (measured data only), `discrepancy` or `predictive`, `verdict`.
+    """
+    checks = _sampler_checks(fit)
+    if not fit.correlators.is_exact:
+        checks.append(_heavy_tails(fit))
+    checks += _action_checks(fit)
+    return checks
+
+
+def verdict(checks: list[Check]) -> Check:
+    """The check that states whether the action describes the network."""
+    return next(check for check in checks if check.name == "verdict")
+
+
+def _sampler_checks(fit: CouplingFit) -> list[Check]:
+    table = convergence(fit)
+    chains = fit.dimensionless.shape[0]
+    checks = []
+    for name, threshold, larger_is_worse in (
+        ("rhat", MAX_RHAT, True),
+        ("ess_bulk", MIN_ESS_PER_CHAIN * chains, False),
+        ("ess_tail", MIN_ESS_PER_CHAIN * chains, False),
+        ("divergences", 0, True),
+        ("bfmi", MIN_BFMI, False),
+    ):
+        column = table[name].to_numpy(dtype=float)
+        if np.isnan(column).any():
+            continue  # the sampler has no such number
+        place = int(np.argmax(column) if larger_is_worse else np.argmin(column))
+        value = float(column[place])
+        passed = value <= threshold if larger_is_worse else value >= threshold
+        relation = "at most" if larger_is_worse else "at least"
+        advice = "" if passed else "; run more warmup and draws, or look at the traces"
+        checks.append(
+            Check(
+                name,
+                value,
+                float(threshold),
+                bool(passed),
+                f"worst {name} {value:.4g} at cutoff {fit.cutoffs[place]:g}, wanted "
+                f"{relation} {threshold:g}{advice}",
+            )
+        )
+    return checks
+
+
+def _heavy_tails(fit: CouplingFit) -> Check:
+    orders = fit.likelihood.orders
+    batches = min(float(fit.correlators.effective_batches[k].min()) for k in orders)
+    passed = batches >= MIN_EFFECTIVE_BATCHES
+    meaning = (
+        "the sampling errors rest on many networks"
+        if passed
+        else "a few networks of a heavy tail dominate; neither the correlators nor "
+        "their errors can be trusted: use exact_correlators, the conditional estimator "
+        "or far more networks"
+    )
+    return Check(
+        "heavy_tails",
+        batches,
+        float(MIN_EFFECTIVE_BATCHES),
+        passed,
+        f"effective number of batches behind the errors {batches:.3g}: {meaning}",
+    )
+
+
+def _action_checks(fit: CouplingFit) -> list[Check]:
+    rows = fit.adequacy().to_dict("records")
+    order = [adequacy.DESCRIBES, adequacy.UNDETERMINED, adequacy.FAILS]
+    severity = np.array([order.index(row["verdict"]) for row in rows])
+    worst = rows[int(np.argmax(severity))]
+    if fit.has_discrepancy:
+        row = max(rows, key=lambda row: float(row["discrepancy_upper"]))
+        value, threshold = float(row["discrepancy_upper"]), adequacy.TOLERANCE
+        first = Check(
+            "discrepancy",
+            value,
+            threshold,
+            value <= threshold,
+            f"relative model discrepancy {_percent(row['discrepancy'])} (90 % interval "
+            f"{_percent(row['discrepancy_lower'])} to "
+            f"{_percent(row['discrepancy_upper'])}) at cutoff {row['cutoff']:g}, "
+            f"tolerated {_percent(threshold)}",
+        )
+    else:
+        row = min(rows, key=lambda row: float(row["p_value"]))
+        value, threshold = float(row["p_value"]), adequacy.SIGNIFICANCE
+        first = Check(
+            "predictive",
+            value,
+            threshold,
+            value >= threshold,
+            f"chi-squared p-value {value:.3g} at cutoff {row['cutoff']:g}, with "
+            f"sampling noise alone; wanted at least {threshold:g}",
+        )
+    alike = severity == severity.max()
+    cutoffs = ", ".join(f"{row['cutoff']:g}" for row in np.array(rows)[alike])
+    where = "at every cutoff" if alike.all() else f"at cutoff {cutoffs}"
+    measured = (
+        f"{_percent(worst['discrepancy'])} relative discrepancy"
+        if fit.has_discrepancy
+        else f"{_percent(worst['relative_misfit'])} relative misfit"
+    )
+    return [
+        first,
+        Check(
+            "verdict",
+            first.value,
+            first.threshold,
+            worst["verdict"] == adequacy.DESCRIBES,
+            f"{adequacy.VERDICTS[worst['verdict']]} ({', '.join(fit.action.names)}; "
+            f"{measured} {where})",
+        ),
+    ]
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2g} %"

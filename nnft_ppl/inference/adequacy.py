@@ -1,0 +1,62 @@
+"""Whether the action describes the network here, in numbers and in one word.
+
+The discrepancy s is what remains after sampling noise: the relative root-mean-square
+distance between the connected correlators and the best that the action can do.
+"""
+
+import numpy as np
+from scipy import stats
+
+from nnft_ppl.inference.likelihood import Likelihood
+
+TOLERANCE = 0.1
+"""Relative discrepancy above which an action is said not to describe a network."""
+SIGNIFICANCE = 1e-3
+"""Predictive p-value below which an action fitted without discrepancy is refused."""
+
+DESCRIBES = "describes"
+UNDETERMINED = "undetermined"
+FAILS = "does not describe"
+
+VERDICTS = {
+    DESCRIBES: "this action describes this network on these inputs",
+    UNDETERMINED: "the data are too noisy to tell whether this action describes this "
+    "network on these inputs; measure with more networks",
+    FAILS: "this action does not describe this network on these inputs",
+}
+
+
+def relative_misfit(likelihood: Likelihood, cutoff: int, coupling: np.ndarray) -> float:
+    """rms(Ĝ_c − G_c(coupling)) / rms(Ĝ_c) over entries; sampling noise included."""
+    data = likelihood.to_entries(likelihood.amplitudes)
+    fitted = likelihood.to_entries(likelihood.design[cutoff] @ coupling)
+    return float(np.sqrt(np.mean((data - fitted) ** 2) / np.mean(data**2)))
+
+
+def predictive_p_value(
+    likelihood: Likelihood, cutoff: int, coupling: np.ndarray
+) -> float:
+    """P(χ² ≥ observed) at the posterior mean, with sampling noise alone.
+
+    The degrees of freedom are the modes less the couplings.
+    """
+    residual = likelihood.amplitudes - likelihood.design[cutoff] @ coupling
+    chi_squared = np.sum(residual**2 / likelihood.variance)
+    freedom = max(1, len(residual) - len(coupling))
+    return float(stats.chi2.sf(chi_squared, freedom))
+
+
+def verdict(lower: float, upper: float, p_value: float, *, discrepancy: bool) -> str:
+    """One of `VERDICTS`.
+
+    Args:
+        lower: Lower end of the interval of s.
+        upper: Upper end.
+        p_value: From `predictive_p_value`; decides when s was not inferred.
+        discrepancy: Whether s was inferred.
+    """
+    if not discrepancy:
+        return DESCRIBES if p_value >= SIGNIFICANCE else FAILS
+    if upper <= TOLERANCE:
+        return DESCRIBES
+    return FAILS if lower > TOLERANCE else UNDETERMINED

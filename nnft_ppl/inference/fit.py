@@ -1,0 +1,169 @@
+"""From correlators and an action to the posterior of the couplings, cutoff by cutoff.
+
+In: `Correlators` and an `Action`. Out: a `CouplingFit`. Every cutoff is its own
+inference; all of them share shapes, so one compiled program serves any number.
+"""
+
+import math
+from collections.abc import Sequence
+from numbers import Integral
+
+import jax
+import numpy as np
+
+from nnft_ppl._errors import FitError, SpecError
+from nnft_ppl._typing import Key
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.eft.action import Action
+from nnft_ppl.ensemble.model import check_key
+from nnft_ppl.inference.conjugate import ClosedForm, solve
+from nnft_ppl.inference.likelihood import build_likelihood
+from nnft_ppl.inference.nuts import run_nuts
+from nnft_ppl.inference.priors import Prior
+from nnft_ppl.inference.result import CouplingFit
+
+SAMPLERS = ("nuts", "conjugate")
+
+_STATISTICS = {
+    "diverging": "diverging",
+    "energy": "energy",
+    "num_steps": "n_steps",
+    "accept_prob": "acceptance_rate",
+    "adapt_state.step_size": "step_size",
+}
+"""NumPyro's name -> ArviZ's name."""
+
+
+def fit_couplings(
+    correlators: Correlators,
+    action: Action,
+    cutoffs: Sequence[float],
+    *,
+    key: Key,
+    num_warmup: int = 500,
+    num_samples: int = 1000,
+    num_chains: int = 4,
+    discrepancy: bool = True,
+    sampler: str = "nuts",
+    prior: Prior | None = None,
+) -> CouplingFit:
+    """Infer the couplings of `action` from connected correlators at each cutoff.
+
+    The data are the connected correlators of the orders that the action's operators
+    contribute to, with their full covariance, rank-deficient or not. The same random
+    numbers serve every cutoff, so that couplings at two cutoffs differ by the running
+    and not by sampling noise.
+
+    Args:
+        correlators: Measured or exact, of a network whose kernel is known.
+        action: The operators.
+        cutoffs: Λ > 0 of the box [−Λ, Λ]; `math.inf` where the integrals converge.
+        key: A JAX random key.
+        num_warmup: Adaptation steps of NUTS; unused by `conjugate`.
+        num_samples: Draws kept per chain.
+        num_chains: Number of chains.
+        discrepancy: Infer a relative model discrepancy s beside the couplings;
+            otherwise the action is taken to be exact.
+        sampler: `nuts`, or `conjugate` for independent draws from the closed form.
+        prior: Scales of the priors; `Prior()` when `None`.
+
+    Raises:
+        SpecError: An argument is out of range.
+        UnavailableError: The architecture gives no kernel.
+        FitError: A cutoff integral or the posterior is not usable.
+    """
+    cutoffs = check_cutoffs(cutoffs)
+    for name, value in (
+        ("num_warmup", num_warmup),
+        ("num_samples", num_samples),
+        ("num_chains", num_chains),
+    ):
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            raise SpecError(f"`{name}` is {value!r}; expected a whole number ≥ 1")
+    if sampler not in SAMPLERS:
+        raise SpecError(f"`sampler` is {sampler!r}; choose one of {list(SAMPLERS)}")
+    key = check_key(key)
+    prior = Prior() if prior is None else prior
+    likelihood = build_likelihood(correlators, action, cutoffs)
+    width = correlators.network.width
+    forms = [
+        solve(likelihood, prior, width, c, discrepancy=discrepancy)
+        for c in range(len(cutoffs))
+    ]
+    chain_key, predictive_key = jax.random.split(key)
+    statistics: dict[str, np.ndarray] = {}
+    if sampler == "conjugate":
+        draws = _closed_form_draws(forms, chain_key, num_chains, num_samples)
+    else:
+        out = run_nuts(
+            likelihood,
+            prior,
+            width,
+            forms,
+            discrepancy=discrepancy,
+            key=chain_key,
+            num_warmup=num_warmup,
+            num_samples=num_samples,
+            num_chains=num_chains,
+        )
+        draws = {"dimensionless": out["dimensionless"]}
+        draws["discrepancy"] = out.get("discrepancy", np.zeros(out["energy"].shape))
+        statistics = {theirs: out[ours] for ours, theirs in _STATISTICS.items()}
+        statistics["lp"] = -out["potential_energy"]
+    if not all(np.isfinite(v).all() for v in draws.values()):
+        raise FitError(
+            "the posterior draws are not finite; the data or prior scales are extreme: "
+            "compare with sampler='conjugate' and look at the correlators"
+        )
+    return CouplingFit(
+        correlators=correlators,
+        action=action,
+        cutoffs=cutoffs,
+        likelihood=likelihood,
+        prior=prior,
+        sampler=sampler,
+        has_discrepancy=discrepancy,
+        dimensionless=draws["dimensionless"],
+        discrepancy=draws["discrepancy"],
+        statistics=statistics,
+        log_evidence=np.array([form.log_evidence for form in forms]),
+        seed=tuple(int(word) for word in jax.random.key_data(predictive_key)),
+    )
+
+
+def check_cutoffs(cutoffs: Sequence[float]) -> tuple[float, ...]:
+    """The cutoffs as floats.
+
+    Raises:
+        SpecError: None given, one not positive, or one twice.
+    """
+    if isinstance(cutoffs, (int, float)):
+        raise SpecError(
+            f"`cutoffs` is {cutoffs!r}; expected a list such as [{cutoffs}]"
+        )
+    values = tuple(float(c) for c in cutoffs)
+    if not values:
+        raise SpecError("`cutoffs` is empty; give at least one, such as [100.0]")
+    for value in values:
+        if math.isnan(value) or value <= 0:
+            raise SpecError(
+                f"cutoff {value!r} is not positive; the box is [−Λ, Λ] with Λ > 0"
+            )
+    if len(set(values)) < len(values):
+        raise SpecError(f"`cutoffs` {list(values)} holds a value twice")
+    return values
+
+
+def _closed_form_draws(
+    forms: list[ClosedForm], key: Key, num_chains: int, num_samples: int
+) -> dict[str, np.ndarray]:
+    """Independent draws, shaped like MCMC output, with common random numbers."""
+    words = [int(word) for word in jax.random.key_data(key)]
+    total = num_chains * num_samples
+    drawn = [form.draw(np.random.default_rng(words), total) for form in forms]
+    couplings = np.stack([c for c, _ in drawn], axis=1)
+    discrepancy = np.stack([s for _, s in drawn], axis=1)
+    return {
+        "dimensionless": couplings.reshape(num_chains, num_samples, len(forms), -1),
+        "discrepancy": discrepancy.reshape(num_chains, num_samples, len(forms)),
+    }

@@ -1,0 +1,331 @@
+"""`CouplingFit`: the posterior of the couplings at each cutoff, and what follows.
+
+What `fit_couplings` returns: data for ArviZ, summaries, the verdict, predictions of
+higher correlators, the running.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from nnft_ppl import store
+from nnft_ppl._errors import SpecError
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.symmetric import num_entries
+from nnft_ppl.correlators.wick import pack_kernel
+from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.predict import full_from_connected
+from nnft_ppl.eft.running import local_exponent
+from nnft_ppl.inference import adequacy
+from nnft_ppl.inference.arviz_tree import build_groups
+from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
+from nnft_ppl.inference.priors import Prior
+
+INTERVAL = 0.9
+"""Probability of the equal-tailed intervals in every table."""
+
+
+@dataclass(frozen=True, eq=False)
+class CouplingFit:
+    """Posterior draws of the couplings of one action at one or many cutoffs.
+
+    Attributes:
+        correlators: The data.
+        action: What was fitted.
+        cutoffs: Λ of each fit.
+        likelihood: The problem in natural units.
+        prior: Its scales.
+        sampler: `nuts` or `conjugate`.
+        has_discrepancy: Whether the model discrepancy was inferred.
+        dimensionless: c, (chain, draw, cutoff, operator); g = c / likelihood.scale.
+        discrepancy: s, (chain, draw, cutoff); zero when not inferred.
+        statistics: ArviZ name -> (chain, draw, cutoff); empty for `conjugate`.
+        log_evidence: (cutoff,) log p(data) in closed form, natural units.
+        seed: Words that fix the predictive draws.
+    """
+
+    correlators: Correlators
+    action: Action
+    cutoffs: tuple[float, ...]
+    likelihood: Likelihood
+    prior: Prior
+    sampler: str
+    has_discrepancy: bool
+    dimensionless: np.ndarray
+    discrepancy: np.ndarray
+    statistics: Mapping[str, np.ndarray]
+    log_evidence: np.ndarray
+    seed: tuple[int, ...]
+
+    @cached_property
+    def data(self) -> xr.DataTree:
+        """All cutoffs as one DataTree for ArviZ, with a `cutoff` dimension.
+
+        Groups: posterior, sample_stats, prior, prior_predictive, posterior_predictive,
+        observed_data, constant_data, log_likelihood, log_prior. Give ArviZ's loo,
+        psense and predictive plots one cutoff: `at`.
+        """
+        groups = build_groups(
+            self.likelihood,
+            self.prior,
+            self.correlators.network.width,
+            len(self.correlators.x),
+            {"cutoff": list(self.cutoffs), "operator": list(self.action.names)},
+            self.dimensionless,
+            self.discrepancy,
+            dict(self.statistics),
+            np.random.default_rng(self.seed),
+            has_discrepancy=self.has_discrepancy,
+        )
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs = self._provenance()
+        return tree
+
+    def at(self, cutoff: float) -> xr.DataTree:
+        """One cutoff's own DataTree, without the `cutoff` dimension.
+
+        Raises:
+            SpecError: The fit has no such cutoff.
+        """
+        which = self._index(cutoff)
+        return xr.DataTree.from_dict(
+            {
+                name: group.to_dataset().isel(cutoff=which, drop=True)
+                if "cutoff" in group.dims
+                else group.to_dataset()
+                for name, group in self.data.children.items()
+            }
+        )
+
+    def summary(self) -> pd.DataFrame:
+        """One row per cutoff and operator: estimates, convergence, verdict.
+
+        Columns: cutoff, operator, mean, sd, lower, upper (equal-tailed 90 %), rhat,
+        ess_bulk, ess_tail, num_divergent, verdict. The mean, sd and interval are of
+        the coupling g.
+        """
+        verdicts = self.adequacy().set_index("cutoff")["verdict"]
+        rows = []
+        for cutoff in self.cutoffs:
+            tree = self.at(cutoff)
+            table = az.summary(
+                tree,
+                var_names=["coupling"],
+                ci_kind="eti",
+                ci_prob=INTERVAL,
+                round_to="none",
+            )
+            stats = tree["sample_stats"]
+            divergent = int(stats["diverging"].sum()) if "diverging" in stats else 0
+            for name, row in zip(self.action.names, table.to_numpy(), strict=True):
+                values = dict(zip(table.columns, row, strict=True))
+                percent = round(100 * INTERVAL)
+                rows.append(
+                    {
+                        "cutoff": cutoff,
+                        "operator": name,
+                        "mean": values["mean"],
+                        "sd": values["sd"],
+                        "lower": values[f"eti{percent}_lb"],
+                        "upper": values[f"eti{percent}_ub"],
+                        "rhat": values["r_hat"],
+                        "ess_bulk": values["ess_bulk"],
+                        "ess_tail": values["ess_tail"],
+                        "num_divergent": divergent,
+                        "verdict": verdicts[cutoff],
+                    }
+                )
+        return pd.DataFrame(rows)
+
+    def adequacy(self) -> pd.DataFrame:
+        """One row per cutoff: does this action describe this network here?
+
+        Columns: cutoff, discrepancy (median of s), discrepancy_lower,
+        discrepancy_upper (equal-tailed 90 %), relative_misfit (sampling noise
+        included), p_value (χ² with sampling noise alone; NaN where there is none),
+        modes_resolved (modes of the data in which sampling noise exceeds rounding),
+        verdict.
+        """
+        rows = []
+        tail = 50 * (1 - INTERVAL)
+        for which, cutoff in enumerate(self.cutoffs):
+            lower, median, upper = np.percentile(
+                self.discrepancy[..., which], [tail, 50, 100 - tail]
+            )
+            mean = self.dimensionless[:, :, which].mean(axis=(0, 1))
+            p_value = (
+                np.nan
+                if self.correlators.is_exact and self.has_discrepancy
+                else adequacy.predictive_p_value(self.likelihood, which, mean)
+            )
+            rows.append(
+                {
+                    "cutoff": cutoff,
+                    "discrepancy": median,
+                    "discrepancy_lower": lower,
+                    "discrepancy_upper": upper,
+                    "relative_misfit": adequacy.relative_misfit(
+                        self.likelihood, which, mean
+                    ),
+                    "p_value": p_value,
+                    "modes_resolved": int(self.likelihood.resolved.sum()),
+                    "verdict": adequacy.verdict(
+                        lower, upper, p_value, discrepancy=self.has_discrepancy
+                    ),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def predict(
+        self, order: int, cutoffs: Sequence[float] | None = None
+    ) -> xr.DataArray:
+        """Posterior predictive of the full correlator G^(k) at the fitted inputs.
+
+        G2 = K, G4 = Σ_3 KK + G4c, G6 = Σ_15 KKK + Σ_15 K G4c + G6c, the connected parts
+        from the couplings with the model discrepancy added, and zero where the action
+        has no operator of that order (they are of higher order in 1/N).
+
+        Args:
+            order: 2, 4 or 6.
+            cutoffs: Which of the fit's cutoffs; all when `None`.
+
+        Returns:
+            (chain, draw, cutoff, entry) float64.
+
+        Source: theory.md §4.
+
+        Raises:
+            SpecError: Order not supported, or no such cutoff.
+        """
+        if order not in (2, 4, 6):
+            raise SpecError(f"order {order!r} cannot be predicted; choose 2, 4 or 6")
+        wanted = self.cutoffs if cutoffs is None else tuple(cutoffs)
+        num_points = len(self.correlators.x)
+        kernel = pack_kernel(self.correlators.network.kernel(self.correlators.x))
+        sampled = self.discrepancy.shape[:2]
+        draws = np.empty((*sampled, len(wanted), num_entries(num_points, order)))
+        rng = np.random.default_rng((*self.seed, order))
+        noise = rng.standard_normal((*sampled, len(self.likelihood.size)))
+        sizes = [num_entries(num_points, k) for k in self.likelihood.orders]
+        for place, cutoff in enumerate(wanted):
+            which = self._index(cutoff)
+            modes = self.dimensionless[:, :, which] @ self.likelihood.design[which].T
+            all_orders = self.likelihood.to_entries(modes) + (
+                self.discrepancy[..., which, None] * self.likelihood.size * noise
+            )
+            parts = np.split(all_orders, np.cumsum(sizes)[:-1], axis=-1)
+            connected = dict(zip(self.likelihood.orders, parts, strict=True))
+            draws[:, :, place] = full_from_connected(kernel, connected, order)
+        return xr.DataArray(
+            draws,
+            dims=("chain", "draw", "cutoff", "entry"),
+            coords={"cutoff": list(wanted)},
+            name=f"moment_{order}",
+        )
+
+    def running(self) -> xr.Dataset:
+        """The running of each coupling, measured beside the theory's.
+
+        Returns:
+            `exponent` (chain, draw, cutoff, operator): d log|g|/d log Λ by differences
+            between neighbouring finite cutoffs; `theory` (cutoff, operator): the local
+            value −d log I/d log Λ; `slope` (chain, draw, operator): the straight line
+            through all finite cutoffs. NaN where there are fewer than two of these.
+
+        Source: theory.md §5.
+        """
+        names = list(self.action.names)
+        finite = np.flatnonzero(np.isfinite(self.cutoffs))
+        finite = finite[np.argsort(np.array(self.cutoffs)[finite])]
+        exponent = np.full(self.dimensionless.shape, np.nan)
+        slope = np.full((*self.dimensionless.shape[:2], len(names)), np.nan)
+        if len(finite) > 1:
+            log_cutoff = np.log(np.array(self.cutoffs)[finite])
+            log_coupling = np.log(
+                np.abs(self.dimensionless / self.likelihood.scale)[:, :, finite]
+            )
+            exponent[:, :, finite] = np.gradient(log_coupling, log_cutoff, axis=2)
+            centred = log_cutoff - log_cutoff.mean()
+            slope = np.einsum("kdco,c->kdo", log_coupling, centred) / np.sum(centred**2)
+        theory = local_exponent(
+            self.action,
+            self.correlators.network,
+            self.correlators.x,
+            np.array(self.cutoffs),
+        )
+        return xr.Dataset(
+            {
+                "exponent": (("chain", "draw", "cutoff", "operator"), exponent),
+                "theory": (("cutoff", "operator"), np.asarray(theory)),
+                "slope": (("chain", "draw", "operator"), slope),
+            },
+            coords={"cutoff": list(self.cutoffs), "operator": names},
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write as netCDF: draws and correlators; the other groups follow from them."""
+        tree = xr.DataTree.from_dict(
+            {
+                "/": xr.Dataset(),
+                "posterior": self.data["posterior"].to_dataset(),
+                "sample_stats": self.data["sample_stats"].to_dataset(),
+                "evidence": xr.Dataset({"log_evidence": ("cutoff", self.log_evidence)}),
+                "correlators": self.correlators.data,
+            }
+        )
+        tree.attrs = self._provenance()
+        store.write(tree, path)
+
+    @staticmethod
+    def from_data(tree: xr.DataTree) -> "CouplingFit":
+        """Rebuild from what `save` wrote; the plugins used must be installed."""
+        record = store.metadata(tree)
+        correlators = Correlators.from_data(store.child(tree, "correlators"))
+        action = Action(record["operators"])
+        posterior = store.child(tree, "posterior")
+        cutoffs = tuple(float(c) for c in store.array(posterior, "cutoff"))
+        couplings = store.array(posterior, "dimensionless")
+        return CouplingFit(
+            correlators=correlators,
+            action=action,
+            cutoffs=cutoffs,
+            likelihood=build_likelihood(correlators, action, cutoffs),
+            prior=Prior(**record["prior"]),
+            sampler=record["sampler"],
+            has_discrepancy=record["has_discrepancy"],
+            dimensionless=couplings,
+            discrepancy=store.array(posterior, "discrepancy")
+            if record["has_discrepancy"]
+            else np.zeros(couplings.shape[:-1]),
+            statistics={
+                str(name): values.to_numpy()
+                for name, values in store.child(tree, "sample_stats").data_vars.items()
+            },
+            log_evidence=store.array(tree, "evidence/log_evidence"),
+            seed=tuple(record["seed"]),
+        )
+
+    def _provenance(self) -> dict[str, str]:
+        return store.provenance(
+            "fit",
+            network=json.loads(self.correlators.network.to_json()),
+            operators=list(self.action.names),
+            prior=asdict(self.prior),
+            sampler=self.sampler,
+            has_discrepancy=self.has_discrepancy,
+            seed=list(self.seed),
+        )
+
+    def _index(self, cutoff: float) -> int:
+        if cutoff not in self.cutoffs:
+            raise SpecError(
+                f"the fit has no cutoff {cutoff!r}; it has {list(self.cutoffs)}"
+            )
+        return self.cutoffs.index(cutoff)
