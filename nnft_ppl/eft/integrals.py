@@ -205,5 +205,5 @@ class BoxIntegrals:
         if bad.size:
             raise SpecError(
                 f"operator {operator.name!r} is not finite in float64 at cutoff "
-                f"{self._radii[bad[0]]:g} with {self._network!r}; give a smaller cutoff"
+                f"{np.append(self._radii, np.inf)[bad[0]]:g} with {self._network!r}; give a smaller cutoff"
             )

@@ -228,6 +228,12 @@ def test_a_logarithmic_divergence_is_refused():
         first_order(pair, network, [0.0], [math.inf])
 
 
+def test_a_divergence_past_the_largest_float_is_refused():
+    steep = Operator(name="steep", symbol="s", fields=(0,) * 20)
+    with pytest.raises(SpecError, match="'steep' has no limit at cutoff inf"):
+        first_order(steep, net("relu-net"), [0.2], [math.inf])
+
+
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, -math.inf])
 def test_a_cutoff_that_is_no_box_is_refused(bad):
     with pytest.raises(SpecError, match=rf"cutoff {bad!r} is not allowed"):
