@@ -203,7 +203,8 @@ class BoxIntegrals:
         """Raise `SpecError` at the first cutoff whose integral is not finite."""
         bad = np.flatnonzero(~np.isfinite(boxes).all(axis=1))
         if bad.size:
+            cutoff = np.append(self._radii, np.inf)[bad[0]]
             raise SpecError(
                 f"operator {operator.name!r} is not finite in float64 at cutoff "
-                f"{np.append(self._radii, np.inf)[bad[0]]:g} with {self._network!r}; give a smaller cutoff"
+                f"{cutoff:g} with {self._network!r}; give a smaller cutoff"
             )
