@@ -6,7 +6,9 @@ inputs. The caller need not know which plugin the architecture came from.
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Integral, Real
 from types import MappingProxyType
 
@@ -218,14 +220,22 @@ class Network:
                 f"architecture {self.name!r} gives no GP kernel; measure its 2-pt "
                 "function with measure_correlators(orders=(2,))"
             )
-        hp = self.hyperparameters
         rows = self.check_inputs(x)
         columns = rows if y is None else self.check_inputs(y)
         with jax.enable_x64(True):
-            table = jax.vmap(
-                lambda a: jax.vmap(lambda b: single(hp, a, b))(jnp.asarray(columns))
-            )(jnp.asarray(rows))
+            table = self._kernel_table(jnp.asarray(rows), jnp.asarray(columns))
             return np.asarray(table, dtype=np.float64)
+
+    @cached_property
+    def _kernel_table(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
+        """The kernel over two sets of inputs, compiled once per shape."""
+        single, hp = self.architecture.kernel, self.hyperparameters
+        assert single is not None  # `kernel` has seen to it
+
+        def row(a: jax.Array, columns: jax.Array) -> jax.Array:
+            return jax.vmap(lambda b: single(hp, a, b))(columns)
+
+        return jax.jit(jax.vmap(row, in_axes=(0, None)))
 
     def propagator(self, x: ArrayLike, y: ArrayLike | None = None) -> Matrix:
         """K_W = K − σ_b²: the kernel less the output bias, float64, (len(x), len(y)).

@@ -17,6 +17,7 @@ LAYERS = (
     {"correlators"},
     {"eft"},
     {"inference"},
+    {"_load"},
     {"diagnostics", "testing"},
     {"plots", "report"},
     {"study"},

@@ -54,8 +54,8 @@ def choose_estimator(network: Network, estimator: str) -> str:
     if not has_readout and "sign" not in network.architecture.symmetries:
         raise UnavailableError(
             f"architecture {network.name!r} declares neither a Gaussian readout nor "
-            "the symmetry 'sign'; its odd correlators may not vanish, and the connected "
-            "correlators here assume they do"
+            "the symmetry 'sign'; its odd correlators may not vanish, as the "
+            "connected correlators here assume"
         )
     if network.hyperparameters.output_dim != 1:
         raise SpecError(

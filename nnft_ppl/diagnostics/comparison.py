@@ -51,7 +51,7 @@ def compare_actions(
     if len(orders) > 1:
         raise SpecError(
             "the actions predict connected correlators of different orders "
-            f"{sorted(orders)}, so their evidence is of different data; compare actions "
+            f"{sorted(orders)}, so their evidence is of different data; compare those "
             "whose operators have the same numbers of fields"
         )
     rows = []

@@ -71,7 +71,9 @@ def prior_sampler(network: Network) -> Callable[[Key], Params]:
         return handlers.seed(network.prior, key)()
 
     try:
-        jax.eval_shape(sample, jax.random.key(0))
+        # The trace handler refuses what seeding alone lets pass, such as two sites of
+        # one name.
+        jax.eval_shape(handlers.trace(sample), jax.random.key(0))
     except Exception as error:
         raise PluginError(
             f"the prior of architecture {network.name!r} does not run under NumPyro: "

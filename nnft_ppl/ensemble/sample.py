@@ -123,16 +123,23 @@ def _value_block(
     """Start -> (chunk·chunks, point, output) outputs of networks start, start+1, …."""
     sample = prior_sampler(network)
 
-    @jax.jit
-    def block(key: Key, x: jax.Array, start: jax.Array) -> jax.Array:
-        def one_chunk(first: jax.Array) -> jax.Array:
-            return jax.vmap(lambda k: network.apply(sample(k), x))(
-                network_keys(key, first, chunk)
-            )
+    shape = (chunk * chunks, len(points), network.hyperparameters.output_dim)
 
-        starts = start + chunk * jnp.arange(chunks, dtype=jnp.uint32)
-        out = jax.lax.map(one_chunk, starts)
-        return jnp.reshape(out, (chunk * chunks, *out.shape[2:]))
+    @jax.jit
+    def block(
+        key: Key, x: jax.Array, start: jax.Array, num_chunks: jax.Array
+    ) -> jax.Array:
+        def one_chunk(i: jax.Array, out: jax.Array) -> jax.Array:
+            keys = network_keys(key, start + chunk * i, chunk)
+            values = jax.vmap(lambda k: network.apply(sample(k), x))(keys)
+            return jax.lax.dynamic_update_slice_in_dim(out, values, chunk * i, 0)
+
+        # A trip count known to the compiler would let it fuse a loop of one trip in
+        # another way, and the last bits would depend on the block size.
+        zero = jnp.uint32(0)
+        return jax.lax.fori_loop(zero, num_chunks, one_chunk, jnp.zeros(shape))
 
     x = jnp.asarray(points, jnp.float32)
-    return lambda start: jnp.asarray(block(key, x, jnp.uint32(start)))
+    return lambda start: jnp.asarray(
+        block(key, x, jnp.uint32(start), jnp.uint32(chunks))
+    )

@@ -1,0 +1,126 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpyro import handlers
+
+import nnft_ppl as nnft
+from nnft_ppl.ensemble.blocks import chunk_size
+
+KEY = jax.random.key(3)
+X = np.linspace(-1, 1, 4)
+
+
+@pytest.fixture(scope="module")
+def net():
+    return nnft.network("erf-net", width=7, input_dim=1, bias_std=1.0)
+
+
+def test_network_j_is_the_prior_seeded_with_the_folded_key(net):
+    ensemble = nnft.sample_ensemble(net, X, 5, key=KEY)
+    for j in range(5):
+        params = handlers.seed(net.prior, jax.random.fold_in(KEY, j))()
+        expected = net.apply(params, jnp.asarray(X, jnp.float32))
+        np.testing.assert_allclose(ensemble.values[j], expected, atol=2e-6)
+
+
+def test_same_networks_to_the_bit_whatever_block_size_or_number(net):
+    long = nnft.sample_ensemble(net, X, 3000, key=KEY).values
+    for num_draws, block_size in [
+        (3000, 1),
+        (3000, 600),
+        (700, None),
+        (1, 1),
+        (513, 5000),
+    ]:
+        short = nnft.sample_ensemble(
+            net, X, num_draws, key=KEY, block_size=block_size
+        ).values
+        assert (short == long[:num_draws]).all()
+
+
+def test_other_key_other_networks(net):
+    one = nnft.sample_ensemble(net, X, 3, key=KEY).values
+    other = nnft.sample_ensemble(net, X, 3, key=jax.random.key(4)).values
+    assert not np.isclose(one, other).any()
+
+
+@pytest.mark.parametrize(("input_dim", "output_dim"), [(1, 1), (3, 2), (64, 1)])
+def test_shapes_and_precision(input_dim, output_dim):
+    net = nnft.network("relu-net", width=5, input_dim=input_dim, output_dim=output_dim)
+    x = np.random.default_rng(0).normal(size=(4, input_dim))
+    ensemble = nnft.sample_ensemble(net, x, 10, key=KEY)
+    assert ensemble.values.shape == (10, 4, output_dim)
+    assert ensemble.values.dtype == np.float32
+    assert ensemble.x.dtype == np.float64
+
+
+def test_draws_do_not_depend_on_the_hosts_precision(net):
+    plain = nnft.sample_ensemble(net, X, 600, key=KEY).values
+    with jax.enable_x64(True):
+        wide = nnft.sample_ensemble(net, X, 600, key=KEY).values
+    assert (plain == wide).all()
+
+
+def test_two_point_function_is_the_kernel_within_five_errors(net):
+    num_draws = 40_000
+    values = (
+        nnft.sample_ensemble(net, X, num_draws, key=KEY).values[..., 0].astype(float)
+    )
+    products = values[:, :, None] * values[:, None, :]
+    error = products.std(axis=0) / np.sqrt(num_draws)
+    assert (np.abs(products.mean(axis=0) - net.kernel(X)) < 5 * error).all()
+
+
+def test_chunks_shrink_with_width_so_that_memory_stays_flat():
+    sizes = [
+        chunk_size(nnft.network("relu-net", width=w, input_dim=1), 6) * w * 6 * 4
+        for w in (10, 1000, 100_000)
+    ]
+    assert max(sizes) <= 16 * 2**20
+
+
+def test_legacy_keys_give_the_same_networks(net):
+    typed = nnft.sample_ensemble(net, X, 3, key=jax.random.key(3)).values
+    legacy = nnft.sample_ensemble(net, X, 3, key=jax.random.PRNGKey(3)).values
+    assert (typed == legacy).all()
+
+
+@pytest.mark.parametrize(
+    ("key", "match"),
+    [
+        (0, "`key` is 0; expected a JAX random key"),
+        (jax.random.split(jax.random.key(0)), "expected a single key"),
+        (jax.random.key(0, impl="rbg"), "uses the generator rbg"),
+        (jnp.zeros(3), "expected a JAX random key"),
+    ],
+)
+def test_bad_keys_are_refused(net, key, match):
+    with pytest.raises(nnft.SpecError, match=match):
+        nnft.sample_ensemble(net, X, 3, key=key)
+
+
+@pytest.mark.parametrize("num_draws", [0, -1, 1.5, 2**40])
+def test_bad_num_draws_is_refused(net, num_draws):
+    with pytest.raises(nnft.SpecError, match="`num_draws` is"):
+        nnft.sample_ensemble(net, X, num_draws, key=KEY)
+
+
+def test_a_prior_that_numpyro_cannot_run_is_refused():
+    def prior(hp):
+        numpyro.sample("a", dist.Normal(0, 1))
+        return {"a": numpyro.sample("a", dist.Normal(0, 1))}
+
+    broken = nnft.Architecture(
+        name="twice",
+        description="samples one site twice",
+        prior=prior,
+        apply=lambda hp, params, x: params["a"] * x,
+    )
+    net = nnft.Network.build(broken, width=1, input_dim=1)
+    with pytest.raises(
+        nnft.PluginError, match="prior of architecture 'twice' does not run"
+    ):
+        nnft.sample_ensemble(net, X, 3, key=KEY)
