@@ -4,6 +4,7 @@ import importlib
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +15,12 @@ import pytest
 
 # A silent broadcast of (n,) against (n, 1) is a wrong number; make it an error.
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Tests compile the same programs over and over (each NUTS run does), so keep them for
+# the life of this process. Not longer: concurrent writers of one cache can clash.
+_PROGRAMS = tempfile.TemporaryDirectory(prefix="nnft_ppl-tests-")
+jax.config.update("jax_compilation_cache_dir", _PROGRAMS.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 type InstallPlugins = Callable[..., None]
 

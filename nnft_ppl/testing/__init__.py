@@ -1,0 +1,11 @@
+"""The contract check that every plugin runs, ours and third parties'.
+
+from nnft_ppl import network
+from nnft_ppl.testing import check_architecture
+
+def test_contract():
+    check_architecture(network("my-net", width=20, input_dim=2))
+"""
+
+from nnft_ppl.testing.contract import check_architecture as check_architecture
+from nnft_ppl.testing.result import CheckResult as CheckResult
