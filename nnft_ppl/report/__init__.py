@@ -1,1 +1,9 @@
-"""Stage `report`; its public names are re-exported by `nnft_ppl`."""
+"""One self-contained HTML page that says what a study found.
+
+In: `Results`. Out: figures and the page; nothing is measured or fitted here.
+"""
+
+from nnft_ppl.report.page import draw_figures as draw_figures
+from nnft_ppl.report.page import render_report as render_report
+from nnft_ppl.report.results import Results as Results
+from nnft_ppl.report.verdict import write_verdict as write_verdict

@@ -1,0 +1,56 @@
+"""The group of commands, and what an error of ours looks like to the user."""
+
+from typing import Any
+
+import click
+
+from nnft_ppl import __version__
+from nnft_ppl._errors import NnftError
+from nnft_ppl.cli.pipeline import correlators, diagnose, fit, sample
+from nnft_ppl.cli.plugins import architectures, check, doctor
+from nnft_ppl.cli.studies import report, study
+
+BAD_INPUT = 2
+
+
+class Commands(click.Group):
+    """A group whose commands report `NnftError` as one line on stderr, exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except NnftError as error:
+            click.echo(f"nnft: {error}", err=True)
+            ctx.exit(BAD_INPUT)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the work, not of the alphabet."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
+)
+@click.version_option(__version__, prog_name="nnft")
+def main() -> None:
+    """Probabilistic programming for neural-network field theory.
+
+    Random networks in; correlators, couplings of the effective action and a report out.
+    Exit codes: 0 good, 1 a check failed, 2 bad input.
+    """
+
+
+for _command in (
+    study,
+    report,
+    architectures,
+    sample,
+    correlators,
+    fit,
+    diagnose,
+    check,
+    doctor,
+):
+    main.add_command(_command)

@@ -1,0 +1,230 @@
+"""Options that several commands share, and how results are printed."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nnft_ppl._errors import SpecError
+
+if TYPE_CHECKING:
+    from nnft_ppl._network import Network
+    from nnft_ppl._typing import Points
+
+type Function = Callable[..., Any]
+
+FAILED = 1
+"""Exit code when a check failed."""
+
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
+)
+seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Fixes every random number.",
+)
+
+
+def network_options(*, width: int | None = None, bias_std: float = 0.0) -> Function:
+    """Add NAME and the hyperparameters; the command gets `network`, built."""
+
+    def decorate(function: Function) -> Function:
+        @click.argument("name")
+        @click.option(
+            "--width",
+            type=int,
+            default=width,
+            required=width is None,
+            show_default=width is not None,
+            help="Asymptotic parameter N.",
+        )
+        @click.option("--input-dim", type=int, default=1, show_default=True)
+        @click.option(
+            "--weight-std", type=float, default=1.0, show_default=True, help="σ_W."
+        )
+        @click.option(
+            "--bias-std", type=float, default=bias_std, show_default=True, help="σ_b."
+        )
+        @click.option(
+            "--option",
+            "options",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="An option of the architecture; may be repeated.",
+        )
+        @wraps(function)
+        def command(
+            name: str,
+            width: int,
+            input_dim: int,
+            weight_std: float,
+            bias_std: float,
+            options: tuple[str, ...],
+            **rest: Any,
+        ) -> Any:
+            from nnft_ppl.registry import network
+
+            return function(
+                network=network(
+                    name,
+                    width=width,
+                    input_dim=input_dim,
+                    weight_std=weight_std,
+                    bias_std=bias_std,
+                    **_architecture_options(options),
+                ),
+                **rest,
+            )
+
+        return command
+
+    return decorate
+
+
+def _architecture_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs; a value that reads as JSON is taken as such, else as text."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SpecError(f"`--option {pair}` has no value; write --option KEY=VALUE")
+        if key in found:
+            raise SpecError(f"`--option {key}` is given twice; give it once")
+        try:
+            found[key] = json.loads(value)
+        except json.JSONDecodeError:
+            found[key] = value
+    return found
+
+
+def input_options(function: Function) -> Function:
+    """Add --inputs and --points; the command gets `points`, for its `network`."""
+
+    @click.option(
+        "--inputs",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Inputs from a file, .npy or .csv with one input a line.",
+    )
+    @click.option(
+        "--points",
+        "given",
+        metavar="LIST",
+        help='Inputs, such as "0.2,0.4,0.6"; in more dimensions "1,0;0,1". '
+        "Default: the architecture's suggestion.",
+    )
+    @wraps(function)
+    def command(
+        network: "Network", inputs: Path | None, given: str | None, **rest: Any
+    ) -> Any:
+        points = _points(network, inputs, given)
+        return function(network=network, points=points, **rest)
+
+    return command
+
+
+def _points(network: "Network", inputs: Path | None, given: str | None) -> "Points":
+    """Inputs from a file, from the command line, or the suggested ones."""
+    if inputs is not None and given is not None:
+        raise SpecError("`--inputs` and `--points` are both given; expected one")
+    if inputs is not None:
+        from nnft_ppl.study.study_file import read_points
+
+        return network.check_inputs(read_points(inputs, "--inputs"), distinct=True)
+    import numpy as np
+
+    dim = network.hyperparameters.input_dim
+    if given is not None:
+        separator = ";" if ";" in given or dim > 1 else ","
+        try:
+            values = [
+                [float(v) for v in point.split(",")] for point in given.split(separator)
+            ]
+            if len({len(point) for point in values}) > 1:
+                raise ValueError("the points are of different dimension")
+        except ValueError as error:
+            raise SpecError(
+                f"`--points {given}`: {error}; write numbers such as "
+                '"0.2,0.4,0.6", in more dimensions "1,0;0,1"'
+            ) from error
+        return network.check_inputs(np.array(values), distinct=True)
+    suggested = network.architecture.suggested_inputs.get(dim)
+    if suggested is None:
+        raise SpecError(
+            f"architecture {network.name!r} suggests no inputs of dimension {dim}; "
+            "give --inputs or --points"
+        )
+    return network.check_inputs(np.array(suggested), distinct=True)
+
+
+def output_options(function: Function) -> Function:
+    """Add --output and --force; the command gets `output`, free to be written."""
+
+    @click.option(
+        "--output",
+        "-o",
+        type=click.Path(path_type=Path, dir_okay=False),
+        required=True,
+        help="NetCDF file to write.",
+    )
+    @click.option("--force", is_flag=True, help="Replace the file if it exists.")
+    @wraps(function)
+    def command(output: Path, force: bool, **rest: Any) -> Any:
+        # Now, not after an hour of sampling.
+        if output.exists() and not force:
+            raise SpecError(f"`{output}` exists; give --force to replace it")
+        if not output.parent.is_dir():
+            raise SpecError(f"cannot write `{output}`: `{output.parent}` is no folder")
+        return function(output=output, **rest)
+
+    return command
+
+
+def emit(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    """Print the result on stdout: the JSON document, or the text for people."""
+    if as_json:
+        text = json.dumps(plain(document), sort_keys=True, ensure_ascii=False)
+    click.echo(text)
+
+
+def plain(value: Any) -> Any:
+    """JSON values: NumPy numbers and arrays unpacked, inf as text, nan as null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns of text, left-aligned."""
+    if not rows:
+        return ""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def say(message: str) -> None:
+    """A line about progress, on stderr."""
+    click.echo(message, err=True)
+
+
+def on_terminal() -> bool:
+    """Whether progress bars can be seen."""
+    return sys.stderr.isatty()

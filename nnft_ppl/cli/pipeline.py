@@ -1,0 +1,281 @@
+"""The steps one by one: `nnft sample`, `correlators`, `fit`, `diagnose`."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nnft_ppl._errors import SpecError
+from nnft_ppl.cli.options import (
+    FAILED,
+    as_json,
+    emit,
+    input_options,
+    network_options,
+    on_terminal,
+    output_options,
+    say,
+    seed,
+    table,
+)
+
+if TYPE_CHECKING:
+    from nnft_ppl._network import Network
+    from nnft_ppl._typing import Points
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@network_options()
+@input_options
+@click.option("--num-draws", type=int, default=10_000, show_default=True)
+@seed
+@output_options
+@as_json
+def sample(
+    network: "Network",
+    points: "Points",
+    num_draws: int,
+    seed: int,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Draw random networks of architecture NAME and save their outputs."""
+    import jax
+
+    from nnft_ppl.ensemble.sample import sample_ensemble
+
+    ensemble = sample_ensemble(
+        network, points, num_draws, key=jax.random.key(seed), progress=on_terminal()
+    )
+    ensemble.save(output)
+    emit(
+        {"output": output, "num_draws": num_draws, "shape": ensemble.values.shape},
+        f"{num_draws} draws of {network!r} at {len(points)} inputs in {output}",
+        as_json=as_json,
+    )
+
+
+@click.command()
+@network_options()
+@input_options
+@click.option(
+    "--order",
+    "orders",
+    type=int,
+    multiple=True,
+    default=(2, 4),
+    show_default=True,
+    help="Order of a correlator, 2, 4 or 6; may be repeated.",
+)
+@click.option("--num-draws", type=int, default=100_000, show_default=True)
+@click.option(
+    "--estimator",
+    default="auto",
+    show_default=True,
+    help="auto, conditional, wick or moments.",
+)
+@click.option("--exact", is_flag=True, help="Exact correlators, nothing sampled.")
+@seed
+@output_options
+@as_json
+def correlators(
+    network: "Network",
+    points: "Points",
+    orders: tuple[int, ...],
+    num_draws: int,
+    estimator: str,
+    exact: bool,
+    seed: int,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Measure the correlators of architecture NAME, or compute them exactly."""
+    import jax
+
+    from nnft_ppl.correlators.deviation import mean_deviation
+    from nnft_ppl.correlators.measure import exact_correlators, measure_correlators
+
+    if exact:
+        found = exact_correlators(network, points, orders)
+    else:
+        found = measure_correlators(
+            network,
+            points,
+            orders,
+            num_draws=num_draws,
+            key=jax.random.key(seed),
+            estimator=estimator,
+            progress=on_terminal(),
+        )
+    found.save(output)
+    rows, document = [["ORDER", "ENTRIES", "DEVIATION FROM THE GP", "ERROR"]], []
+    for order in found.orders:
+        deviation = mean_deviation(found, order)
+        rows.append(
+            [
+                str(order),
+                str(len(found.entries(order))),
+                f"{deviation.value:.3g}",
+                f"{deviation.error:.2g}",
+            ]
+        )
+        document.append(
+            {
+                "order": order,
+                "entries": found.entries(order),
+                "moment": found.moment(order),
+                "error": found.error(order),
+                "connected": found.connected(order),
+                "connected_error": found.connected_error(order),
+                "deviation": deviation.value,
+                "deviation_error": deviation.error,
+            }
+        )
+    for order in found.orders:
+        if found.heavy_tailed(order).any():
+            say(
+                f"warning: a few networks of a heavy tail dominate the {order}-pt "
+                "function; neither it nor its error can be trusted"
+            )
+    emit(
+        {
+            "output": output,
+            "estimator": found.estimator,
+            "num_draws": found.num_draws,
+            "correlators": document,
+        },
+        f"{table(rows)}\n{found.estimator} correlators of {network!r} in {output}",
+        as_json=as_json,
+    )
+
+
+@click.command()
+@click.argument("correlators_file", metavar="CORRELATORS.nc", type=_FILE)
+@click.option(
+    "--operator",
+    "operators",
+    multiple=True,
+    required=True,
+    help="Operator of the action, such as lambda_0; may be repeated.",
+)
+@click.option(
+    "--cutoff",
+    "cutoffs",
+    type=float,
+    multiple=True,
+    required=True,
+    help="Cutoff of the box, or inf; may be repeated.",
+)
+@click.option("--sampler", default="nuts", show_default=True, help="nuts, conjugate.")
+@click.option("--num-warmup", type=int, default=500, show_default=True)
+@click.option("--num-samples", type=int, default=1000, show_default=True)
+@click.option("--num-chains", type=int, default=4, show_default=True)
+@click.option(
+    "--no-discrepancy",
+    is_flag=True,
+    help="Take the action to be exact.",
+)
+@seed
+@output_options
+@as_json
+def fit(
+    correlators_file: Path,
+    operators: tuple[str, ...],
+    cutoffs: tuple[float, ...],
+    sampler: str,
+    num_warmup: int,
+    num_samples: int,
+    num_chains: int,
+    no_discrepancy: bool,
+    seed: int,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Infer the couplings of an action from saved correlators."""
+    import jax
+
+    from nnft_ppl._load import load
+    from nnft_ppl.correlators.correlators import Correlators
+    from nnft_ppl.eft.action import Action
+    from nnft_ppl.inference.fit import fit_couplings
+
+    data = load(correlators_file)
+    if not isinstance(data, Correlators):
+        raise SpecError(
+            f"`{correlators_file}` holds no correlators; make such a file with "
+            "`nnft correlators`"
+        )
+    found = fit_couplings(
+        data,
+        Action(operators),
+        cutoffs,
+        key=jax.random.key(seed),
+        num_warmup=num_warmup,
+        num_samples=num_samples,
+        num_chains=num_chains,
+        discrepancy=not no_discrepancy,
+        sampler=sampler,
+    )
+    found.save(output)
+    summary, adequacy = found.summary(), found.adequacy()
+    text = "\n\n".join(
+        [
+            summary.to_string(index=False, float_format="{:.5g}".format),
+            adequacy.to_string(index=False, float_format="{:.3g}".format),
+            f"fit of {', '.join(operators)} in {output}",
+        ]
+    )
+    emit(
+        {
+            "output": output,
+            "summary": summary.to_dict("records"),
+            "adequacy": adequacy.to_dict("records"),
+        },
+        text,
+        as_json=as_json,
+    )
+
+
+@click.command()
+@click.argument("fit_file", metavar="FIT.nc", type=_FILE)
+@as_json
+def diagnose(fit_file: Path, as_json: bool) -> None:
+    """Check a saved fit.
+
+    Exit code 1 when a check fails.
+    """
+    from nnft_ppl._load import load
+    from nnft_ppl.diagnostics.checks import diagnose as run_checks
+    from nnft_ppl.inference.result import CouplingFit
+
+    saved = load(fit_file)
+    if not isinstance(saved, CouplingFit):
+        raise SpecError(f"`{fit_file}` holds no fit; make such a file with `nnft fit`")
+    checks = run_checks(saved)
+    print_checks({}, checks, as_json=as_json)
+    if not all(c.passed for c in checks):
+        raise SystemExit(FAILED)
+
+
+def print_checks(
+    document: dict[str, Any], checks: Any, *, as_json: bool, text: str = ""
+) -> None:
+    """The checks of a fit, after whatever else there is to print."""
+    rows = [["CHECK", "RESULT", "VALUE", "MEANING"]]
+    rows += [
+        [
+            c.name,
+            "passed" if c.passed else "FAILED",
+            "-" if math.isnan(c.value) else f"{c.value:.4g}",
+            c.message,
+        ]
+        for c in checks
+    ]
+    emit(
+        {**document, "checks": [vars(c) for c in checks]},
+        "\n".join(filter(None, [table(rows), text])),
+        as_json=as_json,
+    )

@@ -1,0 +1,81 @@
+"""How far a network's correlators are from those of its Gaussian process.
+
+In: `Correlators`. Out: one number with its error per order, the mean relative deviation
+that arXiv:2008.08601 plots against the width.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnft_ppl._typing import Packed
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.wick import moment_from_connected
+
+_NEGLIGIBLE = 1e-9
+"""Gaussian moments below this times the largest are left out of relative deviations."""
+
+
+@dataclass(frozen=True, eq=False)
+class Deviation:
+    """Mean over entries of |G^(k) − G_GP^(k)| / |G_GP^(k)|.
+
+    Attributes:
+        order: k.
+        value: The mean, dimensionless.
+        error: One standard error of it, all correlations included; where noise
+            dominates, `value` is of the size of `background` whatever the truth.
+        background: What sampling noise alone does to one entry: mean over entries of
+            the standard error of the relative deviation; 0 when exact.
+        is_heavy_tailed: Whether a few networks dominate an entry and its error.
+    """
+
+    order: int
+    value: float
+    error: float
+    background: float
+    is_heavy_tailed: bool
+
+
+def mean_deviation(correlators: Correlators, order: int) -> Deviation:
+    """The deviation of one order.
+
+    Args:
+        correlators: Measured or exact.
+        order: One of the orders present.
+
+    Raises:
+        SpecError: The order is not among those present.
+
+    Source: arXiv:2008.08601 §2.4, with the noise from the covariance in place of the
+        spread of ten experiments.
+    """
+    gaussian = correlators.gaussian_moment(order)
+    keep = np.abs(gaussian) > _NEGLIGIBLE * np.abs(gaussian).max()
+    relative = (correlators.moment(order) - gaussian)[keep] / gaussian[keep]
+    value = float(np.mean(np.abs(relative)))
+    if correlators.is_exact:
+        error = correlators.error(order)[keep] / np.abs(gaussian[keep])
+        return Deviation(order, value, float(np.mean(error)), 0.0, False)
+    background = correlators.error(order)[keep] / np.abs(gaussian[keep])
+    weight = np.zeros(len(gaussian))
+    weight[keep] = np.sign(relative) / gaussian[keep] / len(relative)
+    error = _error_of_sum(correlators, order, weight)
+    return Deviation(
+        order=order,
+        value=value,
+        error=error,
+        background=float(np.mean(background)),
+        is_heavy_tailed=bool(correlators.heavy_tailed(order).any()),
+    )
+
+
+def _error_of_sum(correlators: Correlators, order: int, weight: Packed) -> float:
+    """Standard error of Σ_e weight_e G^(k)_e."""
+    jacobian = moment_from_connected(
+        correlators.connected_values, len(correlators.x), order
+    )[1]
+    slope = weight @ np.concatenate([jacobian[k] for k in sorted(jacobian)], axis=1)
+    size = len(slope)
+    covariance = correlators.joint_covariance[:size, :size]
+    return float(np.sqrt(max(0.0, slope @ covariance @ slope)))

@@ -1,0 +1,10 @@
+"""The figures of a study: deviation from the GP, couplings, predicted 6-pt function.
+
+In: `Correlators` and `CouplingFit`. Out: Matplotlib figures that belong to no window
+and no global state, so that there is nothing to close.
+"""
+
+from nnft_ppl.plots.couplings import plot_couplings as plot_couplings
+from nnft_ppl.plots.deviation import plot_deviation as plot_deviation
+from nnft_ppl.plots.prediction import plot_prediction as plot_prediction
+from nnft_ppl.plots.style import png as png

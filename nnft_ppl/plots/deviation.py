@@ -1,0 +1,113 @@
+"""Deviation of the 2-, 4- and 6-pt functions from the Gaussian process by width."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from nnft_ppl._errors import SpecError
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.deviation import Deviation, mean_deviation
+from nnft_ppl.plots.style import COLORS, INK, MUTED, look, panels
+
+_TAIL = "heavy tail: not to be trusted"
+_ZERO = 1e-13
+"""Exact deviations below this are rounding: they are zero."""
+
+
+def plot_deviation(correlators: Sequence[Correlators]) -> Figure:
+    """Mean over entries of |G − G_GP|/|G_GP| against width, one panel per order.
+
+    Args:
+        correlators: Any mixture of widths and estimators of one architecture. Exact
+            ones are drawn as a line, plain moments as open circles with their noise
+            level, other estimators as filled points with one standard error.
+
+    Raises:
+        SpecError: No correlators are given.
+    """
+    if not correlators:
+        raise SpecError("no correlators to plot; give at least one")
+    orders = sorted({order for c in correlators for order in c.orders})
+    with look():
+        figure, axes = panels(1, len(orders), (3.5 * len(orders), 3.7), sharex=True)
+        for axis, order in zip(axes[0], orders, strict=True):
+            present = [c for c in correlators if order in c.orders]
+            _panel(axis, present, order)
+        axes[0][0].set_ylabel(r"mean of $|G-G_{GP}|\,/\,|G_{GP}|$")
+        handles: dict[str, Artist] = {}
+        for axis in axes[0]:
+            found, labels = axis.get_legend_handles_labels()
+            handles |= dict(zip(labels, found, strict=True))
+        figure.legend(
+            list(handles.values()), list(handles), loc="outside lower center", ncols=4
+        )
+    return figure
+
+
+def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
+    """One order: a series per estimator."""
+    series: dict[str, dict[int, Deviation]] = {}
+    for c in correlators:
+        series.setdefault(c.estimator, {})[c.network.width] = mean_deviation(c, order)
+    axis.set(title=f"{order}-point function", xlabel="width $N$")
+    axis.set_xscale("log")
+    axis.set_yscale("log", nonpositive="clip")
+    for estimator, by_width in sorted(series.items()):
+        widths = np.array(sorted(by_width))
+        rows = [by_width[w] for w in widths]
+        value, error, background = (
+            np.array([getattr(row, name) for row in rows])
+            for name in ("value", "error", "background")
+        )
+        tail = np.array([row.is_heavy_tailed for row in rows])
+        if estimator != "exact" and tail.any():
+            axis.plot(
+                widths[tail], value[tail], "x", ms=9, color=INK, mew=0.9, label=_TAIL
+            )
+        if estimator == "exact":
+            _exact_line(axis, widths, value)
+        elif estimator == "moments":
+            axis.plot(
+                widths, value, "o", mfc="none", color=COLORS[1], label="plain moments"
+            )
+            axis.plot(
+                widths,
+                background,
+                "--",
+                color=MUTED,
+                lw=1.2,
+                label="background of the plain moments (1 sd)",
+            )
+        else:
+            axis.errorbar(
+                widths,
+                value,
+                yerr=error,
+                fmt="s",
+                ms=4.5,
+                capsize=2.5,
+                color=COLORS[0],
+                label=f"{estimator} estimator (1 sd)",
+            )
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _exact_line(axis: Axes, widths: np.ndarray, value: np.ndarray) -> None:
+    """A line, or a note where the exact deviation is zero."""
+    if value.max() < _ZERO:
+        axis.text(
+            0.97,
+            0.97,
+            "exact deviation: zero at every width;\nall points are sampling noise",
+            transform=axis.transAxes,
+            ha="right",
+            va="top",
+            fontsize=8.5,
+            color=INK,
+        )
+        return
+    axis.plot(widths, value, "-", color=INK, lw=1.3, zorder=1, label="exact")

@@ -1,0 +1,105 @@
+"""The 6-pt function that the fitted couplings predict, against the measured one."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from scipy import stats
+
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.inference.result import INTERVAL, CouplingFit
+from nnft_ppl.plots.style import COLORS, INK, MUTED, look, panels
+
+MAX_PANELS = 4
+
+
+def chosen_cutoffs(cutoffs: Sequence[float]) -> tuple[float, ...]:
+    """At most `MAX_PANELS` cutoffs, evenly from the smallest to the largest."""
+    ordered = sorted(cutoffs)
+    count = min(MAX_PANELS, len(ordered))
+    places = np.linspace(0, len(ordered) - 1, count).round().astype(int)
+    return tuple(ordered[place] for place in places)
+
+
+def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> Figure:
+    """Predicted over measured, entry by entry, a panel per cutoff, the GP beside it.
+
+    Args:
+        fit: Gives the prediction.
+        measured: Holds `order` at the inputs of the fit.
+        order: Order of the correlator.
+
+    Raises:
+        SpecError: `measured` lacks the order.
+    """
+    reference = measured.moment(order)
+    gaussian = measured.gaussian_moment(order)
+    by_size = np.argsort(np.abs(gaussian))
+    z = float(stats.norm.ppf(0.5 + INTERVAL / 2))
+    noise = (z * measured.error(order) / np.abs(reference))[by_size]
+    cutoffs = chosen_cutoffs(fit.cutoffs)
+    tails = [50 * (1 - INTERVAL), 50, 50 * (1 + INTERVAL)]
+    with look():
+        figure, axes = panels(
+            1,
+            len(cutoffs),
+            (max(5.5, 2.75 * len(cutoffs)), 3.5),
+            sharex=True,
+            sharey=True,
+        )
+        for axis, cutoff in zip(axes[0], cutoffs, strict=True):
+            drawn = fit.predict(order, cutoffs=[cutoff]).values[:, :, 0]
+            quantiles = np.percentile(drawn, tails, axis=(0, 1)) / reference
+            _panel(axis, quantiles[:, by_size], (gaussian / reference)[by_size], noise)
+            axis.set_title(rf"$\Lambda = {cutoff_label(cutoff)}$")
+            axis.set_xlabel("entry, smallest $|G_{GP}|$ first")
+        axes[0][0].set_ylabel(rf"$G^{{({order})}}$ relative to measured")
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+def cutoff_label(cutoff: float) -> str:
+    """A cutoff in mathtext."""
+    if math.isinf(cutoff):
+        return r"\infty"
+    mantissa, _, exponent = f"{cutoff:.4g}".partition("e")
+    if not exponent:
+        return mantissa
+    power = f"10^{{{int(exponent)}}}"
+    return power if float(mantissa) == 1 else rf"{mantissa}\times {power}"
+
+
+def _panel(
+    axis: Axes, quantiles: np.ndarray, gaussian: np.ndarray, noise: np.ndarray
+) -> None:
+    """One cutoff: the band of the measurement, the GP, the prediction."""
+    place = np.arange(len(noise))
+    percent = round(100 * INTERVAL)
+    axis.fill_between(
+        place,
+        -noise,
+        noise,
+        color=MUTED,
+        alpha=0.35,
+        lw=0,
+        label=f"measured, {percent} % interval",
+    )
+    axis.axhline(0, color=INK, lw=0.8)
+    lower, middle, upper = quantiles - 1
+    axis.errorbar(
+        place,
+        middle,
+        yerr=[middle - lower, upper - middle],
+        fmt=".",
+        ms=3,
+        elinewidth=0.8,
+        color=COLORS[0],
+        label=f"predicted, {percent} % interval",
+    )
+    axis.plot(place, gaussian - 1, ".", ms=3, color=COLORS[1], label="Gaussian process")
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -1,0 +1,217 @@
+"""From `Results` to figures and one HTML page that needs nothing else to be read."""
+
+import base64
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from nnft_ppl._typing import Points
+from nnft_ppl.inference import adequacy
+from nnft_ppl.inference.result import INTERVAL
+from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
+from nnft_ppl.report.numbers import (
+    cutoff_text,
+    interval_text,
+    percent,
+    percent_interval,
+    significant,
+    symbol_html,
+    with_error,
+)
+from nnft_ppl.report.reproduce import python_lines
+from nnft_ppl.report.results import Results
+from nnft_ppl.report.verdict import action_html, write_verdict
+
+FIGURES = ("deviation", "couplings", "prediction")
+
+type Row = dict[str, Any]
+
+
+def draw_figures(results: Results) -> dict[str, bytes]:
+    """The figures of the report, name -> PNG."""
+    return {
+        "deviation": png(plot_deviation(results.correlators)),
+        "couplings": png(plot_couplings(results.fit)),
+        "prediction": png(plot_prediction(results.fit, results.fit.correlators)),
+    }
+
+
+def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
+    """The page, with the figures of `draw_figures` inside."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    finite = np.isfinite(results.fit.cutoffs)
+    return environment.get_template("template.html").render(
+        name=results.name,
+        network=results.network.name,
+        width=results.network.width,
+        verdict=write_verdict(results),
+        action=action_html(results),
+        run=_run_rows(results),
+        figures={
+            key: "data:image/png;base64," + base64.b64encode(data).decode()
+            for key, data in figures.items()
+        },
+        estimators=sorted({c.estimator for c in results.correlators}),
+        heavy_tailed=any(
+            c.heavy_tailed(k).any() for c in results.correlators for k in c.orders
+        ),
+        runs=bool(finite.sum() > 1),
+        percent_interval=round(100 * INTERVAL),
+        tolerance=percent(adequacy.TOLERANCE),
+        six_point=results.six_point,
+        summary=_summary_rows(results),
+        adequacy=_adequacy_rows(results),
+        checks=_check_rows(results),
+        comparison=_comparison_rows(results),
+        comparison_cutoff=cutoff_text(results.comparison_cutoff),
+        python=python_lines(results),
+        study_text=results.text.strip(),
+        version=results.versions["nnft_ppl"],
+    )
+
+
+def _run_rows(results: Results) -> list[tuple[str, str | Markup]]:
+    """What was run, as (what, value)."""
+    net, data, fit = results.network, results.fit.correlators, results.fit
+    hp = net.hyperparameters
+    measured = [c for c in results.correlators if not c.is_exact]
+    draws = sorted({(c.estimator, c.num_draws) for c in measured})
+    widths = sorted({c.network.width for c in results.correlators})
+    options = ", ".join(f"{k} = {v}" for k, v in hp.options.items())
+    rows: list[tuple[str, str | Markup]] = [
+        ("Network", f"{net.name}: {net.architecture.description}"),
+        (
+            "Hyperparameters",
+            Markup(
+                "input dimension {}, σ<sub>W</sub> = {}, σ<sub>b</sub> = {}{}"
+            ).format(
+                hp.input_dim,
+                f"{hp.weight_std:g}",
+                f"{hp.bias_std:g}",
+                f", {options}" if options else "",
+            ),
+        ),
+        ("Widths", ", ".join(map(str, widths))),
+        ("Inputs", points_text(results.correlators[0].x)),
+        (
+            "Networks per width",
+            "; ".join(f"{count:,} ({estimator})" for estimator, count in draws),
+        ),
+        ("Width of the fit", str(net.width)),
+    ]
+    if not np.array_equal(data.x, results.correlators[0].x):
+        rows.append(("Inputs of the fit", points_text(data.x)))
+    origin = (
+        "exact correlators, no sampling"
+        if data.is_exact
+        else f"{data.num_draws:,} networks, {data.estimator} estimator"
+    )
+    rows.append(("Data of the fit", origin))
+    sampling = results.sampling
+    how = (
+        f"NUTS, {sampling['num_chains']} chains of {sampling['num_samples']} draws "
+        f"after {sampling['num_warmup']} of warmup"
+        if fit.sampler == "nuts"
+        else "closed form, "
+        f"{sampling['num_chains'] * sampling['num_samples']} independent draws"
+    )
+    versions = ", ".join(f"{name} {v}" for name, v in results.versions.items())
+    return [
+        *rows,
+        ("Sampler", how),
+        ("Seed", str(results.seed)),
+        ("Versions", versions),
+    ]
+
+
+def points_text(points: Points, limit: int = 12) -> str:
+    """Inputs as text, the first few of many."""
+    shown = [
+        f"{p[0]:.4g}" if len(p) == 1 else "(" + ", ".join(f"{v:.4g}" for v in p) + ")"
+        for p in (points if points.shape[1] <= 4 else [])[:limit]
+    ]
+    if not shown:
+        return f"{len(points)} points in {points.shape[1]} dimensions"
+    more = f" … {len(points)} in all" if len(points) > limit else ""
+    return ", ".join(shown).replace("-", "−") + more
+
+
+def _summary_rows(results: Results) -> list[Row]:
+    symbols = {
+        o.name: symbol_html(o.symbol, o.name) for o in results.fit.action.operators
+    }
+    return [
+        {
+            "cutoff": cutoff_text(row["cutoff"]),
+            "operator": symbols[row["operator"]],
+            "value": with_error(row["mean"], row["sd"]),
+            "interval": interval_text(row["lower"], row["upper"], row["sd"]),
+            "rhat": "–" if math.isnan(row["rhat"]) else f"{row['rhat']:.3f}",
+            "ess_bulk": f"{row['ess_bulk']:.0f}",
+            "ess_tail": f"{row['ess_tail']:.0f}",
+            "num_divergent": str(row["num_divergent"]),
+        }
+        for row in results.summary.to_dict("records")
+    ]
+
+
+def _adequacy_rows(results: Results) -> list[Row]:
+    return [
+        {
+            "cutoff": cutoff_text(row["cutoff"]),
+            "discrepancy": percent(row["discrepancy"]),
+            "interval": percent_interval(
+                row["discrepancy_lower"], row["discrepancy_upper"]
+            ),
+            "misfit": percent(row["relative_misfit"]),
+            "verdict": row["verdict"],
+            "good": row["verdict"] == adequacy.DESCRIBES,
+        }
+        for row in results.adequacy.to_dict("records")
+    ]
+
+
+def _check_rows(results: Results) -> list[Row]:
+    return [
+        {
+            "name": check.name,
+            "value": _value(check.value),
+            "threshold": _value(check.threshold),
+            "passed": check.passed,
+            "message": check.message,
+        }
+        for check in results.checks
+    ]
+
+
+def _value(value: float) -> str:
+    """A whole number as such, another to four digits."""
+    return f"{value:.0f}" if float(value).is_integer() else significant(value, 4)
+
+
+def _comparison_rows(results: Results) -> list[Row]:
+    """Best action first, its evidence as zero."""
+    if results.comparison is None:
+        return []
+    best = results.comparison["log_evidence"].max()
+    return [
+        {
+            "action": row["action"],
+            "log_evidence": f"{row['log_evidence'] - best:.2f}".replace("-", "−"),
+            "elpd": with_error(row["elpd"], row["elpd_se"]),
+            "num_high_pareto_k": str(row["num_high_pareto_k"]),
+            "discrepancy": percent(row["discrepancy"]),
+            "misfit": percent(row["relative_misfit"]),
+            "verdict": row["verdict"],
+        }
+        for row in results.comparison.to_dict("records")
+    ]

@@ -1,0 +1,60 @@
+"""The ten lines of Python that repeat the fit of a study."""
+
+from nnft_ppl.report.results import Results
+
+_WIDTH = 78
+
+
+def python_lines(results: Results) -> str:
+    """A script that measures, fits and checks, with the numbers of this study."""
+    data, fit = results.fit.correlators, results.fit
+    hp = data.network.hyperparameters
+    arguments = {
+        "width": hp.width,
+        "input_dim": hp.input_dim,
+        "weight_std": hp.weight_std,
+        "bias_std": hp.bias_std,
+        **hp.options,
+    }
+    network = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    if data.is_exact:
+        correlators = "nnft.exact_correlators(net, x, orders=(2, 4, 6))"
+    else:
+        correlators = (
+            "nnft.measure_correlators(net, x, orders=(2, 4, 6), "
+            f"num_draws={data.num_draws},\n    key=sample_key, "
+            f"estimator={data.estimator!r})"
+        )
+    sampling = "".join(f", {name}={value}" for name, value in results.sampling.items())
+    lines = [
+        "import jax",
+        "import nnft_ppl as nnft",
+        "",
+        "# The two keys of the study that the fit uses.",
+        f"_, sample_key, fit_key = jax.random.split(jax.random.key({results.seed}), 3)",
+        f"net = nnft.network({data.network.name!r}, {network})",
+        f"x = {_wrapped(str(data.x.tolist()), 4)}",
+        f"correlators = {correlators}",
+        f"action = nnft.Action({list(fit.action.names)!r})",
+        "fit = nnft.fit_couplings(correlators, action,",
+        f"    cutoffs={_wrapped(_cutoffs(fit.cutoffs), 8)},",
+        f"    key=fit_key, sampler={fit.sampler!r}{sampling})",
+        "print(fit.summary(), fit.adequacy(), *nnft.diagnose(fit), sep='\\n')",
+    ]
+    return "\n".join(lines)
+
+
+def _cutoffs(cutoffs: tuple[float, ...]) -> str:
+    return str(list(cutoffs)).replace("inf", "float('inf')")
+
+
+def _wrapped(text: str, indent: int) -> str:
+    """A list literal broken at its commas."""
+    lines, line = [], ""
+    for part in text.split(", "):
+        if line and len(line) + len(part) > _WIDTH - indent:
+            lines.append(line + ",")
+            line = part
+        else:
+            line = f"{line}, {part}" if line else part
+    return ("\n" + " " * indent).join([*lines, line])

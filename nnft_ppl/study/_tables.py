@@ -1,0 +1,138 @@
+"""Reading a TOML table strictly: every key known, every value of its type.
+
+A `Table` hands out values by key and remembers which keys there are; `close` refuses
+the rest. Every message gives the path of the key in the file, such as `network.width`.
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nnft_ppl._errors import SpecError
+
+REQUIRED = object()
+"""Marks a key that has no default."""
+
+
+class Kind[T](Protocol):
+    """What a value must be."""
+
+    @property
+    def expected(self) -> str:
+        """What is expected, in words."""
+
+    def __call__(self, path: str, value: Any) -> T:
+        """The value found at `path`, checked, or SpecError."""
+
+
+@dataclass(frozen=True)
+class One[T]:
+    """A single value.
+
+    Attributes:
+        expected: What is expected, in words.
+        accepts: Whether a raw value is that.
+        convert: Raw value -> value.
+    """
+
+    expected: str
+    accepts: Callable[[Any], bool]
+    convert: Callable[[Any], T]
+
+    def __call__(self, path: str, value: Any) -> T:
+        """The value found at `path`, or SpecError."""
+        if not self.accepts(value):
+            raise SpecError(f"`{path}` is {value!r}; expected {self.expected}")
+        return self.convert(value)
+
+
+@dataclass(frozen=True)
+class Many[T]:
+    """A list without repetition, all of whose items are of one kind."""
+
+    kind: Kind[T]
+
+    @property
+    def expected(self) -> str:
+        """What is expected, in words."""
+        return f"a non-empty list, each item {self.kind.expected}"
+
+    def __call__(self, path: str, value: Any) -> tuple[T, ...]:
+        """The items found at `path`, or SpecError."""
+        if not isinstance(value, list) or not value:
+            raise SpecError(f"`{path}` is {value!r}; expected {self.expected}")
+        found = tuple(self.kind(f"{path}[{i}]", item) for i, item in enumerate(value))
+        for i, item in enumerate(found):
+            if item in found[:i]:
+                raise SpecError(f"`{path}` holds {value[i]!r} twice; give it once")
+        return found
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+TEXT = One("a text", lambda v: isinstance(v, str) and bool(v.strip()), str)
+WHOLE = One("a whole number ≥ 1", lambda v: _is_whole(v) and v >= 1, int)
+COUNT = One("a whole number ≥ 0", lambda v: _is_whole(v) and v >= 0, int)
+SEED = One(
+    "a whole number from 0 to 2³² − 1", lambda v: _is_whole(v) and 0 <= v < 2**32, int
+)
+NUMBER = One("a finite number", lambda v: _is_number(v) and math.isfinite(v), float)
+CUTOFF = One(
+    'a number > 0, or "inf"', lambda v: v == "inf" or (_is_number(v) and v > 0), float
+)
+ANYTHING: One[Any] = One("a value", lambda v: True, lambda v: v)
+
+
+class Table:
+    """One table of a study file, read key by key."""
+
+    def __init__(self, path: str, values: Any) -> None:
+        """Take the raw value found at `path`, which must be a table."""
+        if not isinstance(values, Mapping):
+            raise SpecError(
+                f"`{path}` is {values!r}; expected a table, written [{path}]"
+            )
+        self._path = path
+        self._values: Mapping[str, Any] = values
+        self._asked: list[str] = []
+
+    def __contains__(self, key: str) -> bool:
+        """Whether the file gives the key."""
+        return key in self._values
+
+    def path(self, key: str) -> str:
+        """The key's path in the file."""
+        return f"{self._path}.{key}" if self._path else key
+
+    def take[T](self, key: str, kind: Kind[T], default: Any = REQUIRED) -> T:
+        """The checked value of a key, or its default."""
+        self._asked.append(key)
+        if key in self._values:
+            return kind(self.path(key), self._values[key])
+        if default is REQUIRED:
+            raise SpecError(
+                f"`{self.path(key)}` is missing from the study file; expected "
+                f"{kind.expected}"
+            )
+        value: T = default
+        return value
+
+    def close(self) -> None:
+        """Refuse the keys that nobody asked for."""
+        unknown = sorted(set(self._values) - set(self._asked))
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], self._asked, n=1)
+            hint = f" (did you mean `{self.path(near[0])}`?)" if near else ""
+            where = f"[{self._path}]" if self._path else "a study file"
+            raise SpecError(
+                f"unknown key `{self.path(unknown[0])}`{hint}; the keys of {where} are "
+                f"{sorted(self._asked)}"
+            )

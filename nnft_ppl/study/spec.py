@@ -1,0 +1,119 @@
+"""`Study`: a validated study file, everything that a run needs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnft_ppl._network import Network
+from nnft_ppl._typing import Points
+from nnft_ppl.eft.action import Action
+
+ORDERS = (2, 4, 6)
+"""Orders that a study measures."""
+
+
+@dataclass(frozen=True, eq=False)
+class EnsembleTable:
+    """[ensemble]: how many networks, and how the correlators are estimated.
+
+    Attributes:
+        num_draws: Networks per width.
+        seed: Fixes every random number of the study.
+        estimator: See `measure_correlators`.
+        plain_draws: Networks per width for the plain products of outputs, the route of
+            arXiv:2008.08601, shown beside the other; 0 leaves it out.
+    """
+
+    num_draws: int
+    seed: int
+    estimator: str
+    plain_draws: int
+
+
+@dataclass(frozen=True, eq=False)
+class EftTable:
+    """[eft]: what is fitted, where.
+
+    Attributes:
+        width: Width of the network whose couplings are inferred.
+        points: Inputs of the fit.
+        action: The action that is fitted.
+        cutoffs: Λ of every fit, ascending.
+        candidates: Actions to compare; empty for none.
+        comparison_cutoff: Where they are compared.
+        num_draws: Networks behind the correlators that are fitted.
+        data: `measured`, or `exact` to fit the exact correlators.
+        sampler: `nuts` or `conjugate`.
+        num_warmup: Adaptation steps of each chain.
+        num_samples: Draws kept of each chain.
+        num_chains: Number of chains.
+    """
+
+    width: int
+    points: Points
+    action: Action
+    cutoffs: tuple[float, ...]
+    candidates: tuple[Action, ...]
+    comparison_cutoff: float
+    num_draws: int
+    data: str
+    sampler: str
+    num_warmup: int
+    num_samples: int
+    num_chains: int
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A validated study: everything that `run_study` needs.
+
+    Attributes:
+        name: Stem of the study file.
+        text: The study file, as read.
+        network: The network at the width of the fit.
+        widths: Widths measured for the approach to the Gaussian process, ascending.
+        points: Inputs measured at every width.
+        ensemble: The [ensemble] table.
+        eft: The [eft] table.
+        directory: Where the run goes.
+    """
+
+    name: str
+    text: str
+    network: Network
+    widths: tuple[int, ...]
+    points: Points
+    ensemble: EnsembleTable
+    eft: EftTable
+    directory: Path
+
+    def record(self) -> dict[str, Any]:
+        """What decides the results, as JSON values: inputs from files included."""
+        hp = self.network.hyperparameters
+        eft = self.eft
+        return {
+            "network": {
+                "architecture": self.network.name,
+                "input_dim": hp.input_dim,
+                "weight_std": hp.weight_std,
+                "bias_std": hp.bias_std,
+                "options": dict(hp.options),
+                "widths": list(self.widths),
+            },
+            "inputs": {"points": self.points.tolist()},
+            "ensemble": dict(vars(self.ensemble)),
+            "eft": {
+                "width": eft.width,
+                "points": eft.points.tolist(),
+                "operators": list(eft.action.names),
+                "cutoffs": [str(c) for c in eft.cutoffs],
+                "candidates": [list(a.names) for a in eft.candidates],
+                "comparison_cutoff": str(eft.comparison_cutoff),
+                "num_draws": eft.num_draws,
+                "data": eft.data,
+                "sampler": eft.sampler,
+                "num_warmup": eft.num_warmup,
+                "num_samples": eft.num_samples,
+                "num_chains": eft.num_chains,
+            },
+        }

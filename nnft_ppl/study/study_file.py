@@ -1,0 +1,277 @@
+"""The study file: TOML in, a validated `Study` out, before any work starts.
+
+Tables: [network], [inputs], [ensemble], [eft], [output]. Unknown keys, wrong types and
+impossible requests are refused with the path of the key in the file. What depends on
+the installed plugins (architecture, options, operators, inputs) is checked as well.
+"""
+
+import tomllib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnft_ppl._errors import NnftError, SpecError, UnavailableError
+from nnft_ppl._network import Network
+from nnft_ppl._typing import Points
+from nnft_ppl.correlators.estimators import ESTIMATORS, choose_estimator
+from nnft_ppl.correlators.symmetric import num_entries
+from nnft_ppl.eft.action import Action
+from nnft_ppl.ensemble.model import MAX_DRAWS
+from nnft_ppl.inference.fit import SAMPLERS
+from nnft_ppl.registry import network
+from nnft_ppl.study import _tables as kinds
+from nnft_ppl.study._tables import Table
+from nnft_ppl.study.spec import ORDERS, EftTable, EnsembleTable, Study
+
+
+def read_study(path: str | Path, *, directory: str | Path | None = None) -> Study:
+    """Read and validate a study file.
+
+    Args:
+        path: The TOML file.
+        directory: Where the run goes, instead of `output.directory`.
+
+    Raises:
+        SpecError: The file cannot be read, a key is unknown or missing, or a value is
+            unusable; the message gives the path of the key.
+        PluginError: No such architecture or operator.
+        UnavailableError: The architecture gives no kernel, or no neuron where exact
+            correlators are asked for.
+    """
+    source = Path(path)
+    try:
+        text = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"cannot read the study file {str(path)!r}: {error}") from error
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{source.name} is no valid TOML: {error}") from error
+    return parse_study(
+        raw, text=text, name=source.stem, folder=source.parent, directory=directory
+    )
+
+
+def parse_study(
+    raw: dict[str, Any],
+    *,
+    text: str,
+    name: str,
+    folder: Path,
+    directory: str | Path | None = None,
+) -> Study:
+    """Validate the parsed TOML; `folder` is where relative input files are looked for.
+
+    Raises:
+        SpecError: See `read_study`; PluginError and UnavailableError likewise.
+    """
+    root = Table("", raw)
+    tables = {
+        key: Table(key, root.take(key, kinds.ANYTHING, {}))
+        for key in ("network", "inputs", "ensemble", "eft", "output")
+    }
+    root.close()
+    net, widths = _network(tables["network"])
+    points = _inputs(tables["inputs"], net, folder)
+    tables["inputs"].close()
+    ensemble = _ensemble(tables["ensemble"], net, points)
+    eft = _eft(tables["eft"], net, points, ensemble, folder)
+    given = tables["output"].take("directory", kinds.TEXT, f"runs/{name}")
+    tables["output"].close()
+    return Study(
+        name=name,
+        text=text,
+        network=net.with_width(eft.width),
+        widths=widths,
+        points=points,
+        ensemble=ensemble,
+        eft=eft,
+        directory=Path(given if directory is None else directory),
+    )
+
+
+def _network(table: Table) -> tuple[Network, tuple[int, ...]]:
+    """The network at its smallest width, and all the widths."""
+    name = table.take("architecture", kinds.TEXT)
+    width = table.take("width", kinds.WHOLE, None)
+    widths = table.take("widths", kinds.Many(kinds.WHOLE), None)
+    if (width is None) == (widths is None):
+        raise SpecError(
+            "[network] needs either `network.width`, one number, or "
+            "`network.widths`, a list of them"
+        )
+    chosen = tuple(sorted([width] if widths is None else widths))
+    input_dim = table.take("input_dim", kinds.WHOLE, 1)
+    weight_std = table.take("weight_std", kinds.NUMBER, 1.0)
+    bias_std = table.take("bias_std", kinds.NUMBER, 0.0)
+    options = table.take("options", kinds.ANYTHING, {})
+    Table(table.path("options"), options)
+    table.close()
+    net = _at(
+        "network",
+        lambda: network(
+            name,
+            width=chosen[0],
+            input_dim=input_dim,
+            weight_std=weight_std,
+            bias_std=bias_std,
+            **options,
+        ),
+    )
+    if not net.has_kernel:
+        raise UnavailableError(
+            f"`network.architecture` {name!r} gives no kernel, which the effective "
+            "theory needs for its propagator; use `nnft correlators` to measure it"
+        )
+    return net, chosen
+
+
+def _inputs(table: Table, net: Network, folder: Path) -> Points:
+    """Inputs from `points`, from `file`, or the architecture's suggestion."""
+    given = table.take("points", kinds.ANYTHING, None)
+    file = table.take("file", kinds.TEXT, None)
+    if given is not None and file is not None:
+        raise SpecError(
+            f"`{table.path('points')}` and `{table.path('file')}` are both given; "
+            "expected one of them"
+        )
+    if given is None and file is None:
+        dim = net.hyperparameters.input_dim
+        given = net.architecture.suggested_inputs.get(dim)
+        if given is None:
+            raise SpecError(
+                f"`{table.path('points')}` is missing, and {net.name!r} suggests no "
+                f"inputs of dimension {dim}; give points, or a file (.npy or .csv)"
+            )
+    where = table.path("points" if file is None else "file")
+    values = given if file is None else read_points(folder / file, where)
+    return _at(where, lambda: net.check_inputs(values, distinct=True))
+
+
+def read_points(path: Path, where: str = "inputs") -> np.ndarray:
+    """Inputs (point, dim) from a .npy file, or a .csv with one input a line.
+
+    Raises:
+        SpecError: No such file, another suffix, or no numbers in it.
+    """
+    if path.suffix not in (".npy", ".csv"):
+        raise SpecError(f"`{where}`: {path.name!r} is neither .npy nor .csv")
+    try:
+        if path.suffix == ".npy":
+            return np.asarray(np.load(path, allow_pickle=False))
+        return np.loadtxt(path, delimiter=",", ndmin=2)
+    except (OSError, ValueError) as error:
+        raise SpecError(f"`{where}`: cannot read {path.name!r}: {error}") from error
+
+
+def _ensemble(table: Table, net: Network, points: Points) -> EnsembleTable:
+    """The [ensemble] table; the number of draws must serve the full covariance."""
+    estimator = table.take("estimator", kinds.TEXT, "auto")
+    if estimator not in ("auto", *ESTIMATORS):
+        raise SpecError(
+            f"`{table.path('estimator')}` is {estimator!r}; choose one of "
+            f"{['auto', *ESTIMATORS]}"
+        )
+    num_draws = table.take("num_draws", kinds.WHOLE)
+    plain = table.take("plain_draws", kinds.COUNT, 0)
+    seed = table.take("seed", kinds.SEED, 0)
+    table.close()
+    _check_draws(table.path("num_draws"), num_draws, points)
+    if plain:
+        _check_draws(table.path("plain_draws"), plain, points)
+    estimator = _at(table.path("estimator"), lambda: choose_estimator(net, estimator))
+    return EnsembleTable(num_draws, seed, estimator, plain)
+
+
+def _check_draws(path: str, num_draws: int, points: Points) -> None:
+    entries = sum(num_entries(len(points), k) for k in ORDERS)
+    if not entries < num_draws <= MAX_DRAWS:
+        raise SpecError(
+            f"`{path}` is {num_draws}; expected more than {entries}, the number of "
+            f"correlator entries of {len(points)} inputs, and at most {MAX_DRAWS}"
+        )
+
+
+def _eft(
+    table: Table,
+    net: Network,
+    points: Points,
+    ensemble: EnsembleTable,
+    folder: Path,
+) -> EftTable:
+    """The [eft] table; inputs, cutoffs and operators checked against each other."""
+    width = table.take("width", kinds.WHOLE)
+    operators = table.take("operators", kinds.Many(kinds.TEXT))
+    cutoffs = table.take("cutoffs", kinds.Many(kinds.CUTOFF))
+    candidates = table.take("candidates", kinds.Many(kinds.Many(kinds.TEXT)), ())
+    comparison = table.take("comparison_cutoff", kinds.CUTOFF, None)
+    own_points = "points" in table or "file" in table
+    fit_points = _inputs(table, net, folder) if own_points else points
+    table.take("points", kinds.ANYTHING, None)
+    table.take("file", kinds.ANYTHING, None)
+    num_draws = table.take("num_draws", kinds.WHOLE, ensemble.num_draws)
+    data = _choice(table, "data", ("measured", "exact"))
+    sampler = _choice(table, "sampler", SAMPLERS)
+    num_warmup = table.take("num_warmup", kinds.WHOLE, 500)
+    num_samples = table.take("num_samples", kinds.WHOLE, 1000)
+    num_chains = table.take("num_chains", kinds.WHOLE, 4)
+    table.close()
+    _check_draws(table.path("num_draws"), num_draws, fit_points)
+    cutoffs = tuple(sorted(cutoffs))
+    if comparison is None:
+        comparison = cutoffs[len(cutoffs) // 2]
+    if comparison not in cutoffs:
+        raise SpecError(
+            f"`{table.path('comparison_cutoff')}` is {comparison}; expected one of "
+            f"`{table.path('cutoffs')}`, {list(cutoffs)}"
+        )
+    actions = tuple(
+        _at(f"{table.path('candidates')}[{i}]", partial(Action, names))
+        for i, names in enumerate(candidates)
+    )
+    if len(actions) == 1 or len({action.orders for action in actions}) > 1:
+        raise SpecError(
+            f"`{table.path('candidates')}` is {[list(a.names) for a in actions]}; "
+            "expected at least two actions whose operators have the same numbers of "
+            "fields, so that they predict the same data"
+        )
+    if data == "exact" and net.neuron() is None:
+        raise UnavailableError(
+            f"`{table.path('data')}` is 'exact', but architecture {net.name!r} gives "
+            "no i.i.d. neuron; expected 'measured'"
+        )
+    return EftTable(
+        width=width,
+        points=fit_points,
+        action=_at(table.path("operators"), lambda: Action(operators)),
+        cutoffs=cutoffs,
+        candidates=actions,
+        comparison_cutoff=comparison,
+        num_draws=num_draws,
+        data=data,
+        sampler=sampler,
+        num_warmup=num_warmup,
+        num_samples=num_samples,
+        num_chains=num_chains,
+    )
+
+
+def _choice(table: Table, key: str, allowed: tuple[str, ...]) -> str:
+    """One of a few words; the first is the default."""
+    value = table.take(key, kinds.TEXT, allowed[0])
+    if value not in allowed:
+        raise SpecError(
+            f"`{table.path(key)}` is {value!r}; choose one of {list(allowed)}"
+        )
+    return value
+
+
+def _at[T](path: str, make: Callable[[], T]) -> T:
+    """Put the path of the key before the message of whatever goes wrong."""
+    try:
+        return make()
+    except NnftError as error:
+        raise type(error)(f"`{path}`: {error}") from error
