@@ -94,6 +94,10 @@ class Network:
             ),
         )
 
+    def __hash__(self) -> int:
+        """Equal networks hash alike, so that each is compiled once."""
+        return hash((self.architecture.apply, self.to_json()))
+
     @property
     def name(self) -> str:
         """Name of the architecture."""

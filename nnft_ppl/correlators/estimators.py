@@ -9,16 +9,18 @@ Each route says what to average over networks and how the averages become connec
 correlators with their joint covariance (theory.md §3).
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
-from nnft_ppl._typing import Key, Matrix, Packed, Points
+from nnft_ppl._typing import Key, Matrix, Packed
 from nnft_ppl.correlators.streaming import Mean
 from nnft_ppl.correlators.symmetric import entries, num_entries
 from nnft_ppl.correlators.wick import (
@@ -27,11 +29,9 @@ from nnft_ppl.correlators.wick import (
     pairing_sums,
     wick_powers,
 )
-from nnft_ppl.ensemble.model import prior_sampler
+from nnft_ppl.ensemble.model import sample_prior
 
 ESTIMATORS = ("conditional", "wick", "moments")
-
-type Values = Callable[[Key], jax.Array]
 
 
 def choose_estimator(network: Network, estimator: str) -> str:
@@ -67,56 +67,71 @@ def choose_estimator(network: Network, estimator: str) -> str:
     return "conditional" if has_readout else "wick"
 
 
-def network_values(
-    network: Network,
-    x: Points,
-    scale: np.ndarray,
-    kernel: Packed,
-    orders: tuple[int, ...],
-    estimator: str,
-) -> Values:
+class Inputs(NamedTuple):
+    """Where the field is taken, and in which units; float32.
+
+    Attributes:
+        points: (point, dim).
+        per_point: (point,) the field at each input is multiplied by it, so that float32
+            holds 6-pt products of inputs on any scale.
+        kernel: (entry,) packed reference kernel of the scaled field.
+    """
+
+    points: Float[jax.Array, "point dim"]
+    per_point: Float[jax.Array, " point"]
+    kernel: Float[jax.Array, " entry"]
+
+
+@dataclass(frozen=True)
+class NetworkValues:
     """What to average: keys of networks -> (all entries of all orders, network).
 
-    Args:
-        network: The network.
-        x: Inputs (point, dim).
-        scale: (point,) the field at each input is divided by it, so that float32 holds
-            6-pt products of inputs on any scale.
-        kernel: Packed reference kernel of the scaled field, exact or measured.
-        orders: Even orders from 2 up.
-        estimator: One of `ESTIMATORS`.
+    Equal for equal arguments, so that its compiled form is found again.
     """
-    sample = prior_sampler(network)
-    points = jnp.asarray(x, jnp.float32)
-    num_points = len(x)
-    reference = jnp.asarray(kernel, jnp.float32)
-    per_point = jnp.asarray(1 / scale, jnp.float32)
 
-    def random_kernel(key: Key) -> jax.Array:
-        readout = network.readout()
+    network: Network
+    orders: tuple[int, ...]
+    estimator: str
+
+    def __call__(self, keys: Key, inputs: Inputs) -> jax.Array:
+        """Values of every network of `keys`, float32."""
+        sums = (
+            self._conditional(keys, inputs)
+            if self.estimator == "conditional"
+            else self._products(keys, inputs)
+        )
+        return jnp.concatenate([sums[k] for k in self.orders])
+
+    def _conditional(self, keys: Key, inputs: Inputs) -> dict[int, jax.Array]:
+        """Pairing sums of K̂ − K; the output layer is not sampled."""
+        readout = self.network.readout()
         assert readout is not None  # choose_estimator has seen to it
-        params = sample(key)
-        features = jax.vmap(partial(readout.features, params))(points)
-        unit = readout.weight_std / features.shape[1] ** 0.5
-        features = unit * per_point[:, None] * features
-        bias = readout.bias_std * per_point
-        product = jnp.matmul(features, features.T, precision=jax.lax.Precision.HIGHEST)
-        return jnp.outer(bias, bias) + product
 
-    def conditional(keys: Key) -> jax.Array:
-        table = entries(num_points, 2)
+        def random_kernel(key: Key) -> jax.Array:
+            params = sample_prior(self.network, key)
+            features = jax.vmap(partial(readout.features, params))(inputs.points)
+            unit = readout.weight_std / features.shape[1] ** 0.5
+            features = unit * inputs.per_point[:, None] * features
+            bias = readout.bias_std * inputs.per_point
+            return jnp.outer(bias, bias) + jnp.matmul(
+                features, features.T, precision=jax.lax.Precision.HIGHEST
+            )
+
+        num_points = len(inputs.points)
+        rows, columns = entries(num_points, 2).T
         kernels = jax.vmap(random_kernel, out_axes=-1)(keys)
-        excess = kernels[table[:, 0], table[:, 1]] - reference[:, None]
-        sums = pairing_sums(excess, num_points, orders)
-        return jnp.concatenate([sums[k] for k in orders])
+        excess = kernels[rows, columns] - inputs.kernel[:, None]
+        return pairing_sums(excess, num_points, self.orders)
 
-    def products(keys: Key) -> jax.Array:
-        field = jax.vmap(lambda k: network.apply(sample(k), points)[:, 0], out_axes=-1)
-        covariance = reference if estimator == "wick" else jnp.zeros_like(reference)
-        powers = wick_powers(per_point[:, None] * field(keys), covariance, orders)
-        return jnp.concatenate([powers[k] for k in orders])
+    def _products(self, keys: Key, inputs: Inputs) -> dict[int, jax.Array]:
+        """Products of outputs, Wick-ordered or plain."""
 
-    return conditional if estimator == "conditional" else products
+        def outputs(key: Key) -> jax.Array:
+            params = sample_prior(self.network, key)
+            return inputs.per_point * self.network.apply(params, inputs.points)[:, 0]
+
+        kernel = inputs.kernel * (1.0 if self.estimator == "wick" else 0.0)
+        return wick_powers(jax.vmap(outputs, out_axes=-1)(keys), kernel, self.orders)
 
 
 def connected_estimate(

@@ -3,6 +3,7 @@
 In: a `Network` and inputs. Out: `Correlators`. Every check comes before any work.
 """
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
@@ -11,15 +12,17 @@ from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Packed
 from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.estimators import (
+    Inputs,
+    NetworkValues,
     choose_estimator,
     connected_estimate,
-    network_values,
 )
 from nnft_ppl.correlators.exact import exact_cumulants
 from nnft_ppl.correlators.streaming import Mean, stream_mean
 from nnft_ppl.correlators.symmetric import entry_size, num_entries, positions
 from nnft_ppl.correlators.wick import pack_kernel
-from nnft_ppl.ensemble.model import check_key, check_num_draws
+from nnft_ppl.ensemble.blocks import chunk_size
+from nnft_ppl.ensemble.model import check_key, check_num_draws, check_prior
 
 _FLOAT32_ROUNDING = 1e-6
 """Rounding of float32 sums, relative to the natural size of each entry."""
@@ -90,6 +93,7 @@ def measure_correlators(
     key = check_key(key)
     num_quantities = sum(num_entries(len(points), k) for k in orders)
     num_draws = check_num_draws(num_draws)
+    check_prior(network)
     if num_draws <= num_quantities:
         raise SpecError(
             f"`num_draws` is {num_draws}, too small for the covariance of "
@@ -100,11 +104,16 @@ def measure_correlators(
     def mean_of(
         scale: np.ndarray, kernel: Packed, orders: tuple[int, ...], label: str
     ) -> Mean:
+        inputs = Inputs(
+            jnp.asarray(points, jnp.float32),
+            jnp.asarray(1 / scale, jnp.float32),
+            jnp.asarray(kernel, jnp.float32),
+        )
         return stream_mean(
-            network_values(network, points, scale, kernel, orders, estimator),
+            NetworkValues(network, orders, estimator),
+            inputs,
             sum(num_entries(len(points), k) for k in orders),
-            network,
-            len(points),
+            chunk_size(network, len(points)),
             num_draws,
             key=key,
             block_size=block_size,

@@ -7,14 +7,15 @@ networks; draws are float32, sums over blocks float64.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Matrix, Packed
-from nnft_ppl.ensemble.blocks import chunk_size, chunks_per_block, run_blocks
+from nnft_ppl.ensemble.blocks import chunks_per_block, run_blocks
 from nnft_ppl.ensemble.model import network_keys
 
 type Sums = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
@@ -54,11 +55,11 @@ def batch_size(num_draws: int, num_quantities: int, chunk: int) -> int:
     return size
 
 
-def stream_mean(
-    values: Callable[[Key], jax.Array],
+def stream_mean[T](
+    values: Callable[[Key, T], jax.Array],
+    inputs: T,
     num_quantities: int,
-    network: Network,
-    num_points: int,
+    chunk: int,
     num_draws: int,
     *,
     key: Key,
@@ -69,52 +70,34 @@ def stream_mean(
     """Mean over networks 0 … num_draws−1 of `values`, and its covariance.
 
     Args:
-        values: Keys of a chunk of networks -> (quantity, network) float32, of order
-            one, and centred where the mean is far above the spread.
+        values: Keys of a chunk of networks, `inputs` -> (quantity, network) float32, of
+            order one, and centred where the mean is far above the spread. Hashable:
+            equal ones share one compiled program.
+        inputs: Arrays passed through to `values`.
         num_quantities: Number of quantities.
-        network: Sets the chunk size.
-        num_points: Number of inputs, likewise.
+        chunk: Networks per compiled loop body, from `chunk_size`.
         num_draws: Number of networks.
         key: The ensemble's key.
         block_size: See `sample_ensemble`.
         progress: Show a bar on a terminal.
         label: What the bar says.
     """
-    chunk = chunk_size(network, num_points)
     chunks = chunks_per_block(chunk, min(block_size or num_draws, num_draws))
     chunks = min(chunks, chunks_per_block(chunk, block_size))
     batch = batch_size(num_draws, num_quantities, chunk)
 
-    final = np.uint32(num_draws - 1)
-
-    def one_chunk(key: Key, first: jax.Array) -> Sums:
-        table = values(network_keys(key, first, chunk))
-        number = first + jnp.arange(chunk, dtype=jnp.uint32)
-        table = jnp.where(number <= final, table, 0.0)
-        means = table.reshape(num_quantities, chunk // batch, batch).mean(axis=2)
-        # Only whole batches enter the covariance.
-        last = number[batch - 1 :: batch]
-        means = jnp.where(last <= final, means, 0.0)
-        return (
-            table.sum(axis=1),
-            means.sum(axis=1),
-            jnp.matmul(means, means.T, precision=jax.lax.Precision.HIGHEST),
-            jnp.sum(means**4, axis=1),
+    def block(start: int) -> Sums:
+        sums: Sums = _block_sums(
+            key,
+            inputs,
+            np.uint32(start),
+            np.uint32(num_draws - 1),
+            values,
+            num_quantities,
+            chunk,
+            chunks,
+            batch,
         )
-
-    @jax.jit
-    def block(key: Key, start: jax.Array) -> Sums:
-        def step(sums: Sums, first: jax.Array) -> tuple[Sums, None]:
-            return jax.tree.map(jnp.add, sums, one_chunk(key, first)), None
-
-        zeros = (
-            jnp.zeros(num_quantities),
-            jnp.zeros(num_quantities),
-            jnp.zeros((num_quantities, num_quantities)),
-            jnp.zeros(num_quantities),
-        )
-        starts = start + chunk * jnp.arange(chunks, dtype=jnp.uint32)
-        sums, _ = jax.lax.scan(step, zeros, starts)
         return sums
 
     total, batch_total, outer, fourth = (
@@ -128,11 +111,7 @@ def stream_mean(
     )
     sums = (total, batch_total, outer, fourth)
     for part in run_blocks(
-        lambda start: block(key, jnp.uint32(start)),
-        num_draws,
-        chunk * chunks,
-        progress=progress,
-        label=label,
+        block, num_draws, chunk * chunks, progress=progress, label=label
     ):
         for accumulated, new in zip(sums, part, strict=True):
             accumulated += np.asarray(new, np.float64)
@@ -145,3 +124,44 @@ def stream_mean(
         0.5 * (covariance + covariance.T),
         np.diag(outer) ** 2 / np.maximum(fourth, np.finfo(float).tiny),
     )
+
+
+@partial(
+    jax.jit, static_argnames=("values", "num_quantities", "chunk", "chunks", "batch")
+)
+def _block_sums(
+    key: Key,
+    inputs: Any,
+    start: jax.Array,
+    final: jax.Array,
+    values: Callable[[Key, Any], jax.Array],
+    num_quantities: int,
+    chunk: int,
+    chunks: int,
+    batch: int,
+) -> Sums:
+    """Sums over the networks start … of one block, none beyond number `final`."""
+
+    def step(sums: Sums, first: jax.Array) -> tuple[Sums, None]:
+        table = values(network_keys(key, first, chunk), inputs)
+        number = first + jnp.arange(chunk, dtype=jnp.uint32)
+        table = jnp.where(number <= final, table, 0.0)
+        means = table.reshape(num_quantities, chunk // batch, batch).mean(axis=2)
+        # Only whole batches enter the covariance.
+        means = jnp.where(number[batch - 1 :: batch] <= final, means, 0.0)
+        new = (
+            table.sum(axis=1),
+            means.sum(axis=1),
+            jnp.matmul(means, means.T, precision=jax.lax.Precision.HIGHEST),
+            jnp.sum(means**4, axis=1),
+        )
+        return jax.tree.map(jnp.add, sums, new), None
+
+    zeros = (
+        jnp.zeros(num_quantities),
+        jnp.zeros(num_quantities),
+        jnp.zeros((num_quantities, num_quantities)),
+        jnp.zeros(num_quantities),
+    )
+    starts = start + chunk * jnp.arange(chunks, dtype=jnp.uint32)
+    return jax.lax.scan(step, zeros, starts)[0]

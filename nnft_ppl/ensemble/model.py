@@ -5,6 +5,7 @@ JAX traces, once; nothing of them remains in the compiled program.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -60,15 +61,20 @@ def check_num_draws(num_draws: int, minimum: int = 1) -> int:
     return int(num_draws)
 
 
-def prior_sampler(network: Network) -> Callable[[Key], Params]:
-    """The prior as a pure function key -> params, checked once by abstract evaluation.
+def sample_prior(network: Network, key: Key) -> Params:
+    """Parameters of the one network that `key` stands for; pure, for jit and vmap."""
+    return handlers.seed(network.prior, key)()
+
+
+def check_prior(network: Network) -> None:
+    """Run the prior abstractly, without computing anything.
 
     Raises:
         PluginError: The prior does not run under NumPyro.
     """
 
     def sample(key: Key) -> Params:
-        return handlers.seed(network.prior, key)()
+        return sample_prior(network, key)
 
     try:
         # The trace handler refuses what seeding alone lets pass, such as two sites of
@@ -79,7 +85,12 @@ def prior_sampler(network: Network) -> Callable[[Key], Params]:
             f"the prior of architecture {network.name!r} does not run under NumPyro: "
             f"{type(error).__name__}: {error}"
         ) from error
-    return sample
+
+
+def prior_sampler(network: Network) -> Callable[[Key], Params]:
+    """`sample_prior` of one network, checked."""
+    check_prior(network)
+    return partial(sample_prior, network)
 
 
 def network_keys(key: Key, start: jax.Array, count: int) -> Key:

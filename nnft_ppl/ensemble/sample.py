@@ -5,8 +5,8 @@ In: a `Network`, inputs, a key. Out: `Ensemble`. For statistics of large ensembl
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -22,8 +22,9 @@ from nnft_ppl.ensemble.blocks import chunk_size, chunks_per_block, run_blocks
 from nnft_ppl.ensemble.model import (
     check_key,
     check_num_draws,
+    check_prior,
     network_keys,
-    prior_sampler,
+    sample_prior,
 )
 from nnft_ppl.registry import network_from_json
 
@@ -86,7 +87,7 @@ def sample_ensemble(
     Args:
         network: From `nnft_ppl.network`.
         x: Inputs (point, input_dim), finite and distinct.
-        num_draws: Number of networks, at most 2³².
+        num_draws: Number of networks, at most 2³¹.
         key: A JAX random key.
         block_size: Networks per dispatched block, rounded up to whole chunks; it
             trades memory for speed and changes no value.
@@ -99,14 +100,21 @@ def sample_ensemble(
     points = network.check_inputs(x, distinct=True)
     num_draws = check_num_draws(num_draws)
     key = check_key(key)
+    check_prior(network)
     chunk = chunk_size(network, len(points))
     chunks = chunks_per_block(chunk, min(num_draws, block_size or num_draws))
     chunks = min(chunks, chunks_per_block(chunk, block_size))
     values = np.empty(
         (num_draws, len(points), network.hyperparameters.output_dim), np.float32
     )
-    with jax.enable_x64(False):
-        block = _value_block(network, points, key, chunk, chunks)
+    inputs = points.astype(np.float32)
+
+    def block(first: int) -> jax.Array:
+        values: jax.Array = _values(
+            key, inputs, np.uint32(first), np.uint32(chunks), network, chunk, chunks
+        )
+        return values
+
     start = 0
     for part in run_blocks(
         block, num_draws, chunk * chunks, progress=progress, label="sample"
@@ -117,29 +125,27 @@ def sample_ensemble(
     return Ensemble(network, points, values)
 
 
-def _value_block(
-    network: Network, points: Points, key: Key, chunk: int, chunks: int
-) -> Callable[[int], jax.Array]:
-    """Start -> (chunk·chunks, point, output) outputs of networks start, start+1, …."""
-    sample = prior_sampler(network)
+@partial(jax.jit, static_argnames=("network", "chunk", "max_chunks"))
+def _values(
+    key: Key,
+    x: jax.Array,
+    start: jax.Array,
+    chunks: jax.Array,
+    network: Network,
+    chunk: int,
+    max_chunks: int,
+) -> jax.Array:
+    """Outputs of networks start, start+1, …, shape (chunk·max_chunks, point, output).
 
-    shape = (chunk * chunks, len(points), network.hyperparameters.output_dim)
+    The trip count is data. One known to the compiler would let it fuse a loop of one
+    trip in another way, and the last bits would depend on the block size.
+    """
 
-    @jax.jit
-    def block(
-        key: Key, x: jax.Array, start: jax.Array, num_chunks: jax.Array
-    ) -> jax.Array:
-        def one_chunk(i: jax.Array, out: jax.Array) -> jax.Array:
-            keys = network_keys(key, start + chunk * i, chunk)
-            values = jax.vmap(lambda k: network.apply(sample(k), x))(keys)
-            return jax.lax.dynamic_update_slice_in_dim(out, values, chunk * i, 0)
+    def one_chunk(i: jax.Array, out: jax.Array) -> jax.Array:
+        keys = network_keys(key, start + chunk * i, chunk)
+        values = jax.vmap(lambda k: network.apply(sample_prior(network, k), x))(keys)
+        return jax.lax.dynamic_update_slice_in_dim(out, values, chunk * i, 0)
 
-        # A trip count known to the compiler would let it fuse a loop of one trip in
-        # another way, and the last bits would depend on the block size.
-        zero = jnp.uint32(0)
-        return jax.lax.fori_loop(zero, num_chunks, one_chunk, jnp.zeros(shape))
-
-    x = jnp.asarray(points, jnp.float32)
-    return lambda start: jnp.asarray(
-        block(key, x, jnp.uint32(start), jnp.uint32(chunks))
-    )
+    empty = jnp.zeros((chunk * max_chunks, len(x), network.hyperparameters.output_dim))
+    values: jax.Array = jax.lax.fori_loop(jnp.uint32(0), chunks, one_chunk, empty)
+    return values

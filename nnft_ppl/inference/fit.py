@@ -4,7 +4,6 @@ In: `Correlators` and an `Action`. Out: a `CouplingFit`. Every cutoff is its own
 inference; all of them share shapes, so one compiled program serves any number.
 """
 
-import math
 from collections.abc import Sequence
 from numbers import Integral
 
@@ -15,6 +14,7 @@ from nnft_ppl._errors import FitError, SpecError
 from nnft_ppl._typing import Key
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.integrals import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
 from nnft_ppl.inference.conjugate import ClosedForm, solve
 from nnft_ppl.inference.likelihood import build_likelihood
@@ -72,7 +72,9 @@ def fit_couplings(
         UnavailableError: The architecture gives no kernel.
         FitError: A cutoff integral or the posterior is not usable.
     """
-    cutoffs = check_cutoffs(cutoffs)
+    values = tuple(float(c) for c in check_cutoffs(np.array(cutoffs)))
+    if len(set(values)) < len(values):
+        raise SpecError(f"`cutoffs` {list(values)} holds a value twice")
     for name, value in (
         ("num_warmup", num_warmup),
         ("num_samples", num_samples),
@@ -84,11 +86,11 @@ def fit_couplings(
         raise SpecError(f"`sampler` is {sampler!r}; choose one of {list(SAMPLERS)}")
     key = check_key(key)
     prior = Prior() if prior is None else prior
-    likelihood = build_likelihood(correlators, action, cutoffs)
+    likelihood = build_likelihood(correlators, action, values)
     width = correlators.network.width
     forms = [
         solve(likelihood, prior, width, c, discrepancy=discrepancy)
-        for c in range(len(cutoffs))
+        for c in range(len(values))
     ]
     chain_key, predictive_key = jax.random.split(key)
     statistics: dict[str, np.ndarray] = {}
@@ -118,7 +120,7 @@ def fit_couplings(
     return CouplingFit(
         correlators=correlators,
         action=action,
-        cutoffs=cutoffs,
+        cutoffs=values,
         likelihood=likelihood,
         prior=prior,
         sampler=sampler,
@@ -129,29 +131,6 @@ def fit_couplings(
         log_evidence=np.array([form.log_evidence for form in forms]),
         seed=tuple(int(word) for word in jax.random.key_data(predictive_key)),
     )
-
-
-def check_cutoffs(cutoffs: Sequence[float]) -> tuple[float, ...]:
-    """The cutoffs as floats.
-
-    Raises:
-        SpecError: None given, one not positive, or one twice.
-    """
-    if isinstance(cutoffs, (int, float)):
-        raise SpecError(
-            f"`cutoffs` is {cutoffs!r}; expected a list such as [{cutoffs}]"
-        )
-    values = tuple(float(c) for c in cutoffs)
-    if not values:
-        raise SpecError("`cutoffs` is empty; give at least one, such as [100.0]")
-    for value in values:
-        if math.isnan(value) or value <= 0:
-            raise SpecError(
-                f"cutoff {value!r} is not positive; the box is [−Λ, Λ] with Λ > 0"
-            )
-    if len(set(values)) < len(values):
-        raise SpecError(f"`cutoffs` {list(values)} holds a value twice")
-    return values
 
 
 def _closed_form_draws(
