@@ -15,7 +15,7 @@ from nnft_ppl._network import Network
 from nnft_ppl._typing import Draws, Key, Points
 from nnft_ppl.architecture import Neuron
 from nnft_ppl.ensemble.blocks import chunk_size
-from nnft_ppl.ensemble.model import network_keys, prior_sampler
+from nnft_ppl.ensemble.model import network_keys, sample_prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +33,11 @@ class Sample:
 
 def draw(network: Network, points: Points, num_draws: int, key: Key) -> Sample:
     """Sample the prior, network j from (key, j), and evaluate it at the inputs."""
-    sample = prior_sampler(network)
     readout = network.readout()
     chunk = min(chunk_size(network, len(points)), num_draws)
 
     def one(k: Key, x: jax.Array) -> tuple[jax.Array, jax.Array | None]:
-        params = sample(k)
+        params = sample_prior(network, k)
         values = network.apply(params, x)
         if readout is None:
             return values, None

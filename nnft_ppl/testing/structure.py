@@ -14,7 +14,7 @@ from numpyro import handlers
 
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Params, Points
-from nnft_ppl.ensemble.model import network_keys, prior_sampler
+from nnft_ppl.ensemble.model import check_prior, network_keys, sample_prior
 from nnft_ppl.testing.result import CheckResult, close, exact, plugin_code
 from nnft_ppl.testing.sampling import Sample
 
@@ -38,10 +38,10 @@ def check_structure(
 
 def _check_prior(network: Network, key: Key) -> Iterator[CheckResult]:
     with plugin_code(network, "prior"):
-        sample = prior_sampler(network)
+        check_prior(network)
         trace = handlers.trace(handlers.seed(network.prior, key)).get_trace()
-        first, again = sample(key), sample(key)
-        other = sample(jax.random.fold_in(key, 1))
+        first, again = sample_prior(network, key), sample_prior(network, key)
+        other = sample_prior(network, jax.random.fold_in(key, 1))
     sites = [name for name, site in trace.items() if site["type"] == "sample"]
     observed = [name for name in sites if trace[name]["is_observed"]]
     yield exact(
@@ -83,7 +83,7 @@ def _check_apply(
 ) -> Iterator[CheckResult]:
     hp = network.hyperparameters
     with plugin_code(network, "apply"):
-        params = prior_sampler(network)(key)
+        params = sample_prior(network, key)
         one = network.architecture.apply(hp, params, jnp.asarray(points[0], dtype))
         all_points = network.apply(params, jnp.asarray(points, dtype))
     yield exact(
@@ -110,7 +110,7 @@ def _check_dtype(
 ) -> CheckResult:
     precision = "x64" if dtype == np.float64 else "default"
     with plugin_code(network, f"apply-dtype-{precision}"):
-        out = network.apply(prior_sampler(network)(key), jnp.asarray(points, dtype))
+        out = network.apply(sample_prior(network, key), jnp.asarray(points, dtype))
     return exact(
         f"apply-dtype-{precision}",
         out.dtype,
@@ -125,13 +125,14 @@ def check_transformations(
     """The compiled, vectorised program of `sample` against plain calls one by one."""
     with plugin_code(network, "jit-vmap"), jax.enable_x64(False):
         x = jnp.asarray(points, jnp.float32)
-        draw_parameters = prior_sampler(network)
         plain = [
             [
                 network.architecture.apply(network.hyperparameters, params, point)
                 for point in x
             ]
-            for params in map(draw_parameters, network_keys(key, jnp.uint32(0), 3))
+            for params in (
+                sample_prior(network, k) for k in network_keys(key, jnp.uint32(0), 3)
+            )
         ]
     return close(
         "jit-vmap",
@@ -146,7 +147,7 @@ def _check_features(network: Network, points: Points, key: Key) -> CheckResult:
     readout = network.readout()
     assert readout is not None
     with plugin_code(network, "readout-features"):
-        params = prior_sampler(network)(key)
+        params = sample_prior(network, key)
         shapes = {
             jnp.shape(readout.features(params, jnp.asarray(p, jnp.float32)))
             for p in points
