@@ -1,12 +1,12 @@
 """Reading a TOML table strictly: every key known, every value of its type.
 
-A `Table` hands out values by key and remembers which keys there are; `close` refuses
-the rest. Every message gives the path of the key in the file, such as `network.width`.
+A `Table` refuses unknown keys when it is made and hands out checked values. Every
+message gives the path of the key in the file, such as `network.width`.
 """
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -92,17 +92,24 @@ ANYTHING: One[Any] = One("a value", lambda v: True, lambda v: v)
 
 
 class Table:
-    """One table of a study file, read key by key."""
+    """One table of a study file, all of whose keys are known."""
 
-    def __init__(self, path: str, values: Any) -> None:
-        """Take the raw value found at `path`, which must be a table."""
+    def __init__(self, path: str, values: Any, keys: Collection[str]) -> None:
+        """Take the raw value found at `path`: a table with some of `keys`."""
         if not isinstance(values, Mapping):
             raise SpecError(
                 f"`{path}` is {values!r}; expected a table, written [{path}]"
             )
         self._path = path
         self._values: Mapping[str, Any] = values
-        self._asked: list[str] = []
+        for key in sorted(set(values) - set(keys)):
+            near = difflib.get_close_matches(key, keys, n=1)
+            hint = f" (did you mean `{self.path(near[0])}`?)" if near else ""
+            where = f"[{path}]" if path else "a study file"
+            raise SpecError(
+                f"unknown key `{self.path(key)}`{hint}; the keys of {where} are "
+                f"{sorted(keys)}"
+            )
 
     def __contains__(self, key: str) -> bool:
         """Whether the file gives the key."""
@@ -114,7 +121,6 @@ class Table:
 
     def take[T](self, key: str, kind: Kind[T], default: Any = REQUIRED) -> T:
         """The checked value of a key, or its default."""
-        self._asked.append(key)
         if key in self._values:
             return kind(self.path(key), self._values[key])
         if default is REQUIRED:
@@ -124,15 +130,3 @@ class Table:
             )
         value: T = default
         return value
-
-    def close(self) -> None:
-        """Refuse the keys that nobody asked for."""
-        unknown = sorted(set(self._values) - set(self._asked))
-        if unknown:
-            near = difflib.get_close_matches(unknown[0], self._asked, n=1)
-            hint = f" (did you mean `{self.path(near[0])}`?)" if near else ""
-            where = f"[{self._path}]" if self._path else "a study file"
-            raise SpecError(
-                f"unknown key `{self.path(unknown[0])}`{hint}; the keys of {where} are "
-                f"{sorted(self._asked)}"
-            )

@@ -6,9 +6,10 @@ the installed plugins (architecture, options, operators, inputs) is checked as w
 """
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,39 @@ from nnft_ppl.registry import network
 from nnft_ppl.study import _tables as kinds
 from nnft_ppl.study._tables import Table
 from nnft_ppl.study.spec import ORDERS, EftTable, EnsembleTable, Study
+
+_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "network": (
+            "architecture",
+            "width",
+            "widths",
+            "input_dim",
+            "weight_std",
+            "bias_std",
+            "options",
+        ),
+        "inputs": ("points", "file"),
+        "ensemble": ("num_draws", "seed", "estimator", "plain_draws"),
+        "eft": (
+            "width",
+            "points",
+            "file",
+            "operators",
+            "cutoffs",
+            "candidates",
+            "comparison_cutoff",
+            "num_draws",
+            "data",
+            "sampler",
+            "num_warmup",
+            "num_samples",
+            "num_chains",
+        ),
+        "output": ("directory",),
+    }
+)
+"""Every table of a study file and its keys."""
 
 
 def read_study(path: str | Path, *, directory: str | Path | None = None) -> Study:
@@ -68,19 +102,16 @@ def parse_study(
     Raises:
         SpecError: See `read_study`; PluginError and UnavailableError likewise.
     """
-    root = Table("", raw)
+    root = Table("", raw, _KEYS)
     tables = {
-        key: Table(key, root.take(key, kinds.ANYTHING, {}))
-        for key in ("network", "inputs", "ensemble", "eft", "output")
+        key: Table(key, root.take(key, kinds.ANYTHING, {}), keys)
+        for key, keys in _KEYS.items()
     }
-    root.close()
     net, widths = _network(tables["network"])
     points = _inputs(tables["inputs"], net, folder)
-    tables["inputs"].close()
     ensemble = _ensemble(tables["ensemble"], net, points)
     eft = _eft(tables["eft"], net, points, ensemble, folder)
     given = tables["output"].take("directory", kinds.TEXT, f"runs/{name}")
-    tables["output"].close()
     return Study(
         name=name,
         text=text,
@@ -108,8 +139,7 @@ def _network(table: Table) -> tuple[Network, tuple[int, ...]]:
     weight_std = table.take("weight_std", kinds.NUMBER, 1.0)
     bias_std = table.take("bias_std", kinds.NUMBER, 0.0)
     options = table.take("options", kinds.ANYTHING, {})
-    Table(table.path("options"), options)
-    table.close()
+    Table(table.path("options"), options, options)
     net = _at(
         "network",
         lambda: network(
@@ -178,11 +208,15 @@ def _ensemble(table: Table, net: Network, points: Points) -> EnsembleTable:
     num_draws = table.take("num_draws", kinds.WHOLE)
     plain = table.take("plain_draws", kinds.COUNT, 0)
     seed = table.take("seed", kinds.SEED, 0)
-    table.close()
     _check_draws(table.path("num_draws"), num_draws, points)
     if plain:
         _check_draws(table.path("plain_draws"), plain, points)
     estimator = _at(table.path("estimator"), lambda: choose_estimator(net, estimator))
+    if plain and estimator == "moments":
+        raise SpecError(
+            f"`{table.path('plain_draws')}` is {plain}, but the estimator is 'moments' "
+            "already; expected 0, or another estimator"
+        )
     return EnsembleTable(num_draws, seed, estimator, plain)
 
 
@@ -210,15 +244,12 @@ def _eft(
     comparison = table.take("comparison_cutoff", kinds.CUTOFF, None)
     own_points = "points" in table or "file" in table
     fit_points = _inputs(table, net, folder) if own_points else points
-    table.take("points", kinds.ANYTHING, None)
-    table.take("file", kinds.ANYTHING, None)
     num_draws = table.take("num_draws", kinds.WHOLE, ensemble.num_draws)
     data = _choice(table, "data", ("measured", "exact"))
     sampler = _choice(table, "sampler", SAMPLERS)
     num_warmup = table.take("num_warmup", kinds.WHOLE, 500)
     num_samples = table.take("num_samples", kinds.WHOLE, 1000)
     num_chains = table.take("num_chains", kinds.WHOLE, 4)
-    table.close()
     _check_draws(table.path("num_draws"), num_draws, fit_points)
     cutoffs = tuple(sorted(cutoffs))
     if comparison is None:

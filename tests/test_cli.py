@@ -1,0 +1,335 @@
+"""The command line: quick to start, one JSON document, exit codes, no traceback."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from toy_study import TOY
+
+import nnft_ppl as nnft
+from nnft_ppl.cli import main
+
+COMMANDS = (
+    "study",
+    "report",
+    "architectures",
+    "sample",
+    "correlators",
+    "fit",
+    "diagnose",
+    "check",
+    "doctor",
+)
+HEAVY = ("jax", "numpy", "numpyro", "arviz", "xarray", "matplotlib", "scipy", "pandas")
+
+
+def nnft_command(*arguments: object, code: int = 0) -> Result:
+    """Run a command in this process and require its exit code."""
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+def document(*arguments: object, code: int = 0):
+    """What a command prints on stdout with --json: one document, keys sorted."""
+    out = nnft_command(*arguments, "--json", code=code).stdout
+    found = json.loads(out)
+    assert out == json.dumps(found, sort_keys=True, ensure_ascii=False) + "\n"
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Correlators and a fit, made by the commands themselves."""
+    path: Path = tmp_path_factory.mktemp("cli")
+    nnft_command(
+        "correlators",
+        *("relu-net", "--width", 20, "--points", "0.5,1.0"),
+        *("--exact", "--order", 2, "--order", 4, "--order", 6),
+        *("--output", path / "corr.nc"),
+    )
+    nnft_command(
+        "fit",
+        path / "corr.nc",
+        *("--operator", "lambda_0", "--cutoff", 10, "--cutoff", 100),
+        *("--sampler", "conjugate", "--num-samples", 500),
+        *("--output", path / "fit.nc"),
+    )
+    return path
+
+
+def test_importing_the_command_line_imports_nothing_heavy():
+    code = (
+        "import sys, nnft_ppl.cli; "
+        f"print([module for module in {HEAVY!r} if module in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_help_is_there(command: str):
+    out = nnft_command(*filter(None, [command]), "--help").stdout
+    assert out.startswith("Usage: ")
+
+
+def test_every_command_offers_json():
+    assert set(main.commands) == set(COMMANDS)
+    for command in COMMANDS:
+        assert "--json" in nnft_command(command, "--help").stdout
+
+
+def test_help_is_quick():
+    """Warm it takes a tenth of a second; the bound leaves room for a busy machine."""
+    program = Path(sys.executable).with_name("nnft")
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([program, "study", "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1.0
+
+
+def test_bad_input_is_one_line_on_stderr_and_exit_code_2(tmp_path: Path):
+    program = Path(sys.executable).with_name("nnft")
+    out = subprocess.run(
+        [program, "study", str(tmp_path / "none.toml"), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert out.returncode == 2
+    assert out.stdout == ""
+    assert out.stderr.startswith("nnft: cannot read the study file")
+    assert len(out.stderr.splitlines()) == 1
+
+
+def test_version():
+    assert nnft.__version__ in nnft_command("--version").stdout
+
+
+def test_architectures_are_listed():
+    found = document("architectures")["architectures"]
+    assert {a["name"] for a in found} == set(nnft.architectures())
+    relu = next(a for a in found if a["name"] == "relu-net")
+    assert relu["knows"] == ["kernel", "readout", "neuron"]
+    assert "relu-net" in nnft_command("architectures").stdout
+
+
+def test_check_passes_a_good_plugin():
+    found = document("check", "relu-net", "--num-draws", 2000, "--width", 5)
+    assert found["passed"]
+    assert len(found["checks"]) > 3
+
+
+LIAR = """
+import jax.numpy as jnp, numpyro, numpyro.distributions as dist
+import nnft_ppl as nnft
+
+def prior(hp):
+    shape = (hp.input_dim, hp.width)
+    return numpyro.sample("W0", dist.Normal(0, 1).expand(shape).to_event())
+
+@nnft.hookimpl
+def nnft_ppl_architecture():
+    return nnft.Architecture(
+        name="liar",
+        description="its kernel is wrong",
+        prior=prior,
+        apply=lambda hp, W, x: jnp.sum(x @ W, keepdims=True) / hp.width**0.5,
+        kernel=lambda hp, x, y: 3.0 * jnp.dot(x, y),
+        symmetries=frozenset({"sign"}),
+    )
+"""
+
+
+def test_check_fails_a_plugin_that_lies(install_plugins):
+    install_plugins("liar-plugin", {"liar": LIAR})
+    found = document("check", "liar", "--num-draws", 2000, code=1)
+    assert not found["passed"]
+    assert "'liar' fails" in found["message"]
+
+
+def test_doctor_tells_versions_devices_and_plugins():
+    found = document("doctor")
+    assert found["versions"]["nnft_ppl"] == nnft.__version__
+    assert found["devices"]
+    assert "relu-net" in {p["name"] for p in found["plugins"]}
+    assert found["refused"] == []
+
+
+def test_doctor_tells_why_a_plugin_was_refused(install_plugins):
+    install_plugins("broken-plugin", {"broken": "import no_such_module"})
+    found = document("doctor", code=1)
+    (refused,) = found["refused"]
+    assert refused["name"] == "broken"
+    assert refused["distribution"] == "broken-plugin 1.0"
+    assert "no_such_module" in refused["reason"]
+    assert "REFUSED" in nnft_command("doctor", code=1).stdout
+    assert "refused: broken" in nnft_command("architectures").stderr
+
+
+def test_sample_saves_an_ensemble(tmp_path: Path):
+    output = tmp_path / "ens.nc"
+    arguments = ("sample", "erf-net", "--width", 5, "--num-draws", 7, "--seed", 3)
+    found = document(*arguments, "--output", output)
+    assert found["shape"] == [7, 6, 1]  # the six suggested inputs
+    assert nnft.load(output).values.shape == (7, 6, 1)
+
+
+def test_output_is_replaced_only_by_force(tmp_path: Path):
+    output = tmp_path / "ens.nc"
+    output.write_text("precious")
+    arguments = ("sample", "erf-net", "--width", 5, "--num-draws", 7, "-o", output)
+    assert "give --force to replace it" in nnft_command(*arguments, code=2).stderr
+    assert output.read_text() == "precious"
+    nnft_command(*arguments, "--force")
+    assert nnft.load(output).values.shape == (7, 6, 1)
+
+
+def test_exact_correlators_are_the_library_s(folder: Path):
+    saved = nnft.load(folder / "corr.nc")
+    net = nnft.network("relu-net", width=20, input_dim=1)
+    expected = nnft.exact_correlators(net, [0.5, 1.0], orders=(2, 4, 6))
+    np.testing.assert_array_equal(saved.connected(4), expected.connected(4))
+
+
+def test_correlators_are_printed_and_measured(tmp_path: Path):
+    found = document(
+        *("correlators", "erf-net", "--width", 4, "--input-dim", 2, "--bias-std", 1),
+        *("--points", "1,0;0,1", "--num-draws", 500, "--order", 4),
+        *("-o", tmp_path / "c.nc"),
+    )
+    assert found["estimator"] == "conditional"
+    assert [row["order"] for row in found["correlators"]] == [2, 4]
+    assert found["correlators"][0]["entries"] == [[0, 0], [0, 1], [1, 1]]
+    assert nnft.load(tmp_path / "c.nc").x.tolist() == [[1, 0], [0, 1]]
+
+
+def test_inputs_come_from_a_file(tmp_path: Path):
+    np.savetxt(tmp_path / "x.csv", [0.25, 0.5, 0.75], delimiter=",")
+    nnft_command(
+        *("correlators", "relu-net", "--width", 4, "--exact"),
+        *("--inputs", tmp_path / "x.csv", "-o", tmp_path / "c.nc"),
+    )
+    assert nnft.load(tmp_path / "c.nc").x.ravel().tolist() == [0.25, 0.5, 0.75]
+
+
+def test_heavy_tails_are_warned_of(tmp_path: Path):
+    result = nnft_command(
+        *("correlators", "gauss-net", "--width", 2, "--bias-std", 1),
+        *("--points", "0.01", "--num-draws", 1000, "--estimator", "moments"),
+        *("-o", tmp_path / "c.nc"),
+    )
+    assert "a few networks of a heavy tail dominate the 4-pt" in result.stderr
+
+
+def test_fit_gives_the_known_coupling(folder: Path):
+    """λ_0 = −12.5/(N Λ⁵) for this network (theory.md §4)."""
+    found = document(
+        *("fit", folder / "corr.nc", "--operator", "lambda_0", "--cutoff", 10),
+        *("--sampler", "conjugate", "-o", folder / "other.nc"),
+    )
+    (row,) = found["summary"]
+    assert row["mean"] == pytest.approx(-12.5 / 20 / 1e5, rel=1e-4)
+    assert found["adequacy"][0]["verdict"] == "describes"
+
+
+def test_diagnose_passes_a_good_fit(folder: Path):
+    found = document("diagnose", folder / "fit.nc")
+    assert all(check["passed"] for check in found["checks"])
+
+
+def test_diagnose_fails_where_the_action_does_not_describe(tmp_path: Path):
+    nnft_command(
+        *("correlators", "relu-net", "--width", 3, "--bias-std", 1, "--exact"),
+        *("--points=-1,0.1,1", "-o", tmp_path / "c.nc"),
+    )
+    nnft_command(
+        *("fit", tmp_path / "c.nc", "--operator", "lambda_0", "--cutoff", 10),
+        *("--sampler", "conjugate", "-o", tmp_path / "f.nc"),
+    )
+    result = nnft_command("diagnose", tmp_path / "f.nc", code=1)
+    assert "does not describe" in result.stdout
+    assert "FAILED" in result.stdout
+
+
+def test_study_and_report(tmp_path: Path):
+    (tmp_path / "toy.toml").write_text(TOY)
+    arguments = ("study", tmp_path / "toy.toml", "-o", tmp_path / "run")
+    found = document(*arguments)
+    assert found["passed"]
+    assert found["headline"] == "The action describes this network"
+    assert Path(found["report"]).is_file()
+    assert len(found["summary"]) == 3
+    result = nnft_command("report", tmp_path / "run")
+    assert f"Report: {tmp_path / 'run' / 'report.html'}" in result.stdout
+    assert "reused" in nnft_command(*arguments).stderr
+    assert "reused" not in nnft_command(*arguments, "--rerun").stderr
+
+
+NETWORK = ("correlators", "relu-net", "--width", 4, "-o", "c.nc")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("correlators", "rleu", "--width", 4, "-o", "c.nc"), "no architecture 'rleu'"),
+        (("correlators", "relu-net", "--width", 0, "-o", "c.nc"), "`width` is 0"),
+        ((*NETWORK, "--points", "a,b"), "`--points a,b`: could not convert"),
+        ((*NETWORK, "--points", "1;2,3"), "the points are of different dimension"),
+        ((*NETWORK, "--points", "1,1"), "is given more than once"),
+        ((*NETWORK, "--points", "1", "--inputs", "x.npy"), "are both given"),
+        ((*NETWORK, "--inputs", "x.npy"), "`--inputs`: cannot read 'x.npy'"),
+        ((*NETWORK, "--input-dim", 9), "suggests no inputs of dimension 9"),
+        ((*NETWORK, "--option", "depth"), "`--option depth` has no value"),
+        ((*NETWORK, "--option", "depth=3"), r"has no option ['depth']"),
+        ((*NETWORK, "--option", "a=1", "--option", "a=2"), "is given twice"),
+        ((*NETWORK, "--order", 3), "order 3"),
+        ((*NETWORK, "--num-draws", 3), "`num_draws` is 3, too small"),
+        ((*NETWORK, "--estimator", "magic"), "`estimator` is 'magic'"),
+        (("sample", "relu-net", "--width", 4, "-o", "no/e.nc"), "`no` is no folder"),
+        (("diagnose", "none.nc"), "no file 'none.nc'"),
+        (("report", "."), "holds no study: run.json cannot be read"),
+    ],
+)
+def test_bad_input_is_refused(arguments, message: str, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = nnft_command(*arguments, code=2)
+    assert message in result.stderr
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_of_another_kind_is_refused(folder: Path):
+    result = nnft_command("diagnose", folder / "corr.nc", code=2)
+    assert "holds no fit; make such a file with `nnft fit`" in result.stderr
+    result = nnft_command(
+        *("fit", folder / "fit.nc", "--operator", "lambda_0", "--cutoff", 1),
+        *("-o", folder / "x.nc"),
+        code=2,
+    )
+    assert "holds no correlators" in result.stderr
+
+
+def test_infinities_are_json(tmp_path: Path):
+    nnft_command(
+        *("correlators", "gauss-net", "--width", 1000, "--bias-std", 1, "--exact"),
+        *("--points", "0.002,0.01", "-o", tmp_path / "c.nc"),
+    )
+    found = document(
+        *("fit", tmp_path / "c.nc", "--operator", "lambda_0", "--cutoff", "inf"),
+        *("--sampler", "conjugate", "-o", tmp_path / "f.nc"),
+    )
+    assert found["summary"][0]["cutoff"] == "inf"
+    # The known coupling of this network (theory.md §4).
+    assert found["summary"][0]["mean"] == pytest.approx(-5.346e-3, rel=1e-3)

@@ -1,0 +1,185 @@
+"""Figures: what is drawn are the numbers of the correlators and of the fit."""
+
+import io
+
+import jax
+import matplotlib
+import matplotlib.image
+import numpy as np
+import pytest
+
+import nnft_ppl as nnft
+from nnft_ppl import plots
+from nnft_ppl.correlators.deviation import mean_deviation
+from nnft_ppl.plots.prediction import chosen_cutoffs, cutoff_label
+
+X = [0.4, 1.0]
+
+
+def exact(width: int = 20, orders=(2, 4, 6)):
+    net = nnft.network("relu-net", width=width, input_dim=1)
+    return nnft.exact_correlators(net, X, orders=orders)
+
+
+def measured(width: int, estimator: str, num_draws: int = 1000):
+    net = nnft.network("relu-net", width=width, input_dim=1)
+    return nnft.measure_correlators(
+        net,
+        X,
+        orders=(2, 4, 6),
+        num_draws=num_draws,
+        key=jax.random.key(0),
+        estimator=estimator,
+    )
+
+
+def fit(operators, cutoffs, correlators=None):
+    return nnft.fit_couplings(
+        exact() if correlators is None else correlators,
+        nnft.Action(operators),
+        cutoffs,
+        key=jax.random.key(0),
+        num_samples=100,
+        num_chains=2,
+        sampler="conjugate",
+    )
+
+
+def lines(axis):
+    return {line.get_label(): line for line in axis.get_lines()}
+
+
+def legend_texts(figure):
+    boxes = list(figure.legends) + [a.get_legend() for a in figure.axes]
+    return [t.get_text() for box in boxes if box for t in box.get_texts()]
+
+
+def test_deviation_draws_exact_line_plain_points_and_background():
+    everything = [exact(w) for w in (3, 30)]
+    everything += [measured(w, "moments") for w in (3, 30)]
+    everything += [measured(w, "conditional") for w in (3, 30)]
+    figure = plots.plot_deviation(everything)
+    assert [a.get_title("left") for a in figure.axes] == [
+        "2-point function",
+        "4-point function",
+        "6-point function",
+    ]
+    drawn = lines(figure.axes[1])
+    np.testing.assert_allclose(drawn["exact"].get_ydata(), [5 / 3, 5 / 30])
+    plain = mean_deviation(everything[2], 4)
+    assert drawn["plain moments"].get_ydata()[0] == plain.value
+    background = drawn["background of the plain moments (1 sd)"]
+    assert background.get_ydata()[0] == plain.background
+    assert "conditional estimator (1 sd)" in legend_texts(figure)
+    # The exact 2-pt deviation is zero: no line on a logarithmic axis, but a note.
+    assert "exact" not in lines(figure.axes[0])
+    assert "zero at every width" in figure.axes[0].texts[0].get_text()
+
+
+def test_heavy_tailed_points_are_crossed_out():
+    figure = plots.plot_deviation([measured(2, "moments")])
+    assert measured(2, "moments").heavy_tailed(6).any()
+    assert "heavy tail: not to be trusted" in legend_texts(figure)
+
+
+def test_deviation_of_nothing_is_refused():
+    with pytest.raises(nnft.SpecError, match="no correlators to plot"):
+        plots.plot_deviation([])
+
+
+def test_couplings_show_size_sign_and_running():
+    found = fit(["lambda_0"], [10.0, 100.0, 1000.0])
+    figure = plots.plot_couplings(found)
+    assert r"$\lambda_0$, negative" in legend_texts(figure)
+    upper, lower = figure.axes
+    points = upper.containers[0].lines[0].get_ydata()
+    expected = 12.5 / 20 / np.array([10.0, 100.0, 1000.0]) ** 5  # theory.md §4
+    np.testing.assert_allclose(points, expected, rtol=1e-3)
+    theory = lines(lower)[r"$\lambda_0$ alone, theory"]
+    np.testing.assert_allclose(theory.get_ydata(), -5, rtol=1e-6)
+    low, high = lower.get_ylim()
+    assert high - low >= 0.2
+
+
+def test_couplings_without_a_sign_show_an_upper_end_alone():
+    # The two operators are proportional to each other on these inputs.
+    found = fit(["lambda_0", "lambda_2"], [10.0, 100.0], measured(20, "conditional"))
+    texts = legend_texts(plots.plot_couplings(found))
+    assert r"$\lambda_2$, sign undetermined: upper end of $|g|$" in texts
+    assert not any("from the fits" in text for text in texts)
+
+
+def gauss_fit(cutoffs):
+    net = nnft.network("gauss-net", width=1000, input_dim=1, bias_std=1.0)
+    data = nnft.exact_correlators(net, [0.002, 0.01], orders=(2, 4, 6))
+    return fit(["lambda_0"], cutoffs, data)
+
+
+def test_infinite_cutoff_alone_has_no_running():
+    figure = plots.plot_couplings(gauss_fit([np.inf]))
+    (axis,) = figure.axes
+    assert [t.get_text() for t in axis.get_xticklabels()] == [r"$\infty$"]
+    plots.png(figure)
+
+
+def test_infinite_cutoff_stands_beyond_the_finite_ones():
+    figure = plots.plot_couplings(gauss_fit([5.0, 10.0, np.inf]))
+    x = figure.axes[0].containers[0].lines[0].get_xdata()
+    np.testing.assert_allclose(x, [5, 10, 100], rtol=1e-6)
+    assert len(figure.axes) == 2
+    plots.png(figure)
+
+
+def test_prediction_is_relative_to_the_measurement():
+    data = exact()
+    figure = plots.plot_prediction(fit(["lambda_0"], [10.0, 100.0], data), data)
+    assert [a.get_title("left") for a in figure.axes] == [
+        r"$\Lambda = 10$",
+        r"$\Lambda = 100$",
+    ]
+    drawn = lines(figure.axes[0])
+    # Exact: G6/G6_GP = 1.86; first order in the couplings: 1 + 15/20 (theory.md §4).
+    np.testing.assert_allclose(
+        drawn["Gaussian process"].get_ydata(), 1 / 1.86 - 1, rtol=1e-6
+    )
+    points = figure.axes[0].containers[0].lines[0].get_ydata()
+    np.testing.assert_allclose(points, 1.75 / 1.86 - 1, rtol=1e-3)
+
+
+def test_prediction_needs_the_order():
+    data = exact(orders=(2, 4))
+    with pytest.raises(nnft.SpecError, match="order 6 is not among the orders"):
+        plots.plot_prediction(fit(["lambda_0"], [10.0], data), data)
+
+
+def test_few_cutoffs_are_chosen_from_many():
+    assert chosen_cutoffs([3.0, 1.0]) == (1.0, 3.0)
+    many = tuple(float(c) for c in range(1, 22))
+    assert chosen_cutoffs(many) == (1.0, 8.0, 14.0, 21.0)
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "text"),
+    [
+        (7.0, "7"),
+        (20.5, "20.5"),
+        (1e5, "10^{5}"),
+        (2.5e7, r"2.5\times 10^{7}"),
+        (np.inf, r"\infty"),
+    ],
+)
+def test_cutoffs_are_written_in_mathtext(cutoff: float, text: str):
+    assert cutoff_label(cutoff) == text
+
+
+def test_png_is_a_picture_and_the_same_each_time():
+    first, second = (plots.png(plots.plot_deviation([exact(3)])) for _ in range(2))
+    assert first == second
+    picture = matplotlib.image.imread(io.BytesIO(first))
+    assert picture.shape[1] > 1500
+
+
+def test_drawing_changes_no_global_setting():
+    before = dict(matplotlib.rcParams)
+    plots.png(plots.plot_deviation([exact(3)]))
+    assert dict(matplotlib.rcParams) == before

@@ -1,0 +1,247 @@
+"""The page: self-contained, well-formed, with everything a reader needs."""
+
+import ast
+import base64
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from toy_study import TOY
+
+from nnft_ppl.report.numbers import (
+    cutoff_text,
+    interval_text,
+    percent,
+    percent_interval,
+    significant,
+    symbol_html,
+    with_error,
+)
+from nnft_ppl.report.reproduce import python_lines
+from nnft_ppl.study import StudyRun, read_study, run_study
+
+VOID = {"meta", "img", "br", "link", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes, text and headings; unbalanced tags raise."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.words: list[str] = []
+        self.headings: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag in ("h1", "h2"):
+            self.headings.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if {"h1", "h2"} & set(self.open):
+            self.headings[-1] += data
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> StudyRun:
+    folder: Path = tmp_path_factory.mktemp("report")
+    (folder / "toy.toml").write_text(TOY)
+    return run_study(read_study(folder / "toy.toml", directory=folder / "run"))
+
+
+@pytest.fixture(scope="module")
+def source(run: StudyRun) -> str:
+    return run.report.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(source: str) -> Page:
+    return Page(source)
+
+
+def test_page_needs_nothing_from_outside(page: Page, source: str):
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    for tag, name, value in page.attributes:
+        if name in ("src", "srcset", "data", "poster"):
+            assert value.startswith("data:"), (tag, name)
+        if name == "href":  # references alone, which nothing is loaded from
+            assert tag == "a"
+    for banned in ("@import", "url(", str(Path.home())):
+        assert banned not in source
+
+
+def test_sections_come_in_order(page: Page):
+    assert page.headings == [
+        "The effective action of relu-net",
+        "The action describes this network",
+        "What was run",
+        "Approach to the Gaussian process",
+        "Couplings",
+        "The 6-point function",
+        "Couplings by cutoff",
+        "Does the action describe the network?",
+        "Checks",
+        "Other actions",
+        "Repeat it",
+        "Conventions",
+        "References",
+    ]
+
+
+def test_figures_are_embedded_and_described(page: Page, run: StudyRun):
+    images = [
+        value for tag, name, value in page.attributes if (tag, name) == ("img", "src")
+    ]
+    files = ("deviation", "couplings", "prediction")
+    for image, name in zip(images, files, strict=True):
+        data = base64.b64decode(image.removeprefix("data:image/png;base64,"))
+        assert data == (run.directory / "figures" / f"{name}.png").read_bytes()
+    alternatives = [
+        v for tag, name, v in page.attributes if (tag, name) == ("img", "alt")
+    ]
+    assert all(len(text) > 40 for text in alternatives)
+    assert page.tags.count("figcaption") == 3
+
+
+def test_verdict_gives_numbers(page: Page):
+    for part in (
+        "relu-net at width 20 on 2 inputs, at 3 cutoffs from Λ = 10 to 1000",
+        "At Λ = 100, λ 0 = (−6.",
+        "(theory: −5.000)",
+        "The 6-point function predicted with these couplings differs",
+        "checks passed.",
+    ):
+        assert part in page.text
+
+
+def test_what_was_run_is_listed(page: Page):
+    for part in (
+        "one hidden layer, max(z, 0)",
+        "input dimension 1, σ W = 1, σ b = 0",
+        "3, 30",
+        "0.5, 1",
+        "5,000 (conditional); 1,000 (moments)",
+        "closed form, 1000 independent draws",
+        "Seed 5",
+        "numpyro",
+    ):
+        assert part in page.text
+
+
+def test_tables_hold_a_row_per_cutoff_and_per_action(run: StudyRun, source: str):
+    assert source.count('<td class="pass">describes</td>') == 3
+    assert source.count("<td>λ<sub>0</sub></td>") == 3
+    assert "<code>lambda_0 + lambda_2</code>" in source
+    for check in run.results.checks:
+        assert f"<code>{check.name}</code>" in source
+
+
+def test_sentences_are_separated(page: Page):
+    """No full stop runs into the next sentence, except in numbers and names."""
+    prose = re.sub(r"(?s)import jax.*?Conventions", "", page.text)
+    assert not re.search(r"[a-z]\.[A-Z]", prose)
+
+
+def test_python_in_the_page_is_ten_statements(run: StudyRun, page: Page):
+    script = python_lines(run.results)
+    assert " ".join(script.split()) in page.text
+    assert len(ast.parse(script).body) <= 10
+
+
+def test_markup_in_a_study_file_is_escaped(tmp_path: Path):
+    text = "# <script>alert(1)</script>\n" + TOY.replace("plain_draws = 1000", "")
+    (tmp_path / "toy.toml").write_text(text)
+    study = read_study(tmp_path / "toy.toml", directory=tmp_path / "<b>run")
+    page = Page(run_study(study).report.read_text(encoding="utf-8"))
+    assert "script" not in page.tags
+    assert "b" not in page.headings[0]
+    assert "<script>alert(1)</script>" in page.text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.0, 3, "0"),
+        (1.23456, 3, "1.23"),
+        (-0.0123456, 3, "−0.0123"),
+        (123456.0, 2, "120000"),
+        (-1.23456e-7, 3, "−1.23×10⁻⁷"),
+        (9.996e9, 3, "1.00×10¹⁰"),
+        (0.9996, 3, "1.00"),
+        (math.nan, 3, "–"),
+        (-math.inf, 3, "−∞"),
+    ],
+)
+def test_significant_digits(value: float, digits: int, text: str):
+    assert significant(value, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (-3.71948e-5, 1.98e-7, "(−3.719 ± 0.020)×10⁻⁵"),
+        (1281.37, 9.12, "1281.4 ± 9.1"),
+        (0.0371, 0.00012, "0.03710 ± 0.00012"),
+        (1e-9, 3e-6, "(0.0 ± 3.0)×10⁻⁶"),
+        (-0.5, 0.0, "−0.5000"),
+        (1.0, math.nan, "1.000"),
+    ],
+)
+def test_value_with_error(value: float, error: float, text: str):
+    assert with_error(value, error) == text
+
+
+def test_interval_has_a_digit_more_than_the_error():
+    assert interval_text(-3.7518e-5, -3.6857e-5, 2e-7) == "[−3.752, −3.686]×10⁻⁵"
+    assert interval_text(0.1, 0.3, 0.05) == "[0.100, 0.300]"
+
+
+def test_percentages():
+    assert percent(0.0512) == "5.1\u00a0%"
+    assert percent(3e-6) == "< 0.01\u00a0%"
+    assert percent(0) == "0\u00a0%"
+    assert percent_interval(1e-9, 2e-6) == "< 0.01\u00a0%"
+    assert percent_interval(0.01, 0.02) == "1.0\u00a0% to 2.0\u00a0%"
+
+
+def test_cutoffs_as_text():
+    assert [cutoff_text(c) for c in (7.0, 20.5, 1e5, 2e6, math.inf)] == [
+        "7",
+        "20.5",
+        "10⁵",
+        "2×10⁶",
+        "∞",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "html"),
+    [
+        (r"\lambda_0", "λ<sub>0</sub>"),
+        (r"\lambda_{NL}", "λ<sub>NL</sub>"),
+        (r"\kappa", "κ"),
+        ("g", "g"),
+        (r"\mathcal{O}^2", "<code>my_operator</code>"),
+        ("<b>", "<code>my_operator</code>"),
+    ],
+)
+def test_operator_symbols(symbol: str, html: str):
+    assert symbol_html(symbol, "my_operator") == html

@@ -1,0 +1,362 @@
+"""A study file is validated whole before any work starts; messages name the key."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnft_ppl import NnftError, PluginError, SpecError, UnavailableError
+from nnft_ppl.study import read_study
+
+ROOT = Path(__file__).parent.parent
+
+GOOD = """
+[network]
+architecture = "relu-net"
+widths = [10, 2]
+
+[inputs]
+points = [0.5, 1.0]
+
+[ensemble]
+num_draws = 100
+seed = 3
+
+[eft]
+width = 20
+operators = ["lambda_0"]
+cutoffs = [100, 7, 20.5]
+"""
+
+
+def read(tmp_path: Path, text: str, **options):
+    path = tmp_path / "tiny.toml"
+    path.write_text(text)
+    return read_study(path, **options)
+
+
+def test_values_and_defaults_are_read(tmp_path: Path):
+    study = read(tmp_path, GOOD)
+    assert study.name == "tiny"
+    assert study.text == GOOD
+    assert study.widths == (2, 10)
+    assert study.network.width == study.eft.width == 20
+    assert study.points.tolist() == study.eft.points.tolist() == [[0.5], [1.0]]
+    assert study.ensemble.estimator == "conditional"
+    assert study.ensemble.plain_draws == 0
+    assert study.ensemble.seed == 3
+    assert study.eft.cutoffs == (7.0, 20.5, 100.0)
+    assert study.eft.comparison_cutoff == 20.5
+    assert study.eft.num_draws == 100
+    assert study.eft.candidates == ()
+    assert (study.eft.data, study.eft.sampler) == ("measured", "nuts")
+    assert study.directory == Path("runs/tiny")
+
+
+def test_one_width_may_be_written_as_a_number(tmp_path: Path):
+    text = GOOD.replace("widths = [10, 2]", "width = 7")
+    assert read(tmp_path, text).widths == (7,)
+
+
+def test_infinite_cutoff_may_be_written_in_two_ways(tmp_path: Path):
+    for way in ('"inf"', "inf"):
+        text = GOOD.replace("[100, 7, 20.5]", f"[{way}]")
+        assert read(tmp_path, text).eft.cutoffs == (np.inf,)
+
+
+def test_inputs_of_the_fit_may_differ(tmp_path: Path):
+    study = read(tmp_path, GOOD + "points = [0.1, 0.2, 0.3]\n")
+    assert len(study.points) == 2
+    assert len(study.eft.points) == 3
+
+
+def test_inputs_default_to_the_suggested_ones(tmp_path: Path):
+    study = read(
+        tmp_path, GOOD.replace("points = [0.5, 1.0]", "").replace("100", "1000")
+    )
+    suggested = study.network.architecture.suggested_inputs[1]
+    assert study.points.tolist() == suggested
+
+
+@pytest.mark.parametrize("suffix", ["npy", "csv"])
+def test_inputs_from_a_file_beside_the_study(tmp_path: Path, suffix: str):
+    points = np.array([[0.25, 1.0], [0.5, -1.0]])
+    if suffix == "npy":
+        np.save(tmp_path / "x.npy", points)
+    else:
+        np.savetxt(tmp_path / "x.csv", points, delimiter=",")
+    text = GOOD.replace("points = [0.5, 1.0]", f'file = "x.{suffix}"')
+    study = read(tmp_path, text.replace("[network]", "[network]\ninput_dim = 2"))
+    np.testing.assert_array_equal(study.points, points)
+
+
+def test_given_directory_wins(tmp_path: Path):
+    text = GOOD + '[output]\ndirectory = "there"\n'
+    assert read(tmp_path, text).directory == Path("there")
+    assert read(tmp_path, text, directory="here").directory == Path("here")
+
+
+def test_record_holds_inputs_and_is_the_same_for_the_same_study(tmp_path: Path):
+    record = read(tmp_path, GOOD).record()
+    assert record == read(tmp_path, "# a comment\n" + GOOD).record()
+    assert record["inputs"]["points"] == [[0.5], [1.0]]
+    assert record != read(tmp_path, GOOD.replace("seed = 3", "seed = 4")).record()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=str)
+def test_every_example_is_valid(path: Path):
+    assert read_study(path).eft.candidates
+
+
+BAD = {
+    "misspelt key": (
+        "widths",
+        "witdhs",
+        SpecError,
+        r"unknown key `network.witdhs` \(did you mean `network.widths`\?\); the keys "
+        r"of \[network\] are \['architecture', ",
+    ),
+    "unlike any key": (
+        "seed = 3",
+        "zzz = 3",
+        SpecError,
+        r"unknown key `ensemble.zzz`; the keys of \[ensemble\] are",
+    ),
+    "unknown table": (
+        "[eft]",
+        "[etf]",
+        SpecError,
+        r"unknown key `etf` \(did you mean `eft`\?\); the keys of a study file are",
+    ),
+    "no table": (
+        '[network]\narchitecture = "relu-net"\nwidths = [10, 2]',
+        "network = 3",
+        SpecError,
+        r"`network` is 3; expected a table, written \[network\]",
+    ),
+    "missing key": (
+        'architecture = "relu-net"',
+        "",
+        SpecError,
+        "`network.architecture` is missing from the study file; expected a text",
+    ),
+    "unknown architecture": (
+        "relu-net",
+        "rleu-net",
+        PluginError,
+        "`network`: no architecture 'rleu-net'; there are",
+    ),
+    "text for a number": (
+        "seed = 3",
+        'seed = "3"',
+        SpecError,
+        "`ensemble.seed` is '3'; expected a whole number from 0 to 2³² − 1",
+    ),
+    "true for a number": (
+        "num_draws = 100",
+        "num_draws = true",
+        SpecError,
+        "`ensemble.num_draws` is True; expected a whole number ≥ 1",
+    ),
+    "negative seed": ("seed = 3", "seed = -3", SpecError, "`ensemble.seed` is -3"),
+    "fraction for a width": (
+        "[10, 2]",
+        "[10, 2.5]",
+        SpecError,
+        r"`network.widths\[1\]` is 2.5; expected a whole number ≥ 1",
+    ),
+    "one width twice": (
+        "[10, 2]",
+        "[10, 10]",
+        SpecError,
+        "`network.widths` holds 10 twice; give it once",
+    ),
+    "no widths": (
+        "[10, 2]",
+        "[]",
+        SpecError,
+        r"`network.widths` is \[\]; expected a non-empty list, each item a whole",
+    ),
+    "both widths": (
+        "widths = [10, 2]",
+        "widths = [10, 2]\nwidth = 3",
+        SpecError,
+        "needs either `network.width`, one number, or `network.widths`",
+    ),
+    "negative standard deviation": (
+        "widths",
+        "weight_std = -1.0\nwidths",
+        SpecError,
+        "`network`: `weight_std` is -1.0; expected a finite number ≥ 0",
+    ),
+    "unknown option": (
+        "widths",
+        "options = {depth = 3}\nwidths",
+        SpecError,
+        r"`network`: architecture 'relu-net' has no option \['depth'\]",
+    ),
+    "options no table": (
+        "widths",
+        "options = 3\nwidths",
+        SpecError,
+        "`network.options` is 3; expected a table",
+    ),
+    "inputs of another dimension": (
+        "[0.5, 1.0]",
+        "[[0.5, 1.0]]",
+        SpecError,
+        r"`inputs.points`: inputs have shape \(1, 2\)",
+    ),
+    "equal inputs": (
+        "[0.5, 1.0]",
+        "[0.5, 0.5]",
+        SpecError,
+        "`inputs.points`: input .* is given more than once",
+    ),
+    "inputs twice": (
+        "points = [0.5, 1.0]",
+        'points = [0.5]\nfile = "x.npy"',
+        SpecError,
+        "`inputs.points` and `inputs.file` are both given",
+    ),
+    "no such file": (
+        "points = [0.5, 1.0]",
+        'file = "x.npy"',
+        SpecError,
+        "`inputs.file`: cannot read 'x.npy'",
+    ),
+    "file of another kind": (
+        "points = [0.5, 1.0]",
+        'file = "x.xlsx"',
+        SpecError,
+        "`inputs.file`: 'x.xlsx' is neither .npy nor .csv",
+    ),
+    "no inputs in many dimensions": (
+        "points = [0.5, 1.0]",
+        "",
+        SpecError,
+        "`inputs.points` is missing, and 'relu-net' suggests no inputs of dimension 9",
+    ),
+    "too few networks": (
+        "num_draws = 100",
+        "num_draws = 15",
+        SpecError,
+        "`ensemble.num_draws` is 15; expected more than 15, the number of correlator",
+    ),
+    "unknown estimator": (
+        "seed = 3",
+        'estimator = "magic"',
+        SpecError,
+        "`ensemble.estimator` is 'magic'; choose one of",
+    ),
+    "plain moments twice": (
+        "seed = 3",
+        'estimator = "moments"\nplain_draws = 100',
+        SpecError,
+        "`ensemble.plain_draws` is 100, but the estimator is 'moments'",
+    ),
+    "unknown operator": (
+        '"lambda_0"',
+        '"lambda_x"',
+        PluginError,
+        "`eft.operators`: no operator 'lambda_x'; there are",
+    ),
+    "negative cutoff": (
+        "[100, 7, 20.5]",
+        "[100, -7]",
+        SpecError,
+        r"`eft.cutoffs\[1\]` is -7; expected a number > 0, or \"inf\"",
+    ),
+    "unknown sampler": (
+        "[eft]",
+        '[eft]\nsampler = "hmc"',
+        SpecError,
+        r"`eft.sampler` is 'hmc'; choose one of \['nuts', 'conjugate'\]",
+    ),
+    "comparison elsewhere": (
+        "[eft]",
+        "[eft]\ncomparison_cutoff = 8",
+        SpecError,
+        "`eft.comparison_cutoff` is 8.0; expected one of `eft.cutoffs`",
+    ),
+    "one candidate": (
+        "[eft]",
+        '[eft]\ncandidates = [["lambda_0"]]',
+        SpecError,
+        "`eft.candidates` is .*; expected at least two actions",
+    ),
+    "candidates of different orders": (
+        "[eft]",
+        '[eft]\ncandidates = [["lambda_0"], ["kappa"]]',
+        SpecError,
+        "`eft.candidates` is .* same numbers of fields",
+    ),
+    "unknown candidate": (
+        "[eft]",
+        '[eft]\ncandidates = [["lambda_0"], ["lambda_x"]]',
+        PluginError,
+        r"`eft.candidates\[1\]`: no operator 'lambda_x'",
+    ),
+    "no TOML": ("[eft]", "[eft", SpecError, "tiny.toml is no valid TOML"),
+}
+
+
+@pytest.mark.parametrize("case", BAD, ids=str)
+def test_bad_file_is_refused(tmp_path: Path, case: str):
+    old, new, kind, message = BAD[case]
+    assert old in GOOD
+    text = GOOD.replace(old, new, 1)
+    if "dimensions" in case:
+        text = text.replace("widths", "input_dim = 9\nwidths")
+    with pytest.raises(kind, match=message):
+        read(tmp_path, text)
+
+
+def test_missing_file_is_refused(tmp_path: Path):
+    with pytest.raises(SpecError, match=r"cannot read the study file .*none.toml"):
+        read_study(tmp_path / "none.toml")
+
+
+BARE = """
+import jax, jax.numpy as jnp, numpyro, numpyro.distributions as dist
+import nnft_ppl as nnft
+
+def prior(hp):
+    shape = (hp.input_dim, hp.width)
+    return numpyro.sample("W0", dist.Normal(0, 1).expand(shape).to_event())
+
+@nnft.hookimpl
+def nnft_ppl_architecture():
+    return nnft.Architecture(
+        name="bare",
+        description="a test",
+        prior=prior,
+        apply=lambda hp, W, x: jnp.sum(jnp.sin(x @ W), keepdims=True) / hp.width**0.5,
+        kernel=KERNEL,
+        symmetries=frozenset({"sign"}),
+    )
+"""
+
+
+@pytest.mark.parametrize(
+    ("kernel", "extra", "message"),
+    [
+        ("None", "", "`network.architecture` 'bare' gives no kernel"),
+        (
+            "lambda hp, x, y: jnp.dot(x, y)",
+            'data = "exact"\n',
+            "`eft.data` is 'exact', but architecture 'bare' gives no i.i.d. neuron",
+        ),
+    ],
+)
+def test_what_the_architecture_cannot_give_is_refused(
+    tmp_path: Path, install_plugins, kernel: str, extra: str, message: str
+):
+    install_plugins("bare-plugin", {"bare": BARE.replace("KERNEL", kernel)})
+    text = GOOD.replace("relu-net", "bare") + extra
+    with pytest.raises(UnavailableError, match=message):
+        read(tmp_path, text)
+
+
+def test_every_refusal_is_an_error_of_ours():
+    assert all(issubclass(kind, NnftError) for _, _, kind, _ in BAD.values())
