@@ -139,11 +139,12 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
     alike = severity == severity.max()
     cutoffs = ", ".join(f"{row['cutoff']:g}" for row in np.array(rows)[alike])
     where = "at every cutoff" if alike.all() else f"at cutoff {cutoffs}"
-    measured = (
-        f"{_percent(worst['discrepancy'])} relative discrepancy"
-        if fit.has_discrepancy
-        else f"{_percent(worst['relative_misfit'])} relative misfit"
-    )
+    if worst["verdict"] == adequacy.UNDETERMINED:
+        measured = f"{_percent(worst['relative_noise'])} sampling noise"
+    elif fit.has_discrepancy:
+        measured = f"{_percent(worst['discrepancy'])} relative discrepancy"
+    else:
+        measured = f"{_percent(worst['relative_misfit'])} relative misfit"
     return [
         first,
         Check(

@@ -46,17 +46,28 @@ def predictive_p_value(
     return float(stats.chi2.sf(chi_squared, freedom))
 
 
-def verdict(lower: float, upper: float, p_value: float, *, discrepancy: bool) -> str:
+def relative_noise(likelihood: Likelihood) -> float:
+    """Root-mean-square sampling error of the data, relative to their size.
+
+    A smooth network's correlators leave most modes empty, and these pin s from below
+    whatever the noise in the others; so s alone cannot say that the data are noisy.
+    """
+    return float(np.sqrt(np.mean(likelihood.variance)))
+
+
+def verdict(
+    lower: float, upper: float, noise: float, p_value: float, *, discrepancy: bool
+) -> str:
     """One of `VERDICTS`.
 
     Args:
         lower: Lower end of the interval of s.
         upper: Upper end.
+        noise: From `relative_noise`; above the tolerance nothing can be confirmed.
         p_value: From `predictive_p_value`; decides when s was not inferred.
         discrepancy: Whether s was inferred.
     """
-    if not discrepancy:
-        return DESCRIBES if p_value >= SIGNIFICANCE else FAILS
-    if upper <= TOLERANCE:
-        return DESCRIBES
-    return FAILS if lower > TOLERANCE else UNDETERMINED
+    fails = lower > TOLERANCE if discrepancy else p_value < SIGNIFICANCE
+    if fails:
+        return FAILS
+    return DESCRIBES if max(upper, noise) <= TOLERANCE else UNDETERMINED

@@ -91,7 +91,7 @@ def solve(
     if not discrepancy:
         log_evidence, mean, factor = tabulate(np.zeros(1))
         return ClosedForm(np.zeros(1), np.ones(1), mean, factor, float(log_evidence[0]))
-    low = 1e-2 * np.sqrt(likelihood.variance.min())
+    low = 1e-3 * np.sqrt(likelihood.variance.min())
     s = np.geomspace(low, 10 * prior.discrepancy_scale, _COARSE_POINTS)
     log_weight = tabulate(s)[0] + _log_prior(s, prior.discrepancy_scale)
     likely = np.flatnonzero(log_weight > log_weight.max() - _NEGLIGIBLE)

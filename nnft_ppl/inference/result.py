@@ -148,13 +148,15 @@ class CouplingFit:
         """One row per cutoff: does this action describe this network here?
 
         Columns: cutoff, discrepancy (median of s), discrepancy_lower,
-        discrepancy_upper (equal-tailed 90 %), relative_misfit (sampling noise
-        included), p_value (χ² with sampling noise alone; NaN where there is none),
-        modes_resolved (modes of the data in which sampling noise exceeds rounding),
-        verdict.
+        discrepancy_upper (equal-tailed 90 %), relative_noise (rms sampling error of
+        the data over their rms), relative_misfit (rms distance of the fit over the rms
+        of the data, noise included), p_value (χ² with sampling noise alone; NaN where
+        there is none), modes_resolved (modes of the data in which sampling noise
+        exceeds rounding), verdict.
         """
         rows = []
         tail = 50 * (1 - INTERVAL)
+        noise = adequacy.relative_noise(self.likelihood)
         for which, cutoff in enumerate(self.cutoffs):
             lower, median, upper = np.percentile(
                 self.discrepancy[..., which], [tail, 50, 100 - tail]
@@ -171,13 +173,18 @@ class CouplingFit:
                     "discrepancy": median,
                     "discrepancy_lower": lower,
                     "discrepancy_upper": upper,
+                    "relative_noise": noise,
                     "relative_misfit": adequacy.relative_misfit(
                         self.likelihood, which, mean
                     ),
                     "p_value": p_value,
                     "modes_resolved": int(self.likelihood.resolved.sum()),
                     "verdict": adequacy.verdict(
-                        lower, upper, p_value, discrepancy=self.has_discrepancy
+                        lower,
+                        upper,
+                        noise,
+                        p_value,
+                        discrepancy=self.has_discrepancy,
                     ),
                 }
             )

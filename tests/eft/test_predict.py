@@ -160,3 +160,23 @@ def test_connected_correlators_of_another_size_are_refused():
         SpecError, match="connected 4-pt correlator has 14 entries; exp"
     ):
         full_from_connected(np.ones(6), {4: np.ones(14)}, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "bias_std", "x", "misfit"),
+    # theory.md §4: what λ_0, λ_2 and λ_NL leave on wide inputs at Λ = 100.
+    [
+        ("gauss-net", 1000, 1.0, [-1.0, -0.6, -0.2, 0.2, 0.6, 1.0], 0.51),
+        ("relu-net", 20, 1.0, [-1.2, -0.6, 0.2, 0.6, 1.0, 1.2], 0.18),
+        ("erf-net", 5, 1.0, [-1.0, -0.6, -0.2, 0.2, 0.6, 1.0], 0.30),
+    ],
+)
+def test_known_misfits_on_wide_inputs(name, width, bias_std, x, misfit):
+    network = nnft.network(name, width=width, input_dim=1, bias_std=bias_std)
+    exact = nnft.exact_correlators(network, x, (2, 4)).connected(4)
+    action = nnft.Action(["lambda_0", "lambda_2", "lambda_nl"])
+    design = design_matrix(action, network, x, [100.0], 4).values[0]
+    scaled = design / np.abs(design).max(axis=0)
+    left = exact - scaled @ np.linalg.lstsq(scaled, exact)[0]
+    relative = np.sqrt(np.mean(left**2) / np.mean(exact**2))
+    assert relative == pytest.approx(misfit, abs=0.006)

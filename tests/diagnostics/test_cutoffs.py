@@ -1,0 +1,85 @@
+"""Each ArviZ trap on stacked cutoffs: that it is there, and that ours avoids it."""
+
+import dataclasses
+
+import arviz as az
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+
+import nnft_ppl as nnft
+from nnft_ppl.diagnostics.cutoffs import loo_at
+from nnft_ppl.inference.conjugate import solve
+
+
+@pytest.fixture(scope="module")
+def fit():
+    net = nnft.network("relu-net", width=20, input_dim=1, bias_std=1.0)
+    exact = nnft.exact_correlators(net, [-1.2, -0.6, 0.2, 1.0], (2, 4))
+    return nnft.fit_couplings(
+        exact,
+        nnft.Action(["lambda_0"]),
+        [10.0, 100.0],
+        key=jax.random.key(0),
+        sampler="conjugate",
+    )
+
+
+def test_loo_of_the_stack_is_a_sum_and_ours_is_not(fit):
+    single = [loo_at(fit, cutoff).elpd for cutoff in fit.cutoffs]
+    stacked = az.loo(fit.data).elpd
+    assert stacked == pytest.approx(sum(single), rel=1e-9)  # the trap
+    np.testing.assert_allclose(nnft.loo_by_cutoff(fit)["elpd"], single)
+    assert abs(stacked - single[0]) > 1
+
+
+def test_loo_agrees_with_exact_leave_one_out(fit):
+    """Refit without each mode: the closed form makes that cheap."""
+    problem = fit.likelihood
+    width = fit.correlators.network.width
+    total = 0.0
+    for out in range(len(problem.amplitudes)):
+        keep = np.arange(len(problem.amplitudes)) != out
+        rest = dataclasses.replace(
+            problem,
+            amplitudes=problem.amplitudes[keep],
+            variance=problem.variance[keep],
+            design=problem.design[:, keep],
+        )
+        form = solve(rest, fit.prior, width, 0, discrepancy=True)
+        c, s = form.draw(np.random.default_rng(out), 4000)
+        spread = np.sqrt(problem.variance[out] + s**2)
+        z = (problem.amplitudes[out] - c @ problem.design[0, out]) / spread
+        density = -0.5 * z**2 - np.log(spread) - 0.5 * np.log(2 * np.pi)
+        total += logsumexp(density) - np.log(len(density))
+    assert loo_at(fit, 10.0).elpd == pytest.approx(total, abs=0.2)
+
+
+def test_prior_sensitivity_of_the_stack_is_wrong_and_ours_is_not(fit):
+    ours = nnft.prior_sensitivity(fit)
+    stacked = az.psense_summary(fit.data, var_names=["discrepancy"])
+    single = az.psense_summary(fit.at(10.0), var_names=["discrepancy"])
+    mine = ours[(ours["cutoff"] == 10.0) & (ours["parameter"] == "discrepancy")]
+    assert mine["likelihood"].iloc[0] == single["likelihood"].iloc[0]
+    # The trap: the stack scales both cutoffs' likelihoods at once.
+    assert stacked["likelihood"].iloc[1] != single["likelihood"].iloc[0]
+
+
+def test_pointwise_dimensions_do_not_pad(fit):
+    for cutoff in fit.cutoffs:
+        assert np.isfinite(fit.at(cutoff)["log_likelihood"]["amplitude"]).all()
+        assert np.isfinite(fit.at(cutoff)["posterior_predictive"]["amplitude"]).all()
+
+
+@pytest.mark.parametrize("plot", ["plot_ppc_dist", "plot_loo_pit"])
+def test_predictive_plots_take_one_cutoff(fit, plot):
+    getattr(az, plot)(fit.at(10.0), var_names=["amplitude"])
+    plt.close("all")
+
+
+def test_convergence_is_the_same_stacked_or_not(fit):
+    table = fit.summary()
+    stacked = az.rhat(fit.data)["coupling"]
+    np.testing.assert_allclose(table["rhat"], np.asarray(stacked).ravel(), rtol=1e-12)

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+import nnft_ppl as nnft
+from nnft_ppl.inference.likelihood import build_likelihood
+
+X = np.array([0.2, 0.6, 1.0, 1.2])
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return nnft.exact_correlators(
+        nnft.network("erf-net", width=5, input_dim=1, bias_std=1.0), X, (2, 4, 6)
+    )
+
+
+def test_modes_and_entries_hold_the_same_data(exact):
+    problem = build_likelihood(exact, nnft.Action(["lambda_0"]), (10.0,))
+    np.testing.assert_allclose(
+        problem.to_entries(problem.amplitudes), exact.connected(4), rtol=1e-12
+    )
+
+
+def test_discrepancy_is_relative_to_the_data():
+    """Independent errors s·size on each entry have relative rms s."""
+    net = nnft.network("relu-net", width=5, input_dim=1)
+    exact = nnft.exact_correlators(net, X, (2, 4))
+    problem = build_likelihood(exact, nnft.Action(["lambda_0"]), (10.0,))
+    # Homogeneous and rank one: the natural size is the correlator itself.
+    np.testing.assert_allclose(problem.size, exact.connected(4), rtol=1e-9)
+
+
+def test_dimensionless_coupling_is_the_share_of_the_gaussian_moment():
+    # G4c / Σ_3 KK = 5/(3N)·3 at each entry: every ratio of ReLU-net is 5/N.
+    net = nnft.network("relu-net", width=20, input_dim=1)
+    exact = nnft.exact_correlators(net, X, (2, 4))
+    problem = build_likelihood(exact, nnft.Action(["lambda_0"]), (7.0, 1e5))
+    coupling = problem.amplitudes / problem.design[..., 0]
+    np.testing.assert_allclose(coupling, -5 / 20, rtol=1e-9)
+
+
+def test_orders_are_concatenated_with_their_operators(exact):
+    problem = build_likelihood(exact, nnft.Action(["lambda_0", "kappa"]), (10.0,))
+    assert problem.orders == (4, 6)
+    fourth = 35
+    assert problem.design[0, :fourth, 1] == pytest.approx(0)
+    assert problem.design[0, fourth:, 0] == pytest.approx(0)
+    assert np.abs(problem.design[0, fourth:, 1]).min() > 0
+
+
+def test_missing_orders_and_kernels_are_refused(exact):
+    low = nnft.exact_correlators(exact.network, X, (2, 4))
+    with pytest.raises(nnft.SpecError, match=r"order \[6\]; the correlators hold"):
+        build_likelihood(low, nnft.Action(["kappa"]), (10.0,))
+
+
+def test_a_vanishing_correlator_is_refused():
+    net = nnft.network("relu-net", width=5, input_dim=1)
+    exact = nnft.exact_correlators(net, [0.0], (2, 4))
+    with pytest.raises(nnft.SpecError, match="4-pt correlator is zero"):
+        build_likelihood(exact, nnft.Action(["lambda_0"]), (10.0,))
