@@ -12,6 +12,7 @@ from toy_study import TOY
 
 from nnft_ppl.report.numbers import (
     cutoff_text,
+    exponent_text,
     interval_text,
     percent,
     percent_interval,
@@ -202,6 +203,7 @@ def test_significant_digits(value: float, digits: int, text: str):
         (0.0371, 0.00012, "0.03710 ± 0.00012"),
         (1e-9, 3e-6, "(0.0 ± 3.0)×10⁻⁶"),
         (-0.5, 0.0, "−0.5000"),
+        (-5.346717e-3, 5.8e-8, "−0.00534672 ± 6×10⁻⁸"),
         (1.0, math.nan, "1.000"),
     ],
 )
@@ -220,6 +222,11 @@ def test_percentages():
     assert percent(0) == "0\u00a0%"
     assert percent_interval(1e-9, 2e-6) == "< 0.01\u00a0%"
     assert percent_interval(0.01, 0.02) == "1.0\u00a0% to 2.0\u00a0%"
+
+
+def test_exponents():
+    assert exponent_text(-4.99999977) == "−5.000"
+    assert exponent_text(-1.5e-4) == "0.000"
 
 
 def test_cutoffs_as_text():

@@ -50,13 +50,13 @@ def _sizes(axis: Axes, fit: CouplingFit) -> None:
         color, marker = next(styles)
         lower, middle, upper = np.percentile(couplings[..., i], _TAILS, axis=(0, 1))
         decided = lower * upper > 0
-        size, top = np.abs(middle), np.maximum(np.abs(lower), np.abs(upper))
-        bottom = np.minimum(np.abs(lower), np.abs(upper))
+        size = np.abs(middle)
+        least, most = np.sort(np.abs([lower, upper]), axis=0)
         x = place * np.exp(shift[i])
         axis.errorbar(
             x[decided],
             size[decided],
-            yerr=[(size - bottom)[decided], (top - size)[decided]],
+            yerr=[(size - least)[decided], (most - size)[decided]],
             fmt=marker,
             ms=4.5,
             capsize=2.5,
@@ -68,7 +68,7 @@ def _sizes(axis: Axes, fit: CouplingFit) -> None:
         if not decided.all():
             axis.plot(
                 x[~decided],
-                top[~decided],
+                most[~decided],
                 "v",
                 mfc="none",
                 color=color,
@@ -77,6 +77,10 @@ def _sizes(axis: Axes, fit: CouplingFit) -> None:
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set(ylabel="coupling $|g|$", title="Couplings")
+    bottom, top = axis.get_ylim()
+    if top < 10 * bottom:  # what hardly runs should look so
+        centre = np.sqrt(bottom * top)
+        axis.set_ylim(centre / 10, centre * 10)
     axis.legend(loc="best")
     _mark_infinity(axis, fit, place)
 

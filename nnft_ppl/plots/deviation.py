@@ -57,6 +57,8 @@ def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
     axis.set_xscale("log")
     axis.set_yscale("log", nonpositive="clip")
     for estimator, by_width in sorted(series.items()):
+        if estimator == "exact":
+            continue
         widths = np.array(sorted(by_width))
         rows = [by_width[w] for w in widths]
         value, error, background = (
@@ -64,13 +66,11 @@ def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
             for name in ("value", "error", "background")
         )
         tail = np.array([row.is_heavy_tailed for row in rows])
-        if estimator != "exact" and tail.any():
+        if tail.any():
             axis.plot(
                 widths[tail], value[tail], "x", ms=9, color=INK, mew=0.9, label=_TAIL
             )
-        if estimator == "exact":
-            _exact_line(axis, widths, value)
-        elif estimator == "moments":
+        if estimator == "moments":
             axis.plot(
                 widths, value, "o", mfc="none", color=COLORS[1], label="plain moments"
             )
@@ -93,12 +93,17 @@ def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
                 color=COLORS[0],
                 label=f"{estimator} estimator (1 sd)",
             )
+    if "exact" in series:
+        _exact_line(axis, series["exact"])
     axis.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _exact_line(axis: Axes, widths: np.ndarray, value: np.ndarray) -> None:
+def _exact_line(axis: Axes, by_width: dict[int, Deviation]) -> None:
     """A line, or a note where the exact deviation is zero."""
+    widths = np.array(sorted(by_width))
+    value = np.array([by_width[width].value for width in widths])
     if value.max() < _ZERO:
+        axis.set_ylim(top=axis.get_ylim()[1] * 8)  # room for the note
         axis.text(
             0.97,
             0.97,

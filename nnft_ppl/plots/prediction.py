@@ -38,7 +38,7 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
     reference = measured.moment(order)
     gaussian = measured.gaussian_moment(order)
     by_size = np.argsort(np.abs(gaussian))
-    z = float(stats.norm.ppf(0.5 + INTERVAL / 2))
+    z = 0.0 if measured.is_exact else float(stats.norm.ppf(0.5 + INTERVAL / 2))
     noise = (z * measured.error(order) / np.abs(reference))[by_size]
     cutoffs = chosen_cutoffs(fit.cutoffs)
     tails = [50 * (1 - INTERVAL), 50, 50 * (1 + INTERVAL)]
@@ -46,7 +46,7 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
         figure, axes = panels(
             1,
             len(cutoffs),
-            (max(5.5, 2.75 * len(cutoffs)), 3.5),
+            (max(7.0, 2.75 * len(cutoffs)), 3.5),
             sharex=True,
             sharey=True,
         )
@@ -56,7 +56,8 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
             _panel(axis, quantiles[:, by_size], (gaussian / reference)[by_size], noise)
             axis.set_title(rf"$\Lambda = {cutoff_label(cutoff)}$")
             axis.set_xlabel("entry, smallest $|G_{GP}|$ first")
-        axes[0][0].set_ylabel(rf"$G^{{({order})}}$ relative to measured")
+        origin = "exact" if measured.is_exact else "measured"
+        axes[0][0].set_ylabel(rf"$G^{{({order})}}$ relative to {origin}")
         handles, labels = axes[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
@@ -79,15 +80,16 @@ def _panel(
     """One cutoff: the band of the measurement, the GP, the prediction."""
     place = np.arange(len(noise))
     percent = round(100 * INTERVAL)
-    axis.fill_between(
-        place,
-        -noise,
-        noise,
-        color=MUTED,
-        alpha=0.35,
-        lw=0,
-        label=f"measured, {percent} % interval",
-    )
+    if noise.any():
+        axis.fill_between(
+            place,
+            -noise,
+            noise,
+            color=MUTED,
+            alpha=0.35,
+            lw=0,
+            label=f"measured, {percent} % interval",
+        )
     axis.axhline(0, color=INK, lw=0.8)
     lower, middle, upper = quantiles - 1
     axis.errorbar(

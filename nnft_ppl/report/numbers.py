@@ -55,6 +55,11 @@ def significant(value: float, digits: int = 3) -> str:
     return text.replace("-", "−")
 
 
+def exponent_text(value: float) -> str:
+    """An exponent to three decimals."""
+    return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")
+
+
 def cutoff_text(cutoff: float) -> str:
     """A cutoff as the user wrote it: up to five digits."""
     if math.isinf(cutoff):
@@ -87,6 +92,8 @@ def with_error(value: float, error: float) -> str:
     """`(−3.719 ± 0.020)×10⁻⁵`: the error to two digits, the value to the same place."""
     if not (math.isfinite(value) and math.isfinite(error)) or error <= 0:
         return significant(value, 4)
+    if error < 1e-4 * abs(value):
+        return f"{significant(value, 6)} ± {significant(error, 1)}"
     power = math.floor(math.log10(max(abs(value), error)))
     if -3 <= power <= 5:
         power = 0

@@ -14,6 +14,7 @@ from nnft_ppl._typing import Points
 from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.result import INTERVAL
 from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
+from nnft_ppl.plots.prediction import chosen_cutoffs
 from nnft_ppl.report.numbers import (
     cutoff_text,
     interval_text,
@@ -64,6 +65,7 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
         heavy_tailed=any(
             c.heavy_tailed(k).any() for c in results.correlators for k in c.orders
         ),
+        num_panels=len(chosen_cutoffs(results.fit.cutoffs)),
         runs=bool(finite.sum() > 1),
         percent_interval=round(100 * INTERVAL),
         tolerance=percent(adequacy.TOLERANCE),

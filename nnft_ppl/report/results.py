@@ -22,7 +22,7 @@ class SixPoint:
         cutoff: Where the prediction was made.
         predicted: Mean of |predicted − measured| / |measured|, posterior mean.
         gaussian: The same for the Gaussian process.
-        noise: Mean of one standard error of the measurement.
+        noise: Mean of one standard error of the measurement; 0 when exact.
         is_fitted: Whether 6-pt data entered the fit, so that this is no prediction.
     """
 
@@ -92,6 +92,6 @@ class Results:
             cutoff=cutoff,
             predicted=relative(predicted - measured),
             gaussian=relative(gaussian - measured),
-            noise=relative(data.error(6)),
+            noise=0.0 if data.is_exact else relative(data.error(6)),
             is_fitted=6 in self.fit.likelihood.orders,
         )

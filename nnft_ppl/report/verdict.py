@@ -10,9 +10,9 @@ from nnft_ppl.inference.result import INTERVAL
 from nnft_ppl.report.numbers import (
     SMALL,
     cutoff_text,
+    exponent_text,
     percent,
     percent_interval,
-    significant,
     symbol_html,
     with_error,
 )
@@ -158,14 +158,13 @@ def _running_sentence(results: Results) -> tuple[Markup, ...]:
             continue  # a coupling without a sign has no logarithm
         slope = float(running["slope"].values[..., i].mean())
         theory = running["theory"].values[finite, i]
-        expected = significant(float(theory[0]), 4)
-        if abs(theory[0] - theory[-1]) > 5e-4 * abs(theory[0]):
-            expected += f" at the smallest cutoff to {significant(theory[-1], 4)}"
-            expected += " at the largest"
+        expected, last = exponent_text(theory[0]), exponent_text(theory[-1])
+        if expected != last:
+            expected += f" at the smallest cutoff to {last} at the largest"
         parts.append(
             Markup("{symbol} ∝ Λ<sup>{slope}</sup> (theory: {expected})").format(
                 symbol=symbol_html(operator.symbol, operator.name),
-                slope=significant(slope, 4),
+                slope=exponent_text(slope),
                 expected=expected,
             )
         )
@@ -178,11 +177,14 @@ def _prediction_sentence(results: Results) -> Markup:
     six = results.six_point
     what = "fitted" if six.is_fitted else "predicted"
     text = Markup(
-        "The 6-point function {what} with these couplings differs from the measured "
+        "The 6-point function {what} with these couplings differs from the {origin} "
         "one by {predicted} on average, where the Gaussian process differs by "
         "{gaussian}"
     ).format(
-        what=what, predicted=percent(six.predicted), gaussian=percent(six.gaussian)
+        what=what,
+        origin="exact" if results.fit.correlators.is_exact else "measured",
+        predicted=percent(six.predicted),
+        gaussian=percent(six.gaussian),
     )
     if six.noise > 0:
         text += Markup(" and the measurement is uncertain by {}").format(
