@@ -19,8 +19,9 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 demo: $(INSTALLED)
 	$(BIN)/nnft study examples/relu_net.toml
 
+# Two workers on two cores: a BLAS of one thread each, or they wait for each other.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

@@ -118,7 +118,8 @@ class Neuron:
 
     Args:
         covariance: s(x, y) for one pair of inputs.
-        activation: (z, variance of z) -> φ, elementwise.
+        activation: (z, variance of z) -> φ, elementwise; `variance` is a scalar or of
+            the shape of z.
         homogeneity: h where activation(c z) = c^h activation(z) for c > 0 and the only
             kink is at z = 0; `None` when the activation is smooth everywhere.
         product_mean: (k, k) covariance of z at k inputs -> E[Π φ], in closed form;

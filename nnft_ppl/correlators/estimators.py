@@ -9,23 +9,18 @@ Each route says what to average over networks and how the averages become connec
 correlators with their joint covariance (theory.md §3).
 """
 
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Float
 
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
-from nnft_ppl._typing import Key, Matrix, Packed
-from nnft_ppl.correlators.streaming import Mean
-from nnft_ppl.correlators.symmetric import entries, num_entries
+from nnft_ppl._typing import Key
+from nnft_ppl.correlators.symmetric import entries
 from nnft_ppl.correlators.wick import (
-    connected_from_moments,
-    moment_from_connected,
     pairing_sums,
     wick_powers,
 )
@@ -82,108 +77,57 @@ class Inputs(NamedTuple):
     kernel: Float[jax.Array, " entry"]
 
 
-@dataclass(frozen=True)
-class NetworkValues:
-    """What to average: keys of networks -> (all entries of all orders, network).
+def network_draws(
+    network: Network, estimator: str, keys: Key, inputs: Inputs
+) -> Float[jax.Array, "row draw"]:
+    """What each network contributes, before any product is taken.
 
-    Equal for equal arguments, so that its compiled form is found again.
+    Returns:
+        For `conditional` the packed random kernel K̂ − K, without sampling the output
+        layer; otherwise the outputs at each point. In scaled units.
     """
+    readout = network.readout()
 
-    network: Network
-    orders: tuple[int, ...]
-    estimator: str
-
-    def __call__(self, keys: Key, inputs: Inputs) -> jax.Array:
-        """Values of every network of `keys`, float32."""
-        sums = (
-            self._conditional(keys, inputs)
-            if self.estimator == "conditional"
-            else self._products(keys, inputs)
-        )
-        return jnp.concatenate([sums[k] for k in self.orders])
-
-    def _conditional(self, keys: Key, inputs: Inputs) -> dict[int, jax.Array]:
-        """Pairing sums of K̂ − K; the output layer is not sampled."""
-        readout = self.network.readout()
+    def random_kernel(key: Key) -> jax.Array:
         assert readout is not None  # choose_estimator has seen to it
+        params = sample_prior(network, key)
+        features = jax.vmap(partial(readout.features, params))(inputs.points)
+        unit = readout.weight_std / features.shape[1] ** 0.5
+        features = unit * inputs.per_point[:, None] * features
+        bias = readout.bias_std * inputs.per_point
+        kernel = jnp.outer(bias, bias) + jnp.matmul(
+            features, features.T, precision=jax.lax.Precision.HIGHEST
+        )
+        rows, columns = entries(len(inputs.points), 2).T
+        return kernel[rows, columns] - inputs.kernel
 
-        def random_kernel(key: Key) -> jax.Array:
-            params = sample_prior(self.network, key)
-            features = jax.vmap(partial(readout.features, params))(inputs.points)
-            unit = readout.weight_std / features.shape[1] ** 0.5
-            features = unit * inputs.per_point[:, None] * features
-            bias = readout.bias_std * inputs.per_point
-            return jnp.outer(bias, bias) + jnp.matmul(
-                features, features.T, precision=jax.lax.Precision.HIGHEST
-            )
+    def outputs(key: Key) -> jax.Array:
+        params = sample_prior(network, key)
+        return inputs.per_point * network.apply(params, inputs.points)[:, 0]
 
-        num_points = len(inputs.points)
-        rows, columns = entries(num_points, 2).T
-        kernels = jax.vmap(random_kernel, out_axes=-1)(keys)
-        excess = kernels[rows, columns] - inputs.kernel[:, None]
-        return pairing_sums(excess, num_points, self.orders)
-
-    def _products(self, keys: Key, inputs: Inputs) -> dict[int, jax.Array]:
-        """Products of outputs, Wick-ordered or plain."""
-
-        def outputs(key: Key) -> jax.Array:
-            params = sample_prior(self.network, key)
-            return inputs.per_point * self.network.apply(params, inputs.points)[:, 0]
-
-        kernel = inputs.kernel * (1.0 if self.estimator == "wick" else 0.0)
-        return wick_powers(jax.vmap(outputs, out_axes=-1)(keys), kernel, self.orders)
+    one = random_kernel if estimator == "conditional" else outputs
+    return jax.vmap(one, out_axes=-1)(keys)
 
 
-def connected_estimate(
-    mean: Mean,
+def entry_values(
+    draws: Float[jax.Array, "row draw"],
+    kernel: Float[jax.Array, " entry"],
     num_points: int,
     orders: tuple[int, ...],
     estimator: str,
-    kernel: Packed,
-    num_draws: int,
-    *,
-    kernel_is_exact: bool,
-) -> tuple[dict[int, Packed], Matrix]:
-    """Connected correlators and their joint covariance from the averages.
+) -> Float[jax.Array, "quantity draw"]:
+    """What to average: every entry of every order, for each network.
 
-    For orders above 2 the mean of K̂ − K (or of f f' − K) is a control variate: its
-    coefficient is the connected correlator two orders below, which removes the part of
-    the 6-pt error that comes from the 2-pt function, and makes the error right when
-    the reference kernel is itself measured on the same networks.
-
-    Returns:
-        order -> packed connected correlator, and the covariance of all of them
-        concatenated, float64.
+    Args:
+        draws: From `network_draws`.
+        kernel: Packed reference kernel of the scaled field.
+        num_points: Number of inputs.
+        orders: Even orders from 2 up.
+        estimator: One of `ESTIMATORS`.
     """
-    sizes = [num_entries(num_points, k) for k in orders]
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    span = {k: slice(offsets[i], offsets[i + 1]) for i, k in enumerate(orders)}
-    raw = {k: mean.value[span[k]] for k in orders}
-    jacobian = np.eye(offsets[-1])
-    if estimator == "moments":
-        connected = {}
-        for order in orders:
-            connected[order], slopes = connected_from_moments(raw, num_points, order)
-            for k, slope in slopes.items():
-                jacobian[span[order], span[k]] = slope
-        return connected, jacobian @ mean.covariance @ jacobian.T
-    connected = {2: kernel + raw[2]}
-    for order in orders[1:]:
-        connected[order] = raw[order]
-        if estimator == "conditional" and not kernel_is_exact:
-            connected[order] = raw[order] * _central_moment_factor(order, num_draws)
-    if 6 in orders:
-        # d/dK_ef of the 6-pt estimate is −Σ_15 G4c_abcd: the Jacobian of the terms
-        # pair times quadruple of the moment sum, taken at connected G4c alone.
-        slope = moment_from_connected(
-            {2: 0 * raw[2], 4: connected[4], 6: 0 * raw[6]}, num_points, 6
-        )[1][2]
-        connected[6] = connected[6] - slope @ raw[2]
-        jacobian[span[6], span[2]] = -slope
-    return connected, jacobian @ mean.covariance @ jacobian.T
-
-
-def _central_moment_factor(order: int, num_draws: int) -> float:
-    """Factor that unbiases the central 2nd (order 4) or 3rd (order 6) moment of K̂."""
-    m = num_draws
-    return m / (m - 1) if order == 4 else m**2 / ((m - 1) * (m - 2))
+    if estimator == "conditional":
+        values = pairing_sums(draws, num_points, orders)
+    else:
+        subtracted = kernel * (1.0 if estimator == "wick" else 0.0)
+        values = wick_powers(draws, subtracted, orders)
+    return jnp.concatenate([values[k] for k in orders])

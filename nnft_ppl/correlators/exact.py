@@ -104,7 +104,7 @@ def _cumulant(
         largest = np.abs(value)
         for block in partition:
             size = len(block)
-            weight = gaussian_moment(size)
+            weight = normal_moment(size)
             at = positions(num_points, legs[:, block])
             value = value * weight * moments[size][at]
             largest = largest * weight * (np.abs(moments[size]) + errors[size])[at]
@@ -119,6 +119,6 @@ def _sign_and_multiplicity(num_blocks: int) -> float:
     return float((-1) ** (num_blocks - 1) * factorial(num_blocks - 1))
 
 
-def gaussian_moment(order: int) -> int:
+def normal_moment(order: int) -> int:
     """(k−1)!!, the moment of even order k of a standard normal number."""
     return prod(range(1, order, 2))

@@ -10,18 +10,16 @@ from jaxtyping import ArrayLike
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Packed
+from nnft_ppl.correlators.connected import connected_estimate
 from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.estimators import (
     Inputs,
-    NetworkValues,
     choose_estimator,
-    connected_estimate,
 )
 from nnft_ppl.correlators.exact import exact_cumulants
 from nnft_ppl.correlators.streaming import Mean, stream_mean
 from nnft_ppl.correlators.symmetric import entry_size, num_entries, positions
 from nnft_ppl.correlators.wick import pack_kernel
-from nnft_ppl.ensemble.blocks import chunk_size
 from nnft_ppl.ensemble.model import check_key, check_num_draws, check_prior
 
 _FLOAT32_ROUNDING = 1e-6
@@ -110,10 +108,10 @@ def measure_correlators(
             jnp.asarray(kernel, jnp.float32),
         )
         return stream_mean(
-            NetworkValues(network, orders, estimator),
+            network,
             inputs,
-            sum(num_entries(len(points), k) for k in orders),
-            chunk_size(network, len(points)),
+            orders,
+            estimator,
             num_draws,
             key=key,
             block_size=block_size,

@@ -1,21 +1,27 @@
 """Streaming means and their covariance over an ensemble that is never held.
 
-In: a function from one chunk of keys to per-network values. Out: their mean over all
-networks and the covariance of that mean. Memory is one block, whatever the number of
-networks; draws are float32, sums over blocks float64.
+In: a network, inputs and an estimator. Out: the mean over all networks of what the
+estimator averages, and the covariance of that mean. Memory is one block, whatever the
+number of networks; draws are float32, sums over blocks float64.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Matrix, Packed
-from nnft_ppl.ensemble.blocks import chunks_per_block, run_blocks
+from nnft_ppl.correlators.estimators import Inputs, entry_values, network_draws
+from nnft_ppl.correlators.symmetric import num_entries
+from nnft_ppl.ensemble.blocks import (
+    MAX_CHUNK,
+    chunk_size,
+    draws_per_block,
+    run_blocks,
+)
 from nnft_ppl.ensemble.model import network_keys
 
 type Sums = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
@@ -42,24 +48,24 @@ class Mean:
     effective_batches: Packed
 
 
-def batch_size(num_draws: int, num_quantities: int, chunk: int) -> int:
-    """Networks averaged before the outer product: a power of two dividing `chunk`.
+def batch_size(num_draws: int, num_quantities: int) -> int:
+    """Networks averaged before the outer product: a power of two, a chunk at most.
 
     Outer products are the cost of a full covariance, so networks are averaged first
     when enough batches remain: at least 2¹⁴ and eight times the number of quantities.
     """
     batches = max(_TARGET_BATCHES, 8 * num_quantities)
     size = 1
-    while 2 * size <= chunk and num_draws // (2 * size) >= batches:
+    while 2 * size <= MAX_CHUNK and num_draws // (2 * size) >= batches:
         size *= 2
     return size
 
 
-def stream_mean[T](
-    values: Callable[[Key, T], jax.Array],
-    inputs: T,
-    num_quantities: int,
-    chunk: int,
+def stream_mean(
+    network: Network,
+    inputs: Inputs,
+    orders: tuple[int, ...],
+    estimator: str,
     num_draws: int,
     *,
     key: Key,
@@ -67,52 +73,46 @@ def stream_mean[T](
     progress: bool,
     label: str,
 ) -> Mean:
-    """Mean over networks 0 … num_draws−1 of `values`, and its covariance.
+    """Mean over networks 0 … num_draws−1 of `entry_values`, and its covariance.
+
+    Two compiled programs: one draws a block and knows the network, the other takes
+    products and sums and knows only shapes, so that it serves every width.
 
     Args:
-        values: Keys of a chunk of networks, `inputs` -> (quantity, network) float32, of
-            order one, and centred where the mean is far above the spread. Hashable:
-            equal ones share one compiled program.
-        inputs: Arrays passed through to `values`.
-        num_quantities: Number of quantities.
-        chunk: Networks per compiled loop body, from `chunk_size`.
+        network: What is drawn.
+        inputs: Where, and in which units.
+        orders: Even orders from 2 up.
+        estimator: One of `ESTIMATORS`.
         num_draws: Number of networks.
         key: The ensemble's key.
         block_size: See `sample_ensemble`.
         progress: Show a bar on a terminal.
         label: What the bar says.
     """
-    chunks = chunks_per_block(chunk, min(block_size or num_draws, num_draws))
-    chunks = min(chunks, chunks_per_block(chunk, block_size))
-    batch = batch_size(num_draws, num_quantities, chunk)
+    num_points = len(inputs.points)
+    num_quantities = sum(num_entries(num_points, k) for k in orders)
+    chunk = chunk_size(network, num_points)
+    block = draws_per_block(num_draws, block_size)
+    batch = batch_size(num_draws, num_quantities)
 
-    def block(start: int) -> Sums:
-        sums: Sums = _block_sums(
-            key,
-            inputs,
-            np.uint32(start),
-            np.uint32(num_draws - 1),
-            values,
-            num_quantities,
-            chunk,
-            chunks,
+    def run(start: int) -> Sums:
+        draws = _draw(
+            key, inputs, np.uint32(start), network, estimator, chunk, block // chunk
+        )
+        sums: Sums = _sum(
+            draws,
+            inputs.kernel,
+            np.uint32(num_draws - start),
+            num_points,
+            orders,
+            estimator,
             batch,
         )
         return sums
 
-    total, batch_total, outer, fourth = (
-        np.zeros(shape)
-        for shape in (
-            num_quantities,
-            num_quantities,
-            (num_quantities,) * 2,
-            num_quantities,
-        )
-    )
-    sums = (total, batch_total, outer, fourth)
-    for part in run_blocks(
-        block, num_draws, chunk * chunks, progress=progress, label=label
-    ):
+    shapes = [(num_quantities,)] * 2 + [(num_quantities,) * 2, (num_quantities,)]
+    total, batch_total, outer, fourth = sums = [np.zeros(shape) for shape in shapes]
+    for part in run_blocks(run, num_draws, block, progress=progress, label=label):
         for accumulated, new in zip(sums, part, strict=True):
             accumulated += np.asarray(new, np.float64)
     num_batches = num_draws // batch
@@ -126,29 +126,46 @@ def stream_mean[T](
     )
 
 
-@partial(
-    jax.jit, static_argnames=("values", "num_quantities", "chunk", "chunks", "batch")
-)
-def _block_sums(
+@partial(jax.jit, static_argnames=("network", "estimator", "chunk", "chunks"))
+def _draw(
     key: Key,
-    inputs: Any,
+    inputs: Inputs,
     start: jax.Array,
-    final: jax.Array,
-    values: Callable[[Key, Any], jax.Array],
-    num_quantities: int,
+    network: Network,
+    estimator: str,
     chunk: int,
     chunks: int,
+) -> jax.Array:
+    """Draws of networks start, start+1, …, shape (row, chunk·chunks)."""
+    starts = start + chunk * jnp.arange(chunks, dtype=jnp.uint32)
+    draws = jax.lax.map(
+        lambda first: network_draws(
+            network, estimator, network_keys(key, first, chunk), inputs
+        ),
+        starts,
+    )
+    return jnp.moveaxis(draws, 0, 1).reshape(draws.shape[1], -1)
+
+
+@partial(jax.jit, static_argnames=("num_points", "orders", "estimator", "batch"))
+def _sum(
+    draws: jax.Array,
+    kernel: jax.Array,
+    count: jax.Array,
+    num_points: int,
+    orders: tuple[int, ...],
+    estimator: str,
     batch: int,
 ) -> Sums:
-    """Sums over the networks start … of one block, none beyond number `final`."""
+    """Sums over the first `count` networks of one block."""
 
-    def step(sums: Sums, first: jax.Array) -> tuple[Sums, None]:
-        table = values(network_keys(key, first, chunk), inputs)
-        number = first + jnp.arange(chunk, dtype=jnp.uint32)
-        table = jnp.where(number <= final, table, 0.0)
-        means = table.reshape(num_quantities, chunk // batch, batch).mean(axis=2)
+    def step(sums: Sums, part: tuple[jax.Array, jax.Array]) -> tuple[Sums, None]:
+        draws, number = part
+        table = entry_values(draws, kernel, num_points, orders, estimator)
+        table = jnp.where(number < count, table, 0.0)
+        means = table.reshape(len(table), -1, batch).mean(axis=2)
         # Only whole batches enter the covariance.
-        means = jnp.where(number[batch - 1 :: batch] <= final, means, 0.0)
+        means = jnp.where(number[batch - 1 :: batch] < count, means, 0.0)
         new = (
             table.sum(axis=1),
             means.sum(axis=1),
@@ -157,11 +174,13 @@ def _block_sums(
         )
         return jax.tree.map(jnp.add, sums, new), None
 
+    size = sum(num_entries(num_points, k) for k in orders)
     zeros = (
-        jnp.zeros(num_quantities),
-        jnp.zeros(num_quantities),
-        jnp.zeros((num_quantities, num_quantities)),
-        jnp.zeros(num_quantities),
+        jnp.zeros(size),
+        jnp.zeros(size),
+        jnp.zeros((size, size)),
+        jnp.zeros(size),
     )
-    starts = start + chunk * jnp.arange(chunks, dtype=jnp.uint32)
-    return jax.lax.scan(step, zeros, starts)[0]
+    parts = draws.reshape(len(draws), -1, MAX_CHUNK).swapaxes(0, 1)
+    numbers = jnp.arange(draws.shape[1], dtype=jnp.uint32).reshape(-1, MAX_CHUNK)
+    return jax.lax.scan(step, zeros, (parts, numbers))[0]

@@ -8,7 +8,12 @@ import numpy as np
 from nnft_ppl._errors import PluginError
 from nnft_ppl._typing import Points
 from nnft_ppl.operator import Operator
-from nnft_ppl.registry import load_registry, unknown_name
+from nnft_ppl.registry import (
+    DISABLE_VARIABLE,
+    Registry,
+    load_registry,
+    unknown_name,
+)
 
 
 def _squared_norm(y: Points) -> np.ndarray:
@@ -34,8 +39,12 @@ BUILT_IN_OPERATORS: Mapping[str, Operator] = MappingProxyType(
 
 
 def operators() -> dict[str, Operator]:
-    """Every operator by name: the built-in ones and those of the installed plugins."""
-    return {**load_registry().named(Operator), **BUILT_IN_OPERATORS}
+    """Every operator by name: the built-in ones and those of the installed plugins.
+
+    Raises:
+        PluginError: A plugin claims the name of a built-in operator.
+    """
+    return {**BUILT_IN_OPERATORS, **_from_plugins(load_registry())}
 
 
 def operator(name: str) -> Operator:
@@ -47,7 +56,19 @@ def operator(name: str) -> Operator:
     if name in BUILT_IN_OPERATORS:
         return BUILT_IN_OPERATORS[name]
     registry = load_registry()
-    known = {**registry.named(Operator), **BUILT_IN_OPERATORS}
+    known = {**BUILT_IN_OPERATORS, **_from_plugins(registry)}
     if name not in known:
         raise PluginError(unknown_name("operator", name, known, registry))
     return known[name]
+
+
+def _from_plugins(registry: Registry) -> dict[str, Operator]:
+    """The plugins' operators; one that would hide or be hidden is refused."""
+    for plugin in registry.plugins:
+        if isinstance(plugin.supplies, Operator) and plugin.name in BUILT_IN_OPERATORS:
+            raise PluginError(
+                f"operator {plugin.name!r} of {plugin.distribution} has the name of a "
+                "built-in operator; rename it, or block it with "
+                f"{DISABLE_VARIABLE}={plugin.name}"
+            )
+    return registry.named(Operator)

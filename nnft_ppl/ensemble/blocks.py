@@ -17,23 +17,24 @@ from nnft_ppl._network import Network
 
 _CHUNK_FLOATS = 1 << 21
 """Hidden activations a chunk may hold: 8 MiB in float32, about a core's cache."""
-_MAX_CHUNK = 512
+MAX_CHUNK = 512
+"""Every chunk is this over a power of two, so that it divides every block."""
 _BLOCK_DRAWS = 1 << 14
 
 
 def chunk_size(network: Network, num_points: int) -> int:
     """Networks per chunk: a power of two that keeps the hidden layer in cache."""
     per_network = network.width * max(num_points, network.hyperparameters.input_dim)
-    size = _MAX_CHUNK
+    size = MAX_CHUNK
     while size > 1 and size * per_network > _CHUNK_FLOATS:
         size //= 2
     return size
 
 
-def chunks_per_block(chunk: int, block_size: int | None) -> int:
-    """Chunks in a block of about `block_size` networks, rounded up."""
-    draws = _BLOCK_DRAWS if block_size is None else block_size
-    return max(1, -(-draws // chunk))
+def draws_per_block(num_draws: int, block_size: int | None) -> int:
+    """Networks in a block: about `block_size`, whole numbers of the largest chunk."""
+    draws = min(_BLOCK_DRAWS if block_size is None else block_size, num_draws)
+    return MAX_CHUNK * max(1, -(-draws // MAX_CHUNK))
 
 
 def run_blocks[T](

@@ -4,9 +4,6 @@ In: a `Network`. Out: functions that JAX can jit and vmap. NumPyro's handlers ru
 JAX traces, once; nothing of them remains in the compiled program.
 """
 
-from collections.abc import Callable
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from numpyro import handlers
@@ -85,12 +82,6 @@ def check_prior(network: Network) -> None:
             f"the prior of architecture {network.name!r} does not run under NumPyro: "
             f"{type(error).__name__}: {error}"
         ) from error
-
-
-def prior_sampler(network: Network) -> Callable[[Key], Params]:
-    """`sample_prior` of one network, checked."""
-    check_prior(network)
-    return partial(sample_prior, network)
 
 
 def network_keys(key: Key, start: jax.Array, count: int) -> Key:

@@ -18,7 +18,7 @@ from jaxtyping import ArrayLike
 from nnft_ppl import store
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Draws, Key, Points
-from nnft_ppl.ensemble.blocks import chunk_size, chunks_per_block, run_blocks
+from nnft_ppl.ensemble.blocks import chunk_size, draws_per_block, run_blocks
 from nnft_ppl.ensemble.model import (
     check_key,
     check_num_draws,
@@ -102,8 +102,8 @@ def sample_ensemble(
     key = check_key(key)
     check_prior(network)
     chunk = chunk_size(network, len(points))
-    chunks = chunks_per_block(chunk, min(num_draws, block_size or num_draws))
-    chunks = min(chunks, chunks_per_block(chunk, block_size))
+    draws = draws_per_block(num_draws, block_size)
+    chunks = draws // chunk
     values = np.empty(
         (num_draws, len(points), network.hyperparameters.output_dim), np.float32
     )
@@ -116,10 +116,8 @@ def sample_ensemble(
         return values
 
     start = 0
-    for part in run_blocks(
-        block, num_draws, chunk * chunks, progress=progress, label="sample"
-    ):
-        stop = min(start + chunk * chunks, num_draws)
+    for part in run_blocks(block, num_draws, draws, progress=progress, label="sample"):
+        stop = min(start + draws, num_draws)
         values[start:stop] = np.asarray(part)[: stop - start]
         start = stop
     return Ensemble(network, points, values)

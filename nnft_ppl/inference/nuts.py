@@ -27,6 +27,9 @@ _EXTRA_FIELDS = (
     "adapt_state.step_size",
 )
 
+_TARGET_ACCEPTANCE = 0.95
+"""Above NumPyro's 0.8: a discrepancy near zero has a sharp corner in log s."""
+
 type Arrays = dict[str, jax.Array]
 
 
@@ -100,7 +103,11 @@ def run_nuts(
         if discrepancy:
             initial["discrepancy"] = start
         sampler = MCMC(
-            NUTS(correlator_model, init_strategy=init_to_value(values=initial)),
+            NUTS(
+                correlator_model,
+                init_strategy=init_to_value(values=initial),
+                target_accept_prob=_TARGET_ACCEPTANCE,
+            ),
             num_warmup=num_warmup,
             num_samples=num_samples,
             num_chains=num_chains,

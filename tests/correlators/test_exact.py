@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nnft_ppl import SpecError, UnavailableError, network
-from nnft_ppl.correlators.exact import exact_cumulants, gaussian_moment
+from nnft_ppl.correlators.exact import exact_cumulants, normal_moment
 from nnft_ppl.correlators.quadrature import neuron_moments
 from nnft_ppl.correlators.symmetric import entries, positions
 
@@ -145,11 +145,11 @@ def test_errors_bound_what_a_perturbation_of_the_moments_does(monkeypatch):
     assert min(closest.values()) > 0.3
 
 
-def test_gaussian_moments_are_those_of_gauss_hermite_quadrature():
+def test_normal_moments_are_those_of_gauss_hermite_quadrature():
     nodes, weights = np.polynomial.hermite_e.hermegauss(12)
     for order in (2, 4, 6, 8):
         exact = weights @ nodes**order / np.sqrt(2 * np.pi)
-        assert gaussian_moment(order) == pytest.approx(exact, rel=1e-12)
+        assert normal_moment(order) == pytest.approx(exact, rel=1e-12)
 
 
 @pytest.mark.parametrize("orders", [(3,), (2, 8), (0,), (True,), (4.5,)])

@@ -232,7 +232,7 @@ def test_heavy_tails_are_flagged_where_sampling_is_hopeless():
 
 def test_batches_leave_enough_means_for_the_covariance():
     for num_draws in (10**3, 10**5, 10**6, 10**8):
-        batch = batch_size(num_draws, 609, 512)
+        batch = batch_size(num_draws, 609)
         assert 512 % batch == 0
         assert batch == 1 or num_draws // batch >= 16384
 
