@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nnft_ppl.architecture import Option as Option
     from nnft_ppl.architecture import Readout as Readout
     from nnft_ppl.correlators.correlators import Correlators as Correlators
+    from nnft_ppl.correlators.deviation import mean_deviation as mean_deviation
     from nnft_ppl.correlators.measure import exact_correlators as exact_correlators
     from nnft_ppl.correlators.measure import measure_correlators as measure_correlators
     from nnft_ppl.diagnostics.checks import Check as Check
@@ -63,6 +64,7 @@ _HOME = {
     "Ensemble": "ensemble.sample",
     "sample_ensemble": "ensemble.sample",
     "Correlators": "correlators.correlators",
+    "mean_deviation": "correlators.deviation",
     "measure_correlators": "correlators.measure",
     "exact_correlators": "correlators.measure",
     "Prior": "inference.priors",

@@ -6,12 +6,12 @@ number of networks; draws are float32, sums over blocks float64.
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Matrix, Packed
 from nnft_ppl.correlators.estimators import Inputs, entry_values, network_draws
@@ -97,12 +97,12 @@ def stream_mean(
 
     def run(start: int) -> Sums:
         draws = _draw(
-            key, inputs, np.uint32(start), network, estimator, chunk, block // chunk
+            key, inputs, jnp.uint32(start), network, estimator, chunk, block // chunk
         )
         sums: Sums = _sum(
             draws,
             inputs.kernel,
-            np.uint32(num_draws - start),
+            jnp.uint32(num_draws - start),
             num_points,
             orders,
             estimator,
@@ -126,8 +126,7 @@ def stream_mean(
     )
 
 
-@partial(jax.jit, static_argnames=("network", "estimator", "chunk", "chunks"))
-def _draw(
+def _draw_block(
     key: Key,
     inputs: Inputs,
     start: jax.Array,
@@ -147,8 +146,10 @@ def _draw(
     return jnp.moveaxis(draws, 0, 1).reshape(draws.shape[1], -1)
 
 
-@partial(jax.jit, static_argnames=("num_points", "orders", "estimator", "batch"))
-def _sum(
+_draw = compiled(_draw_block, ("network", "estimator", "chunk", "chunks"))
+
+
+def _sum_block(
     draws: jax.Array,
     kernel: jax.Array,
     count: jax.Array,
@@ -184,3 +185,6 @@ def _sum(
     parts = draws.reshape(len(draws), -1, MAX_CHUNK).swapaxes(0, 1)
     numbers = jnp.arange(draws.shape[1], dtype=jnp.uint32).reshape(-1, MAX_CHUNK)
     return jax.lax.scan(step, zeros, (parts, numbers))[0]
+
+
+_sum = compiled(_sum_block, ("num_points", "orders", "estimator", "batch"))

@@ -6,7 +6,6 @@ In: a `Network`, inputs, a key. Out: `Ensemble`. For statistics of large ensembl
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -16,6 +15,7 @@ import xarray as xr
 from jaxtyping import ArrayLike
 
 from nnft_ppl import store
+from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Draws, Key, Points
 from nnft_ppl.ensemble.blocks import chunk_size, draws_per_block, run_blocks
@@ -107,11 +107,11 @@ def sample_ensemble(
     values = np.empty(
         (num_draws, len(points), network.hyperparameters.output_dim), np.float32
     )
-    inputs = points.astype(np.float32)
+    inputs = jnp.asarray(points, jnp.float32)
 
     def block(first: int) -> jax.Array:
         values: jax.Array = _values(
-            key, inputs, np.uint32(first), np.uint32(chunks), network, chunk, chunks
+            key, inputs, jnp.uint32(first), jnp.uint32(chunks), network, chunk, chunks
         )
         return values
 
@@ -123,8 +123,7 @@ def sample_ensemble(
     return Ensemble(network, points, values)
 
 
-@partial(jax.jit, static_argnames=("network", "chunk", "max_chunks"))
-def _values(
+def _value_block(
     key: Key,
     x: jax.Array,
     start: jax.Array,
@@ -147,3 +146,6 @@ def _values(
     empty = jnp.zeros((chunk * max_chunks, len(x), network.hyperparameters.output_dim))
     values: jax.Array = jax.lax.fori_loop(jnp.uint32(0), chunks, one_chunk, empty)
     return values
+
+
+_values = compiled(_value_block, ("network", "chunk", "max_chunks"))

@@ -137,7 +137,10 @@ def _given_discrepancy(
     triangle, chi_squared = r[:, :-1, :-1], r[:, -1, -1] ** 2
     mean = np.linalg.solve(triangle, r[:, :-1, -1:])[..., 0]
     inverse = np.linalg.inv(triangle)
-    factor = np.linalg.cholesky(inverse @ np.swapaxes(inverse, 1, 2))
+    # Covariance R⁻¹R⁻ᵀ = FFᵀ by another QR: squaring would lose operators that predict
+    # nearly the same.
+    factor = np.swapaxes(np.linalg.qr(np.swapaxes(inverse, 1, 2), mode="r"), 1, 2)
+    factor = factor * np.sign(np.diagonal(factor, axis1=1, axis2=2))[:, None, :]
     log_det = np.sum(np.log(np.abs(np.diagonal(triangle, axis1=1, axis2=2))), axis=1)
     log_evidence = (
         -0.5 * chi_squared

@@ -13,6 +13,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.infer import MCMC, NUTS, init_to_value
 
+from nnft_ppl._compile import compiled
 from nnft_ppl._typing import Key
 from nnft_ppl.inference.conjugate import ClosedForm
 from nnft_ppl.inference.likelihood import Likelihood
@@ -127,7 +128,7 @@ def run_nuts(
         }
 
     with jax.enable_x64(True):
-        out = jax.jit(jax.vmap(run_one, in_axes=(None, 0, 0)))(
+        out = compiled(jax.vmap(run_one, in_axes=(None, 0, 0)))(
             key, jax.tree.map(jnp.asarray, problems), jnp.asarray(start)
         )
         # (cutoff, chain, draw, …) -> (chain, draw, cutoff, …)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import nnft_ppl as nnft
+from nnft_ppl.inference.conjugate import solve
 
 KEY = jax.random.key(0)
 RELU_X = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.2])
@@ -64,31 +65,29 @@ def measured():
     return nnft.measure_correlators(net, x, (2, 4), num_draws=50_000, key=KEY)
 
 
-@pytest.fixture(scope="module")
-def fits(measured):
+def test_nuts_agrees_with_the_closed_form(measured):
     action = nnft.Action(["lambda_0", "lambda_2", "lambda_nl"])
-    return {
-        sampler: nnft.fit_couplings(
-            measured, action, [10.0, 100.0], key=jax.random.key(7), sampler=sampler
-        )
-        for sampler in ("nuts", "conjugate")
-    }
-
-
-def test_nuts_agrees_with_the_closed_form(fits):
-    nuts, exact = (fits[s].dimensionless for s in ("nuts", "conjugate"))
-    table = fits["nuts"].summary()
-    ess = table["ess_bulk"].to_numpy().reshape(2, 3)
-    sd = nuts.std(axis=(0, 1))
-    mcse = np.sqrt(sd**2 / ess + exact.var(axis=(0, 1)) / exact[..., 0, 0].size)
-    assert (np.abs(nuts.mean(axis=(0, 1)) - exact.mean(axis=(0, 1))) < 4 * mcse).all()
-    np.testing.assert_allclose(sd, exact.std(axis=(0, 1)), rtol=0.05)
-    s = {k: fit.discrepancy for k, fit in fits.items()}
-    np.testing.assert_allclose(
-        s["nuts"].std(axis=(0, 1)), s["conjugate"].std(axis=(0, 1)), rtol=0.06
+    cutoffs = [10.0, 100.0]
+    fit = nnft.fit_couplings(
+        measured, action, cutoffs, key=jax.random.key(7), num_samples=2500
     )
+    table = fit.summary()
     assert (table["rhat"] < 1.01).all()
     assert (table["num_divergent"] == 0).all()
+    for which in range(len(cutoffs)):
+        form = solve(fit.likelihood, fit.prior, 5, which, discrepancy=True)
+        mean, sd = form.moments()
+        draws = fit.dimensionless[:, :, which]
+        ess = table["ess_bulk"].to_numpy()[3 * which : 3 * which + 3]
+        mcse = draws.std(axis=(0, 1)) / np.sqrt(ess)
+        assert (np.abs(draws.mean(axis=(0, 1)) - mean) < 4 * mcse).all()
+        np.testing.assert_allclose(draws.std(axis=(0, 1)), sd, rtol=0.05)
+        # The discrepancy's posterior too, by its mean and spread.
+        s_mean = form.weight @ form.discrepancy
+        s_sd = np.sqrt(form.weight @ form.discrepancy**2 - s_mean**2)
+        s = fit.discrepancy[..., which]
+        assert s.mean() == pytest.approx(s_mean, abs=0.1 * s_sd)
+        assert s.std() == pytest.approx(s_sd, rel=0.06)
 
 
 def test_measured_coupling_covers_the_exact_one(relu):
@@ -103,6 +102,23 @@ def test_measured_coupling_covers_the_exact_one(relu):
     assert abs(row["mean"] - true) < 4 * row["sd"]
     assert row["sd"] < 0.02 * abs(true)
     assert fit.adequacy()["modes_resolved"].iloc[0] == 1
+
+
+@pytest.mark.parametrize("sampler", ["conjugate", "nuts"])
+def test_operators_that_predict_the_same_share_the_coupling(relu, sampler):
+    """One-sided ReLU data have rank one: λ_0 and λ_2 predict proportional tensors."""
+    fit = nnft.fit_couplings(
+        relu,
+        nnft.Action(["lambda_0", "lambda_2"]),
+        [10.0],
+        key=KEY,
+        sampler=sampler,
+    )
+    total = fit.dimensionless.sum(axis=-1)
+    np.testing.assert_allclose(total, -5 / 20, atol=1e-7)
+    # Each alone is as wide as the prior, shared between two: N(0, τ²) given the sum.
+    expected = fit.prior.coupling_scale(20) / np.sqrt(2)
+    assert fit.dimensionless[..., 0].std() == pytest.approx(expected, rel=0.15)
 
 
 @pytest.mark.parametrize("discrepancy", [True, False])
