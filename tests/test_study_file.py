@@ -58,6 +58,13 @@ def test_one_width_may_be_written_as_a_number(tmp_path: Path):
     assert read(tmp_path, text).widths == (7,)
 
 
+def test_the_fit_takes_the_only_width_unless_told(tmp_path: Path):
+    text = GOOD.replace("widths = [10, 2]", "width = 7").replace("width = 20\n", "")
+    assert read(tmp_path, text).eft.width == 7
+    with pytest.raises(SpecError, match=r"`eft.width` is missing"):
+        read(tmp_path, GOOD.replace("width = 20\n", ""))
+
+
 def test_infinite_cutoff_may_be_written_in_two_ways(tmp_path: Path):
     for way in ('"inf"', "inf"):
         text = GOOD.replace("[100, 7, 20.5]", f"[{way}]")

@@ -110,7 +110,7 @@ def parse_study(
     net, widths = _network(tables["network"])
     points = _inputs(tables["inputs"], net, folder)
     ensemble = _ensemble(tables["ensemble"], net, points)
-    eft = _eft(tables["eft"], net, points, ensemble, folder)
+    eft = _eft(tables["eft"], net, widths, points, ensemble, folder)
     given = tables["output"].take("directory", kinds.TEXT, f"runs/{name}")
     return Study(
         name=name,
@@ -232,12 +232,14 @@ def _check_draws(path: str, num_draws: int, points: Points) -> None:
 def _eft(
     table: Table,
     net: Network,
+    widths: tuple[int, ...],
     points: Points,
     ensemble: EnsembleTable,
     folder: Path,
 ) -> EftTable:
     """The [eft] table; inputs, cutoffs and operators checked against each other."""
-    width = table.take("width", kinds.WHOLE)
+    only_width = widths[:1] if len(widths) == 1 else ()
+    width = table.take("width", kinds.WHOLE, *only_width)
     operators = table.take("operators", kinds.Many(kinds.TEXT))
     cutoffs = table.take("cutoffs", kinds.Many(kinds.CUTOFF))
     candidates = table.take("candidates", kinds.Many(kinds.Many(kinds.TEXT)), ())
