@@ -10,6 +10,7 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 
 
 def peak(num_draws: int) -> tuple[float, float]:
@@ -38,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     first = None
     for num_draws in arguments.num_draws:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            megabytes, elapsed = pool.apply(peak, (num_draws,))
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+            megabytes, elapsed = pool.submit(peak, num_draws).result()
         first = first or megabytes
         print(
             f"{num_draws:12,d} networks: peak {megabytes:6.0f} MB "
