@@ -200,8 +200,13 @@ class Network:
     def apply(self, params: Params, x: ArrayLike) -> Float[jax.Array, "point output"]:
         """Outputs of one draw of the network at the inputs `x` (point, input_dim)."""
         points = jnp.asarray(x)
-        if points.ndim == 1 and self.hyperparameters.input_dim == 1:
+        dim = self.hyperparameters.input_dim
+        if points.ndim == 1 and dim == 1:
             points = points[:, None]
+        if points.ndim != 2 or points.shape[1] != dim:
+            raise SpecError(
+                f"inputs have shape {points.shape}; expected (number of points, {dim})"
+            )
         return jax.vmap(
             lambda point: self.architecture.apply(self.hyperparameters, params, point)
         )(points)
@@ -228,7 +233,15 @@ class Network:
         columns = rows if y is None else self.check_inputs(y)
         with jax.enable_x64(True):
             table = self._kernel_table(jnp.asarray(rows), jnp.asarray(columns))
-            return np.asarray(table, dtype=np.float64)
+            values = np.asarray(table, dtype=np.float64)
+        if not np.isfinite(values).all():
+            row, column = np.argwhere(~np.isfinite(values))[0]
+            raise SpecError(
+                f"the kernel of {self!r} is {values[row, column]} at inputs "
+                f"{rows[row].tolist()} and {columns[column].tolist()}; use inputs of "
+                "moderate size"
+            )
+        return values
 
     @cached_property
     def _kernel_table(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -247,9 +260,13 @@ class Network:
         The output bias is an additive, exactly Gaussian piece that does not interact;
         the effective theory is written for the rest (theory.md §1, §4).
         """
+        return self.kernel(x, y) - self.output_bias_variance
+
+    @property
+    def output_bias_variance(self) -> float:
+        """σ_b² of the output bias; 0 where no readout tells it."""
         readout = self.readout()
-        bias_variance = 0.0 if readout is None else readout.bias_std**2
-        return self.kernel(x, y) - bias_variance
+        return 0.0 if readout is None else readout.bias_std**2
 
     def readout(self) -> Readout | None:
         """The Gaussian last layer, or `None`."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import jax
+import numpy as np
 
 from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._typing import Params
@@ -39,6 +40,8 @@ class Option:
     def validate(self, name: str, value: OptionValue) -> OptionValue:
         """Return `value` in the default's type, or raise `SpecError`."""
         kind = type(self.default)
+        if isinstance(value, np.generic):
+            value = value.item()
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not kind:

@@ -7,8 +7,9 @@ named ones from being imported.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any
@@ -140,7 +141,7 @@ def _load(entry: EntryPoint) -> Plugin:
         )
     (implementation,) = calls[0].get_hookimpls()
     try:
-        supplies = implementation.function()
+        supplies = _call(implementation.function)
     except (Exception, SystemExit) as error:
         raise PluginError(
             f"its hook `{calls[0].name}` raised {type(error).__name__}: {error}"
@@ -159,6 +160,12 @@ def _load(entry: EntryPoint) -> Plugin:
             f"point {entry.name!r}; make them equal"
         )
     return Plugin(entry.name, _distribution(entry), supplies)
+
+
+@cache
+def _call(hook: Callable[[], object]) -> object:
+    """What a hook returns, once: the same architecture is the same object."""
+    return hook()
 
 
 def architectures() -> dict[str, Architecture]:

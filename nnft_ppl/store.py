@@ -48,11 +48,18 @@ def metadata(tree: xr.DataTree) -> dict[str, Any]:
         raise SpecError(
             f"the file has no `{_ATTRIBUTE}` attribute; expected one saved by nnft_ppl"
         )
-    record: dict[str, Any] = json.loads(text)
-    if record["schema"] != SCHEMA:
+    try:
+        record: dict[str, Any] = json.loads(text)
+        schema, written_by = record["schema"], record["versions"]["nnft_ppl"]
+        record["holds"]
+    except (ValueError, KeyError, TypeError) as error:
         raise SpecError(
-            f"the file has schema {record['schema']}; this version reads {SCHEMA}: "
-            f"it was written by nnft_ppl {record['versions']['nnft_ppl']}"
+            f"the file's `{_ATTRIBUTE}` attribute is damaged: {error}"
+        ) from error
+    if schema != SCHEMA:
+        raise SpecError(
+            f"the file has schema {schema}; this version reads {SCHEMA}: it was "
+            f"written by nnft_ppl {written_by}"
         )
     return record
 
@@ -90,7 +97,9 @@ def write(tree: xr.DataTree, path: str | Path) -> None:
     Raises:
         SpecError: The folder does not exist.
     """
-    target = Path(path)
+    target = _as_path(path)
+    if target.is_dir():
+        raise SpecError(f"cannot save to {str(target)!r}: it is a folder")
     if not target.parent.is_dir():
         raise SpecError(
             f"cannot save to {str(target)!r}: {str(target.parent)!r} is no folder"
@@ -117,13 +126,19 @@ def write(tree: xr.DataTree, path: str | Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _as_path(path: str | Path) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise SpecError(f"`path` is {path!r}; expected a file name")
+    return Path(path)
+
+
 def read(path: str | Path) -> xr.DataTree:
     """Read a file that `write` made, whole.
 
     Raises:
         SpecError: No such file, or it is damaged or no netCDF.
     """
-    target = Path(path)
+    target = _as_path(path)
     if not target.is_file():
         raise SpecError(f"no file {str(target)!r}")
     try:

@@ -74,6 +74,18 @@ def test_bad_files_are_named(tmp_path):
         store.write(xr.DataTree(), tmp_path / "absent" / "a.nc")
 
 
+def test_a_damaged_record_is_named(tmp_path):
+    for record in ("{", "{}", "[1]"):
+        tree = xr.DataTree(xr.Dataset({"a": ("x", [1.0])}, attrs={"nnft_ppl": record}))
+        tree.to_netcdf(tmp_path / "d.nc", engine="h5netcdf")
+        with pytest.raises(nnft.SpecError, match="attribute is damaged"):
+            nnft.load(tmp_path / "d.nc")
+    with pytest.raises(nnft.SpecError, match="it is a folder"):
+        store.write(xr.DataTree(), tmp_path)
+    with pytest.raises(nnft.SpecError, match="expected a file name"):
+        nnft.load(3)
+
+
 def test_a_damaged_file_does_not_read_silently(net, tmp_path):
     nnft.sample_ensemble(net, X, 2000, key=jax.random.key(0)).save(tmp_path / "e.nc")
     raw = bytearray((tmp_path / "e.nc").read_bytes())

@@ -5,7 +5,7 @@ is fitted to. Tensors are packed (`symmetric.py`).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ MIN_EFFECTIVE_BATCHES = 50
 """Error estimates that rest on fewer are off by more than about 15 %."""
 
 
-def check_orders(orders: tuple[int, ...], num_points: int) -> tuple[int, ...]:
+def check_orders(orders: int | Iterable[int], num_points: int) -> tuple[int, ...]:
     """All even orders from 2 to the largest asked for.
 
     The lower ones are needed to go between connected and full correlators.
@@ -36,9 +36,11 @@ def check_orders(orders: tuple[int, ...], num_points: int) -> tuple[int, ...]:
     Raises:
         SpecError: An order is odd, below 2 or above 6, or there are too many entries.
     """
-    wanted = tuple(orders)
+    wanted = (orders,) if isinstance(orders, int) else tuple(orders or ())
     for order in wanted:
-        if order not in range(2, MAX_ORDER + 1, 2):
+        if not isinstance(order, (int, np.integer)) or order not in range(
+            2, MAX_ORDER + 1, 2
+        ):
             raise SpecError(
                 f"order {order!r} in `orders` is not supported; choose among 2, 4, 6 "
                 "(odd correlators vanish by the symmetry f → −f)"
@@ -74,6 +76,7 @@ class Correlators:
             entry rests on; below `MIN_EFFECTIVE_BATCHES` a few networks of a heavy tail
             dominate and neither the value nor its error can be trusted. Empty when
             exact.
+        num_batches: Batch means that the covariance was estimated from; 0 when exact.
     """
 
     network: Network
@@ -85,6 +88,7 @@ class Correlators:
     joint_covariance: Matrix
     numerical_error: Mapping[int, Packed]
     effective_batches: Mapping[int, Packed]
+    num_batches: int
 
     @property
     def is_exact(self) -> bool:
@@ -119,7 +123,7 @@ class Correlators:
         if self.is_exact:
             self._check(order)
             return self.numerical_error[order]
-        return np.sqrt(np.diag(self.covariance(order)))
+        return np.sqrt(np.maximum(np.diag(self.covariance(order)), 0.0))
 
     def moment(self, order: int) -> Packed:
         """Full correlator G^(k), packed, from the connected ones (theory.md §1)."""
@@ -138,9 +142,9 @@ class Correlators:
         slopes = np.concatenate([jacobian[k] for k in sorted(jacobian)], axis=1)
         size = slopes.shape[1]
         covariance = self.joint_covariance[:size, :size]
-        return np.asarray(
-            np.sqrt(np.einsum("ei,ij,ej->e", slopes, covariance, slopes, optimize=True))
-        )
+        variance = np.einsum("ei,ij,ej->e", slopes, covariance, slopes, optimize=True)
+        # A singular covariance rounds to either side of zero.
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
 
     def gaussian_moment(self, order: int) -> Packed:
         """G^(k) of the GP with this network's kernel (measured if none is known)."""
@@ -186,6 +190,7 @@ class Correlators:
             network=json.loads(self.network.to_json()),
             estimator=self.estimator,
             num_draws=self.num_draws,
+            num_batches=self.num_batches,
             orders=list(self.orders),
         )
         return xr.DataTree.from_dict({"/": root, **children})
@@ -218,6 +223,7 @@ class Correlators:
             effective_batches={}
             if exact
             else {k: store.array(tree, f"order_{k}/effective_batches") for k in orders},
+            num_batches=record["num_batches"],
         )
 
     def _check(self, order: int) -> None:

@@ -1,4 +1,7 @@
-"""Three unbiased routes from random networks to connected correlators.
+"""Three routes from random networks to connected correlators.
+
+`conditional` and `wick` are unbiased where the kernel is exact; `moments`, and all of
+them where it is measured, have a bias of order one over the number of networks.
 
 `conditional`: given the hidden features the output is Gaussian with a random kernel K̂;
 the cumulants of the field are cumulants of K̂, and the output layer is never sampled.
@@ -52,11 +55,6 @@ def choose_estimator(network: Network, estimator: str) -> str:
             "the symmetry 'sign'; its odd correlators may not vanish, as the "
             "connected correlators here assume"
         )
-    if network.hyperparameters.output_dim != 1:
-        raise SpecError(
-            f"`output_dim` is {network.hyperparameters.output_dim}; correlators are "
-            "those of one output: build the network with output_dim=1"
-        )
     if estimator != "auto":
         return estimator
     return "conditional" if has_readout else "wick"
@@ -83,8 +81,9 @@ def network_draws(
     """What each network contributes, before any product is taken.
 
     Returns:
-        For `conditional` the packed random kernel K̂ − K, without sampling the output
-        layer; otherwise the outputs at each point. In scaled units.
+        For `conditional` the packed random kernel K̂ − K without sampling the output
+        layer, the output bias left out of both; otherwise the outputs at each point.
+        In scaled units.
     """
     readout = network.readout()
 
@@ -94,10 +93,7 @@ def network_draws(
         features = jax.vmap(partial(readout.features, params))(inputs.points)
         unit = readout.weight_std / features.shape[1] ** 0.5
         features = unit * inputs.per_point[:, None] * features
-        bias = readout.bias_std * inputs.per_point
-        kernel = jnp.outer(bias, bias) + jnp.matmul(
-            features, features.T, precision=jax.lax.Precision.HIGHEST
-        )
+        kernel = jnp.matmul(features, features.T, precision=jax.lax.Precision.HIGHEST)
         rows, columns = entries(len(inputs.points), 2).T
         return kernel[rows, columns] - inputs.kernel
 

@@ -3,6 +3,8 @@
 In: a `Network` and inputs. Out: `Correlators`. Every check comes before any work.
 """
 
+from collections.abc import Mapping
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
@@ -18,12 +20,32 @@ from nnft_ppl.correlators.estimators import (
 )
 from nnft_ppl.correlators.exact import exact_cumulants
 from nnft_ppl.correlators.streaming import Mean, stream_mean
-from nnft_ppl.correlators.symmetric import entry_size, num_entries, positions
+from nnft_ppl.correlators.symmetric import (
+    entries,
+    entry_size,
+    num_entries,
+    positions,
+)
 from nnft_ppl.correlators.wick import pack_kernel
-from nnft_ppl.ensemble.model import check_key, check_num_draws, check_prior
+from nnft_ppl.ensemble.blocks import check_block_size
+from nnft_ppl.ensemble.model import (
+    check_key,
+    check_num_draws,
+    check_prior,
+    sampling_inputs,
+)
 
 _FLOAT32_ROUNDING = 1e-6
 """Rounding of float32 sums, relative to the natural size of each entry."""
+
+
+def check_single_output(network: Network) -> None:
+    """Raise SpecError unless the network has one output."""
+    if network.hyperparameters.output_dim != 1:
+        raise SpecError(
+            f"`output_dim` is {network.hyperparameters.output_dim}; correlators are "
+            "those of one output: build the network with output_dim=1"
+        )
 
 
 def exact_correlators(
@@ -36,10 +58,15 @@ def exact_correlators(
         x: Inputs (point, input_dim), finite and distinct.
         orders: Among 2, 4, 6; lower even ones are added.
 
+    Returns:
+        `Correlators` without sampling error; `connected_error` is the quadrature's
+        bound on its own error.
+
     Raises:
         UnavailableError: The architecture gives no neuron.
         SpecError: Inputs or orders are unusable.
     """
+    check_single_output(network)
     points = network.check_inputs(x, distinct=True)
     orders = check_orders(orders, len(points))
     connected, error = exact_cumulants(network, points, orders)
@@ -53,6 +80,7 @@ def exact_correlators(
         joint_covariance=np.zeros((0, 0)),
         numerical_error=error,
         effective_batches={},
+        num_batches=0,
     )
 
 
@@ -80,13 +108,19 @@ def measure_correlators(
         block_size: Networks per dispatched block; changes memory and speed alone.
         progress: Show a progress bar on a terminal.
 
+    Returns:
+        `Correlators` with the full covariance of the estimates.
+
     Raises:
         SpecError: Inputs, orders, number, key or estimator are unusable.
         UnavailableError: The architecture lacks what the estimator needs.
         PluginError: The prior does not run under NumPyro.
     """
+    check_single_output(network)
     points = network.check_inputs(x, distinct=True)
+    inputs_float32 = sampling_inputs(points)
     orders = check_orders(orders, len(points))
+    check_block_size(block_size)
     estimator = choose_estimator(network, estimator)
     key = check_key(key)
     num_quantities = sum(num_entries(len(points), k) for k in orders)
@@ -103,7 +137,7 @@ def measure_correlators(
         scale: np.ndarray, kernel: Packed, orders: tuple[int, ...], label: str
     ) -> Mean:
         inputs = Inputs(
-            jnp.asarray(points, jnp.float32),
+            jnp.asarray(inputs_float32),
             jnp.asarray(1 / scale, jnp.float32),
             jnp.asarray(kernel, jnp.float32),
         )
@@ -119,9 +153,11 @@ def measure_correlators(
             label=label,
         )
 
+    conditional = estimator == "conditional"
+    bias_variance = network.output_bias_variance if conditional else 0.0
     diagonal = positions(len(points), np.repeat(np.arange(len(points))[:, None], 2, 1))
     if network.has_kernel:
-        kernel = pack_kernel(network.kernel(points))
+        kernel = pack_kernel(network.kernel(points)) - bias_variance
     else:
         # A first pass over the same networks gives the kernel to subtract.
         zeros = np.zeros(num_entries(len(points), 2))
@@ -140,20 +176,60 @@ def measure_correlators(
         num_draws,
         kernel_is_exact=network.has_kernel,
     )
+    batches = _split(mean.effective_batches, unit)
+    if network.has_kernel:
+        _flag_missed_tails(batches, connected[2] - reference, covariance, len(points))
     units = np.concatenate([unit[k] for k in orders])
-    splits = np.cumsum([len(unit[k]) for k in orders])[:-1]
-    batches = np.split(mean.effective_batches, splits)
+    rounding = {k: _rounding(connected, k, conditional=conditional) for k in orders}
+    connected = {k: connected[k] * unit[k] for k in orders}
+    connected[2] = connected[2] + bias_variance
     return Correlators(
         network=network,
         x=points,
         orders=orders,
         estimator=estimator,
         num_draws=num_draws,
-        connected_values={k: connected[k] * unit[k] for k in orders},
+        connected_values=connected,
         joint_covariance=covariance * np.outer(units, units),
-        numerical_error={
-            k: _FLOAT32_ROUNDING * unit[k] * np.sqrt(np.mean(connected[k] ** 2))
-            for k in orders
-        },
-        effective_batches=dict(zip(orders, batches, strict=True)),
+        numerical_error={k: rounding[k] * unit[k] for k in orders},
+        effective_batches=batches,
+        num_batches=mean.num_batches,
     )
+
+
+def _split(values: Packed, like: Mapping[int, Packed]) -> dict[int, Packed]:
+    """Cut concatenated entries into orders."""
+    cuts = np.cumsum([len(part) for part in like.values()])[:-1]
+    return dict(zip(like, np.split(values, cuts), strict=True))
+
+
+def _rounding(
+    connected: Mapping[int, Packed], order: int, *, conditional: bool
+) -> float:
+    """Rounding of float32 sums in units of the natural size of an entry.
+
+    What is multiplied is a difference: of K̂ − K, as large as √(G4c/3), from terms of
+    size one, or of products of fields.
+    """
+    size = float(np.sqrt(np.mean(connected[order] ** 2)))
+    cancelled = 1.0
+    if conditional and 4 in connected:
+        spread = np.sqrt(np.sqrt(np.mean(connected[4] ** 2)) / 3)
+        cancelled = max(1.0, 0.1 / spread) if spread > 0 else 1.0
+    return _FLOAT32_ROUNDING * cancelled * size
+
+
+def _flag_missed_tails(
+    batches: dict[int, Packed], gap: Packed, covariance: np.ndarray, num_points: int
+) -> None:
+    """Mark entries at inputs where the measured kernel misses the exact one.
+
+    The 2-pt function is the kernel at every width. Six standard errors away from it,
+    the sample has missed a tail, and all that is made of it is wrong.
+    """
+    error = np.sqrt(np.diag(covariance)[: len(gap)])
+    missed = np.abs(gap) > 6 * error + 1e-5
+    points = np.unique(entries(num_points, 2)[missed])
+    for order, values in batches.items():
+        touched = np.isin(entries(num_points, order), points).any(axis=1)
+        values[touched] = 0.0

@@ -24,9 +24,10 @@ from nnft_ppl.ensemble.blocks import (
 )
 from nnft_ppl.ensemble.model import network_keys
 
-type Sums = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
-"""Of values, of whole-batch means, of their outer products and fourth powers."""
+type Sums = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
+"""Of values, of whole-batch means, of their outer products, 3rd and 4th powers."""
 
+_ROUNDING = 1e-6
 _TARGET_BATCHES = 1 << 14
 """Batch means enough that their covariance is good to about a per cent."""
 
@@ -39,13 +40,16 @@ class Mean:
         value: (quantity,) float64.
         covariance: (quantity, quantity) float64, of `value`, not of one network.
         effective_batches: (quantity,) how many batch means the variance rests on,
-            (Σ v²)²/Σ v⁴: a third of them for light tails, a handful when a few
-            networks dominate and the error cannot be trusted.
+            (Σ d²)²/Σ d⁴ of their deviations d: a third of them for light tails, a
+            handful when a few networks dominate and the error cannot be trusted, zero
+            when the values do not vary though they are not zero.
+        num_batches: Batch means behind the covariance.
     """
 
     value: Packed
     covariance: Matrix
     effective_batches: Packed
+    num_batches: int
 
 
 def batch_size(num_draws: int, num_quantities: int) -> int:
@@ -110,8 +114,9 @@ def stream_mean(
         )
         return sums
 
-    shapes = [(num_quantities,)] * 2 + [(num_quantities,) * 2, (num_quantities,)]
-    total, batch_total, outer, fourth = sums = [np.zeros(shape) for shape in shapes]
+    vector = (num_quantities,)
+    shapes = (vector, vector, 2 * vector, vector, vector)
+    total, batch_total, outer, cubes, fourth = sums = [np.zeros(s) for s in shapes]
     for part in run_blocks(run, num_draws, block, progress=progress, label=label):
         for accumulated, new in zip(sums, part, strict=True):
             accumulated += np.asarray(new, np.float64)
@@ -122,8 +127,27 @@ def stream_mean(
     return Mean(
         total / num_draws,
         0.5 * (covariance + covariance.T),
-        np.diag(outer) ** 2 / np.maximum(fourth, np.finfo(float).tiny),
+        _effective_batches(
+            num_batches, centre, np.stack([np.diag(outer), cubes, fourth])
+        ),
+        num_batches,
     )
+
+
+def _effective_batches(number: int, mean: Packed, powers: Matrix) -> Packed:
+    """(Σ d²)²/Σ d⁴ with d the deviation from the mean, from sums of powers 2, 3, 4.
+
+    Values that vary by less than rounding give 0, unless they are all zero (infinity):
+    a sample that misses a heavy tail altogether looks constant.
+    """
+    second, third, fourth = powers
+    scatter = second - number * mean**2
+    quartic = fourth - 4 * mean * third + 6 * mean**2 * second - 3 * number * mean**4
+    varies = scatter > number * (_ROUNDING * mean) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        effective = scatter**2 / quartic
+    effective = np.clip(np.where(quartic > 0, effective, number), 0, number)
+    return np.where(varies, effective, np.where(mean == 0, np.inf, 0.0))
 
 
 def _draw_block(
@@ -171,6 +195,7 @@ def _sum_block(
             table.sum(axis=1),
             means.sum(axis=1),
             jnp.matmul(means, means.T, precision=jax.lax.Precision.HIGHEST),
+            jnp.sum(means**3, axis=1),
             jnp.sum(means**4, axis=1),
         )
         return jax.tree.map(jnp.add, sums, new), None
@@ -180,6 +205,7 @@ def _sum_block(
         jnp.zeros(size),
         jnp.zeros(size),
         jnp.zeros((size, size)),
+        jnp.zeros(size),
         jnp.zeros(size),
     )
     parts = draws.reshape(len(draws), -1, MAX_CHUNK).swapaxes(0, 1)

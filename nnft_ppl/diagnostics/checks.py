@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
 from nnft_ppl.diagnostics.convergence import convergence
 from nnft_ppl.inference import adequacy
@@ -43,6 +44,8 @@ def diagnose(fit: CouplingFit) -> list[Check]:
     Names: `rhat`, `ess_bulk`, `ess_tail`, `divergences`, `bfmi` (NUTS only), then
     `heavy_tails` (measured data only), `discrepancy` or `predictive`, `verdict`.
     """
+    if not isinstance(fit, CouplingFit):
+        raise SpecError(f"`fit` is {fit!r}; expected what fit_couplings returns")
     checks = _sampler_checks(fit)
     if not fit.correlators.is_exact:
         checks.append(_heavy_tails(fit))
@@ -67,8 +70,21 @@ def _sampler_checks(fit: CouplingFit) -> list[Check]:
         ("bfmi", MIN_BFMI, False),
     ):
         column = table[name].to_numpy(dtype=float)
+        if name in ("divergences", "bfmi") and fit.sampler != "nuts":
+            continue  # independent draws have neither
         if np.isnan(column).any():
-            continue  # the sampler has no such number
+            place = int(np.argmax(np.isnan(column)))
+            checks.append(
+                Check(
+                    name,
+                    float("nan"),
+                    float(threshold),
+                    False,
+                    f"{name} cannot be computed at cutoff {fit.cutoffs[place]:g}: too "
+                    "few draws, or chains that do not move; run more draws",
+                )
+            )
+            continue
         place = int(np.argmax(column) if larger_is_worse else np.argmin(column))
         value = float(column[place])
         passed = value <= threshold if larger_is_worse else value >= threshold
@@ -139,8 +155,15 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
     alike = severity == severity.max()
     cutoffs = ", ".join(f"{row['cutoff']:g}" for row in np.array(rows)[alike])
     where = "at every cutoff" if alike.all() else f"at cutoff {cutoffs}"
+    advice = ""
     if worst["verdict"] == adequacy.UNDETERMINED:
-        measured = f"{_percent(worst['relative_noise'])} sampling noise"
+        noisy = worst["relative_noise"] > adequacy.TOLERANCE
+        measured = (
+            f"{_percent(worst['relative_noise'])} sampling noise"
+            if noisy
+            else f"discrepancy up to {_percent(worst['discrepancy_upper'])}"
+        )
+        advice = "; measure more networks" if noisy else "; add inputs"
     elif fit.has_discrepancy:
         measured = f"{_percent(worst['discrepancy'])} relative discrepancy"
     else:
@@ -153,7 +176,7 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
             first.threshold,
             worst["verdict"] == adequacy.DESCRIBES,
             f"{adequacy.VERDICTS[worst['verdict']]} ({', '.join(fit.action.names)}; "
-            f"{measured} {where})",
+            f"{measured} {where}{advice})",
         ),
     ]
 

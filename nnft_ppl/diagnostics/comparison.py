@@ -44,7 +44,10 @@ def compare_actions(
     Raises:
         SpecError: Fewer than two actions, or data of different orders.
     """
-    actions = list(actions)
+    if not isinstance(actions, (list, tuple)) or not all(
+        isinstance(action, Action) for action in actions
+    ):
+        raise SpecError(f"`actions` is {actions!r}; expected a list of nnft_ppl.Action")
     if len(actions) < 2:
         raise SpecError(f"{len(actions)} actions given; comparing needs at least two")
     orders = {action.orders for action in actions}

@@ -25,7 +25,7 @@ def convergence(fit: CouplingFit) -> pd.DataFrame:
             )
             return float(reduce(values))  # type: ignore[operator]
 
-        nuts = "diverging" in tree["sample_stats"]
+        nuts = fit.sampler == "nuts"
         rows.append(
             {
                 "cutoff": cutoff,

@@ -37,7 +37,12 @@ class Action:
                 f"an action needs a list of operators, not {operators!r} alone; write "
                 "it as a list of one"
             )
-        given = tuple(_resolve(item) for item in operators)
+        try:
+            given = tuple(_resolve(item) for item in operators)
+        except TypeError:
+            raise SpecError(
+                f"an action needs a list of operators, not {operators!r}"
+            ) from None
         if not given:
             raise SpecError(
                 "an action needs at least one operator; give for instance "

@@ -5,6 +5,7 @@ entry, float64, with an error estimate. One set of nodes serves every operator a
 cutoff; the caller need not choose nodes or know where the kernel has kinks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,13 +49,21 @@ class FirstOrder:
     error: CutoffEntries
 
 
-def check_cutoffs(cutoffs: ArrayLike) -> Cutoffs:
+def check_cutoffs(cutoffs: ArrayLike | Sequence[float]) -> Cutoffs:
     """Cutoffs as a float64 array; `math.inf` is allowed.
 
     Raises:
         SpecError: No cutoffs, or one that is NaN, zero or negative.
     """
-    values = np.atleast_1d(np.asarray(cutoffs, dtype=np.float64))
+    try:
+        given = np.atleast_1d(np.asarray(cutoffs))
+        if given.dtype.kind not in "iuf":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise SpecError(
+            f"cutoffs are {cutoffs!r}; expected a list of numbers > 0"
+        ) from None
+    values = given.astype(np.float64)
     if values.ndim != 1 or not values.size:
         raise SpecError(
             f"cutoffs have shape {values.shape}; expected a list of at least one"

@@ -9,10 +9,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from numbers import Integral
 
 import jax
 from tqdm import tqdm
 
+from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 
 _CHUNK_FLOATS = 1 << 21
@@ -29,6 +31,16 @@ def chunk_size(network: Network, num_points: int) -> int:
     while size > 1 and size * per_network > _CHUNK_FLOATS:
         size //= 2
     return size
+
+
+def check_block_size(block_size: int | None) -> None:
+    """Raise SpecError unless it is `None` or a whole number ≥ 1."""
+    if block_size is not None and (
+        not isinstance(block_size, Integral)
+        or isinstance(block_size, bool)
+        or block_size < 1
+    ):
+        raise SpecError(f"`block_size` is {block_size!r}; expected a whole number ≥ 1")
 
 
 def draws_per_block(num_draws: int, block_size: int | None) -> int:

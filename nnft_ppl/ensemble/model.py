@@ -4,13 +4,16 @@ In: a `Network`. Out: functions that JAX can jit and vmap. NumPyro's handlers ru
 JAX traces, once; nothing of them remains in the compiled program.
 """
 
+from numbers import Real
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from numpyro import handlers
 
 from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._network import Network
-from nnft_ppl._typing import Key, Params
+from nnft_ppl._typing import Key, Params, Points
 
 MAX_DRAWS = 2**31
 """Networks are numbered by one 32-bit word; half of it, so that no block wraps."""
@@ -47,15 +50,38 @@ def check_key(key: Key) -> Key:
 def check_num_draws(num_draws: int, minimum: int = 1) -> int:
     """`num_draws` as an int, or SpecError."""
     if (
-        isinstance(num_draws, bool)
-        or num_draws != int(num_draws)
+        not isinstance(num_draws, Real)
+        or isinstance(num_draws, bool)
         or not minimum <= num_draws <= MAX_DRAWS
+        or num_draws != int(num_draws)
     ):
         raise SpecError(
             f"`num_draws` is {num_draws!r}; expected a whole number from {minimum} to "
             f"{MAX_DRAWS}"
         )
     return int(num_draws)
+
+
+def sampling_inputs(points: Points) -> Points:
+    """The inputs in float32, the precision of sampling.
+
+    Raises:
+        SpecError: An input overflows, or two that differ in float64 become one.
+    """
+    with np.errstate(over="ignore"):
+        narrow = points.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(narrow).all(axis=1))
+    if bad.size:
+        raise SpecError(
+            f"input {points[bad[0]].tolist()} is beyond float32, in which networks are "
+            "sampled; rescale the inputs"
+        )
+    if len(np.unique(narrow, axis=0)) < len(narrow):
+        raise SpecError(
+            "two inputs are equal in float32, in which networks are sampled; move them "
+            "apart or use exact_correlators"
+        )
+    return narrow
 
 
 def sample_prior(network: Network, key: Key) -> Params:

@@ -18,13 +18,19 @@ from nnft_ppl import store
 from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Draws, Key, Points
-from nnft_ppl.ensemble.blocks import chunk_size, draws_per_block, run_blocks
+from nnft_ppl.ensemble.blocks import (
+    check_block_size,
+    chunk_size,
+    draws_per_block,
+    run_blocks,
+)
 from nnft_ppl.ensemble.model import (
     check_key,
     check_num_draws,
     check_prior,
     network_keys,
     sample_prior,
+    sampling_inputs,
 )
 from nnft_ppl.registry import network_from_json
 
@@ -93,12 +99,16 @@ def sample_ensemble(
             trades memory for speed and changes no value.
         progress: Show a progress bar on a terminal.
 
+    Returns:
+        `Ensemble`, its values float32 (draw, point, output).
+
     Raises:
         SpecError: Inputs, number or key are unusable.
         PluginError: The prior does not run under NumPyro.
     """
     points = network.check_inputs(x, distinct=True)
     num_draws = check_num_draws(num_draws)
+    check_block_size(block_size)
     key = check_key(key)
     check_prior(network)
     chunk = chunk_size(network, len(points))
@@ -107,7 +117,7 @@ def sample_ensemble(
     values = np.empty(
         (num_draws, len(points), network.hyperparameters.output_dim), np.float32
     )
-    inputs = jnp.asarray(points, jnp.float32)
+    inputs = jnp.asarray(sampling_inputs(points))
 
     def block(first: int) -> jax.Array:
         values: jax.Array = _values(

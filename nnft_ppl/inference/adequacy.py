@@ -11,6 +11,7 @@ from nnft_ppl.inference.likelihood import Likelihood
 
 TOLERANCE = 0.1
 """Relative discrepancy above which an action is said not to describe a network."""
+_ROUNDINGS = 5.0
 SIGNIFICANCE = 1e-3
 """Predictive p-value below which an action fitted without discrepancy is refused."""
 
@@ -20,17 +21,29 @@ FAILS = "does not describe"
 
 VERDICTS = {
     DESCRIBES: "this action describes this network on these inputs",
-    UNDETERMINED: "the data are too noisy to tell whether this action describes this "
-    "network on these inputs; measure with more networks",
+    UNDETERMINED: "the data do not tell whether this action describes this network on "
+    "these inputs",
     FAILS: "this action does not describe this network on these inputs",
 }
 
 
 def relative_misfit(likelihood: Likelihood, cutoff: int, coupling: np.ndarray) -> float:
-    """rms(Ĝ_c − G_c(coupling)) / rms(Ĝ_c) over entries; sampling noise included."""
+    """rms(Ĝ_c − G_c(coupling)) / rms(Ĝ_c) over entries, sampling noise included.
+
+    Orders are measured each by itself and joined in the root mean square.
+    """
     data = likelihood.to_entries(likelihood.amplitudes)
-    fitted = likelihood.to_entries(likelihood.design[cutoff] @ coupling)
-    return float(np.sqrt(np.mean((data - fitted) ** 2) / np.mean(data**2)))
+    left = data - likelihood.to_entries(likelihood.design[cutoff] @ coupling)
+    return float(
+        np.sqrt(
+            np.mean(
+                [
+                    np.mean(left[part] ** 2) / np.mean(data[part] ** 2)
+                    for part in likelihood.spans
+                ]
+            )
+        )
+    )
 
 
 def predictive_p_value(
@@ -38,12 +51,22 @@ def predictive_p_value(
 ) -> float:
     """P(χ² ≥ observed) at the posterior mean, with sampling noise alone.
 
-    The degrees of freedom are the modes less the couplings.
+    χ² is over the modes that sampling noise resolves, less the couplings that these
+    determine. The other modes are known to rounding: the value is 0 when one is off by
+    more than five times that.
     """
-    residual = likelihood.amplitudes - likelihood.design[cutoff] @ coupling
-    chi_squared = np.sum(residual**2 / likelihood.variance)
-    freedom = max(1, len(residual) - len(coupling))
-    return float(stats.chi2.sf(chi_squared, freedom))
+    z = (likelihood.amplitudes - likelihood.design[cutoff] @ coupling) / np.sqrt(
+        likelihood.variance
+    )
+    resolved = likelihood.resolved
+    if np.any(np.abs(z[~resolved]) > _ROUNDINGS):
+        return 0.0
+    design = likelihood.design[cutoff][resolved]
+    rank = np.linalg.matrix_rank(design) if design.size else 0
+    freedom = int(resolved.sum() - rank)
+    if freedom == 0:
+        return 1.0
+    return float(stats.chi2.sf(np.sum(z[resolved] ** 2), freedom))
 
 
 def relative_noise(likelihood: Likelihood) -> float:

@@ -1,132 +1,187 @@
-"""The groups that ArviZ reads, from a fit: one DataTree stacked over `cutoff`.
+"""The groups that ArviZ reads, from a fit: one cutoff at a time, or stacked.
 
-Couplings, predictions and pointwise likelihoods of all cutoffs in one place, for
+The stack holds couplings, predictions and pointwise likelihoods of all cutoffs, for
 summaries and plots. What ArviZ computes by summing over a whole group (loo, psense,
-predictive checks) must be given one cutoff at a time: `CouplingFit.at`.
+predictive checks) must be given one cutoff: `CouplingFit.at`.
 """
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from nnft_ppl.correlators.symmetric import entries
 from nnft_ppl.inference.likelihood import Likelihood
-from nnft_ppl.inference.priors import Prior
 
 type Variable = tuple[tuple[str, ...], np.ndarray]
 
+_SAMPLED = ("chain", "draw")
 _PRIOR_DRAWS = 1000
 _LOG_2PI = np.log(2 * np.pi)
 
 
+class Sampled(NamedTuple):
+    """Draws at one cutoff.
+
+    Attributes:
+        couplings: Dimensionless, (chain, draw, operator).
+        discrepancy: (chain, draw); `None` when s was not inferred.
+    """
+
+    couplings: np.ndarray
+    discrepancy: np.ndarray | None
+
+
 def build_groups(
     likelihood: Likelihood,
-    prior: Prior,
-    width: int,
+    which: int,
+    names: tuple[str, ...],
     num_points: int,
-    coords: dict[str, list[float] | list[str]],
-    couplings: np.ndarray,
-    discrepancy: np.ndarray,
-    statistics: dict[str, np.ndarray],
+    coupling_scales: np.ndarray,
+    discrepancy_scale: float,
+    posterior: Sampled,
+    statistics: Mapping[str, np.ndarray],
     rng: np.random.Generator,
-    *,
-    has_discrepancy: bool,
 ) -> dict[str, xr.Dataset]:
-    """Group name -> Dataset.
+    """Group name -> Dataset at one cutoff.
 
     Args:
         likelihood: The problem that was fitted.
-        prior: The prior's scales.
-        width: N.
+        which: Number of the cutoff.
+        names: Of the operators.
         num_points: Number of inputs.
-        coords: Values of `cutoff` and `operator`.
-        couplings: Dimensionless, (chain, draw, cutoff, operator).
-        discrepancy: (chain, draw, cutoff), zero when not inferred.
-        statistics: ArviZ name -> (chain, draw, cutoff).
-        rng: For the predictive draws.
-        has_discrepancy: Whether s was inferred.
+        coupling_scales: (operator,) prior standard deviations of c.
+        discrepancy_scale: Scale of the half-normal prior of s.
+        posterior: The draws.
+        statistics: ArviZ name -> (chain, draw).
+        rng: For the prior and the predictive draws.
     """
-    num_cutoffs, num_operators = likelihood.scale.shape
-    sampled = ("chain", "draw", "cutoff")
-    tau = prior.coupling_scale(width)
-    prior_couplings = tau * rng.standard_normal(
-        (1, _PRIOR_DRAWS, num_cutoffs, num_operators)
+    design, scale = likelihood.design[which], likelihood.scale[which]
+    shape = (1, _PRIOR_DRAWS)
+    prior = Sampled(
+        coupling_scales * rng.standard_normal((*shape, len(names))),
+        None
+        if posterior.discrepancy is None
+        else discrepancy_scale * np.abs(rng.standard_normal(shape)),
     )
-    prior_s = prior.discrepancy_scale * np.abs(
-        rng.standard_normal(prior_couplings.shape[:-1])
-    )
-    if not has_discrepancy:
-        prior_s = np.zeros_like(prior_s)
+    entry = entry_coordinates(likelihood, num_points)
 
-    def parameters(c: np.ndarray, s: np.ndarray) -> xr.Dataset:
+    def spread(draws: Sampled) -> np.ndarray:
+        s = 0.0 if draws.discrepancy is None else draws.discrepancy[..., None]
+        return np.asarray(np.sqrt(likelihood.variance + np.square(s)))
+
+    def parameters(draws: Sampled) -> xr.Dataset:
         variables: dict[str, Variable] = {
-            "coupling": ((*sampled, "operator"), c / likelihood.scale),
-            "dimensionless": ((*sampled, "operator"), c),
+            "coupling": ((*_SAMPLED, "operator"), draws.couplings / scale),
+            "dimensionless": ((*_SAMPLED, "operator"), draws.couplings),
         }
-        if has_discrepancy:
-            variables["discrepancy"] = (sampled, s)
-        return xr.Dataset(variables, coords=coords)
+        if draws.discrepancy is not None:
+            variables["discrepancy"] = (_SAMPLED, draws.discrepancy)
+        return xr.Dataset(variables, coords={"operator": list(names)})
 
-    def predictive(c: np.ndarray, s: np.ndarray) -> xr.Dataset:
-        expected = np.einsum("cmo,kdco->kdcm", likelihood.design, c, optimize=True)
-        spread = np.sqrt(likelihood.variance + s[..., None] ** 2)
-        replicate = expected + spread * rng.standard_normal(expected.shape)
+    def predictive(draws: Sampled) -> xr.Dataset:
+        expected = draws.couplings @ design.T
+        replicate = expected + spread(draws) * rng.standard_normal(expected.shape)
         return xr.Dataset(
             {
-                "amplitude": ((*sampled, "mode"), replicate),
-                "connected": ((*sampled, "entry"), likelihood.to_entries(replicate)),
+                "amplitude": ((*_SAMPLED, "mode"), replicate),
+                "connected": ((*_SAMPLED, "entry"), likelihood.to_entries(replicate)),
             },
-            coords=coords,
-        ).assign_coords(entry_coordinates(likelihood, num_points))
+            coords=entry,
+        )
 
-    expected = np.einsum("cmo,kdco->kdcm", likelihood.design, couplings, optimize=True)
-    variance = likelihood.variance + discrepancy[..., None] ** 2
-    log_likelihood = -0.5 * (
-        (likelihood.amplitudes - expected) ** 2 / variance + np.log(variance) + _LOG_2PI
-    )
-    log_prior: dict[str, Variable] = {
-        "dimensionless": (
-            (*sampled, "operator"),
-            -0.5 * ((couplings / tau) ** 2 + _LOG_2PI) - np.log(tau),
-        )
-    }
-    if has_discrepancy:
-        ratio = discrepancy / prior.discrepancy_scale
-        log_prior["discrepancy"] = (
-            sampled,
-            0.5 * np.log(2 / np.pi) - np.log(prior.discrepancy_scale) - 0.5 * ratio**2,
-        )
-    observed = xr.Dataset(
-        {
-            "amplitude": ("mode", likelihood.amplitudes),
-            "connected": ("entry", likelihood.to_entries(likelihood.amplitudes)),
-        }
-    ).assign_coords(entry_coordinates(likelihood, num_points))
-    constants = xr.Dataset(
-        {
-            "scale": (("cutoff", "operator"), likelihood.scale),
-            "size": ("entry", likelihood.size),
-            "variance": ("mode", likelihood.variance),
-            "resolved": ("mode", likelihood.resolved),
-        },
-        coords=coords,
-    )
     return {
-        "posterior": parameters(couplings, discrepancy),
+        "posterior": parameters(posterior),
         "sample_stats": xr.Dataset(
-            {name: (sampled, values) for name, values in statistics.items()},
-            coords={"cutoff": coords["cutoff"]},
+            {name: (_SAMPLED, values) for name, values in statistics.items()}
         ),
-        "prior": parameters(prior_couplings, prior_s),
-        "prior_predictive": predictive(prior_couplings, prior_s),
-        "posterior_predictive": predictive(couplings, discrepancy),
+        "prior": parameters(prior),
+        "prior_predictive": predictive(prior),
+        "posterior_predictive": predictive(posterior),
         "log_likelihood": xr.Dataset(
-            {"amplitude": ((*sampled, "mode"), log_likelihood)},
-            coords={"cutoff": coords["cutoff"]},
+            {
+                "amplitude": (
+                    (*_SAMPLED, "mode"),
+                    _normal(
+                        likelihood.amplitudes - posterior.couplings @ design.T,
+                        spread(posterior),
+                    ),
+                )
+            }
         ),
-        "log_prior": xr.Dataset(log_prior, coords=coords),
-        "observed_data": observed,
-        "constant_data": constants,
+        "log_prior": _log_prior(posterior, names, coupling_scales, discrepancy_scale),
+        "observed_data": xr.Dataset(
+            {
+                "amplitude": ("mode", likelihood.amplitudes),
+                "connected": ("entry", likelihood.to_entries(likelihood.amplitudes)),
+            },
+            coords=entry,
+        ),
+        "constant_data": xr.Dataset(
+            {
+                "scale": ("operator", scale),
+                "size": ("entry", likelihood.size),
+                "variance": ("mode", likelihood.variance),
+                "resolved": ("mode", likelihood.resolved),
+            },
+            coords={"operator": list(names)},
+        ),
     }
+
+
+def stack(
+    cutoffs: tuple[float, ...], groups: list[dict[str, xr.Dataset]]
+) -> xr.DataTree:
+    """All cutoffs as one tree; what no cutoff changes gets no `cutoff` dimension."""
+    shared = {"observed_data", "constant_data"}
+    along = xr.Variable("cutoff", list(cutoffs))
+    tree = {
+        name: groups[0][name]
+        if name in shared
+        else xr.concat([group[name] for group in groups], dim=along)
+        for name in groups[0]
+    }
+    per_cutoff = [group["constant_data"]["scale"] for group in groups]
+    scales = xr.concat(per_cutoff, dim=along)
+    tree["constant_data"] = (
+        tree["constant_data"].drop_vars("scale").assign(scale=scales)
+    )
+    # ArviZ expects the dimensions of sampling first.
+    first = ("chain", "draw", "cutoff")
+    return xr.DataTree.from_dict(
+        {
+            name: group.transpose(*first, ..., missing_dims="ignore")
+            for name, group in tree.items()
+        }
+    )
+
+
+def _normal(deviation: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Log density of a normal distribution."""
+    return np.asarray(-0.5 * ((deviation / spread) ** 2 + _LOG_2PI) - np.log(spread))
+
+
+def _log_prior(
+    draws: Sampled,
+    names: tuple[str, ...],
+    coupling_scales: np.ndarray,
+    discrepancy_scale: float,
+) -> xr.Dataset:
+    """Log prior density of every parameter, which ArviZ's psense needs."""
+    variables: dict[str, Variable] = {
+        "dimensionless": (
+            (*_SAMPLED, "operator"),
+            _normal(draws.couplings, coupling_scales),
+        )
+    }
+    if draws.discrepancy is not None:
+        twice = np.log(2.0)  # the half-normal density is that of one side, doubled
+        variables["discrepancy"] = (
+            _SAMPLED,
+            _normal(draws.discrepancy, np.array(discrepancy_scale)) + twice,
+        )
+    return xr.Dataset(variables, coords={"operator": list(names)})
 
 
 def entry_coordinates(likelihood: Likelihood, num_points: int) -> dict[str, object]:

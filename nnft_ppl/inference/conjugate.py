@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Float
 
 from nnft_ppl.inference.likelihood import Likelihood
-from nnft_ppl.inference.priors import Prior
 
 _COARSE_POINTS = 181
 _FINE_POINTS = 401
@@ -71,34 +70,35 @@ class ClosedForm:
 
 
 def solve(
-    likelihood: Likelihood, prior: Prior, width: int, cutoff: int, *, discrepancy: bool
+    likelihood: Likelihood,
+    cutoff: int,
+    coupling_scales: np.ndarray,
+    discrepancy_scale: float | None,
 ) -> ClosedForm:
     """The posterior at cutoff number `cutoff`.
 
     Args:
         likelihood: From `build_likelihood`.
-        prior: Scales.
-        width: N.
         cutoff: Index into the likelihood's cutoffs.
-        discrepancy: Infer s; else s = 0.
+        coupling_scales: (operator,) prior standard deviations of c.
+        discrepancy_scale: Scale of the half-normal prior of s; `None` fixes s = 0.
     """
     design, data = likelihood.design[cutoff], likelihood.amplitudes
-    tau = prior.coupling_scale(width)
 
     def tabulate(s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return _given_discrepancy(design, data, likelihood.variance, s, tau)
+        return _given_discrepancy(design, data, likelihood.variance, s, coupling_scales)
 
-    if not discrepancy:
+    if discrepancy_scale is None:
         log_evidence, mean, factor = tabulate(np.zeros(1))
         return ClosedForm(np.zeros(1), np.ones(1), mean, factor, float(log_evidence[0]))
     low = 1e-3 * np.sqrt(likelihood.variance.min())
-    s = np.geomspace(low, 10 * prior.discrepancy_scale, _COARSE_POINTS)
-    log_weight = tabulate(s)[0] + _log_prior(s, prior.discrepancy_scale)
+    s = np.geomspace(low, 10 * discrepancy_scale, _COARSE_POINTS)
+    log_weight = tabulate(s)[0] + _log_prior(s, discrepancy_scale)
     likely = np.flatnonzero(log_weight > log_weight.max() - _NEGLIGIBLE)
     first, last = max(likely[0] - 1, 0), min(likely[-1] + 1, len(s) - 1)
     s = np.geomspace(s[first], s[last], _FINE_POINTS)
     log_evidence, mean, factor = tabulate(s)
-    log_weight = log_evidence + _log_prior(s, prior.discrepancy_scale)
+    log_weight = log_evidence + _log_prior(s, discrepancy_scale)
     top = log_weight.max()
     weight = np.exp(log_weight - top)
     step = np.log(s[1] / s[0])
@@ -119,7 +119,7 @@ def _given_discrepancy(
     data: np.ndarray,
     variance: np.ndarray,
     s: np.ndarray,
-    tau: float,
+    tau: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log evidence, posterior mean and covariance factor for every s of a grid.
 
@@ -132,7 +132,7 @@ def _given_discrepancy(
     table = np.zeros((len(s), len(data) + num_operators, num_operators + 1))
     table[:, : len(data), :-1] = design / sd[..., None]
     table[:, : len(data), -1] = data / sd
-    table[:, len(data) :, :-1] = np.eye(num_operators) / tau
+    table[:, len(data) :, :-1] = np.diag(1 / tau)
     r = np.linalg.qr(table, mode="r")
     triangle, chi_squared = r[:, :-1, :-1], r[:, -1, -1] ** 2
     mean = np.linalg.solve(triangle, r[:, :-1, -1:])[..., 0]
@@ -146,7 +146,7 @@ def _given_discrepancy(
         -0.5 * chi_squared
         - np.sum(np.log(sd), axis=1)
         - 0.5 * len(data) * _LOG_2PI
-        - num_operators * np.log(tau)
+        - np.sum(np.log(tau))
         - log_det
     )
     return log_evidence, mean, factor

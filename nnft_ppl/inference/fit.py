@@ -50,9 +50,12 @@ def fit_couplings(
     """Infer the couplings of `action` from connected correlators at each cutoff.
 
     The data are the connected correlators of the orders that the action's operators
-    contribute to, with their full covariance, rank-deficient or not. The same random
-    numbers serve every cutoff, so that couplings at two cutoffs differ by the running
-    and not by sampling noise.
+    contribute to, with their full covariance, rank-deficient or not. Couplings are
+    those of first order: a κ fitted beside a λ is an effective one, because the diagram
+    with two λ, of the same order 1/N² in the 6-pt function, is not subtracted.
+
+    The same random numbers serve every cutoff, so that couplings at two cutoffs differ
+    by the running and not by sampling noise.
 
     Args:
         correlators: Measured or exact, of a network whose kernel is known.
@@ -67,12 +70,27 @@ def fit_couplings(
         sampler: `nuts`, or `conjugate` for independent draws from the closed form.
         prior: Scales of the priors; `Prior()` when `None`.
 
+    Returns:
+        `CouplingFit`, with draws of every coupling at every cutoff.
+
     Raises:
         SpecError: An argument is out of range.
         UnavailableError: The architecture gives no kernel.
         FitError: A cutoff integral or the posterior is not usable.
     """
-    values = tuple(float(c) for c in check_cutoffs(np.array(cutoffs)))
+    for name, given, kind in (
+        ("correlators", correlators, Correlators),
+        ("action", action, Action),
+        ("discrepancy", discrepancy, bool),
+        ("prior", Prior() if prior is None else prior, Prior),
+    ):
+        if not isinstance(given, kind):
+            raise SpecError(
+                f"`{name}` is {given!r}; expected nnft_ppl.{kind.__name__}"
+                if kind is not bool
+                else f"`{name}` is {given!r}; expected True or False"
+            )
+    values = tuple(float(c) for c in check_cutoffs(cutoffs))
     if len(set(values)) < len(values):
         raise SpecError(f"`cutoffs` {list(values)} holds a value twice")
     for name, value in (
@@ -87,10 +105,11 @@ def fit_couplings(
     key = check_key(key)
     prior = Prior() if prior is None else prior
     likelihood = build_likelihood(correlators, action, values)
-    width = correlators.network.width
+    scales = prior.coupling_scales(correlators.network.width, action)
+    discrepancy_scale = prior.discrepancy_scale if discrepancy else None
     forms = [
-        solve(likelihood, prior, width, c, discrepancy=discrepancy)
-        for c in range(len(values))
+        solve(likelihood, which, scales, discrepancy_scale)
+        for which in range(len(values))
     ]
     chain_key, predictive_key = jax.random.split(key)
     statistics: dict[str, np.ndarray] = {}
@@ -99,10 +118,9 @@ def fit_couplings(
     else:
         out = run_nuts(
             likelihood,
-            prior,
-            width,
+            scales,
+            discrepancy_scale,
             forms,
-            discrepancy=discrepancy,
             key=chain_key,
             num_warmup=num_warmup,
             num_samples=num_samples,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from nnft_ppl._errors import FitError, SpecError
+from nnft_ppl._errors import FitError, SpecError, UnavailableError
 from nnft_ppl._typing import Packed
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.symmetric import entry_size
@@ -34,9 +34,11 @@ class Likelihood:
 
     Attributes:
         orders: Orders of the connected correlators in the data, concatenated.
+        num_entries: Entries of each order.
         size: (entry,) natural size D of each entry: Π_i √K_W(x_i, x_i) times the ratio
             of root mean squares, so that s is the relative root-mean-square misfit.
-        rotation: (entry, mode) orthogonal; modes = rotationᵀ (data / size).
+        rotation: (entry, mode) orthogonal, with zero rows for entries where the field
+            vanishes; modes = rotationᵀ (data / size).
         amplitudes: (mode,) data in modes.
         variance: (mode,) variance of each mode from sampling and rounding.
         resolved: (mode,) whether sampling noise exceeds rounding in that mode.
@@ -45,6 +47,7 @@ class Likelihood:
     """
 
     orders: tuple[int, ...]
+    num_entries: tuple[int, ...]
     size: Packed
     rotation: Float[np.ndarray, "entry mode"]
     amplitudes: Float[np.ndarray, " mode"]
@@ -52,6 +55,12 @@ class Likelihood:
     resolved: np.ndarray
     design: Float[np.ndarray, "cutoff mode operator"]
     scale: Float[np.ndarray, "cutoff operator"]
+
+    @property
+    def spans(self) -> list[slice]:
+        """Where the entries of each order lie."""
+        ends = np.cumsum(self.num_entries)
+        return [slice(e - n, e) for e, n in zip(ends, self.num_entries, strict=True)]
 
     def to_entries(self, modes: np.ndarray) -> np.ndarray:
         """(…, mode) in natural units -> (…, entry) connected correlators."""
@@ -76,6 +85,12 @@ def build_likelihood(
             f"hold {correlators.orders}: measure with orders={tuple(action.orders)}"
         )
     network, x = correlators.network, correlators.x
+    if not network.has_kernel:
+        raise UnavailableError(
+            f"architecture {network.name!r} gives no GP kernel, and the diagrams of "
+            "the effective theory need it between the inputs and every point of the "
+            "box; give the architecture a kernel"
+        )
     propagator = network.propagator(x)
     sizes, blocks, gaussian_sizes = [], [], []
     for order in action.orders:
@@ -93,6 +108,7 @@ def build_likelihood(
         gaussian_sizes.append(gaussian)
         _check_integrals(action, cutoffs, column, error)
     size = np.concatenate(sizes)
+    alive = size > 0  # a field that is zero at an input carries no data there
     scale = np.stack(
         [
             np.max(
@@ -106,28 +122,50 @@ def build_likelihood(
         ],
         axis=1,
     )
-    design = np.concatenate(blocks, axis=1) / scale[:, None, :] / size[:, None]
-    data = np.concatenate([correlators.connected(k) for k in action.orders]) / size
-    rounding = (
-        np.concatenate([correlators.numerical_error[k] for k in action.orders]) / size
+    for name, column in zip(action.names, scale.T, strict=True):
+        if not (column > 0).all():
+            raise SpecError(
+                f"operator {name!r} has no effect on these inputs at cutoff "
+                f"{cutoffs[int(np.argmin(column > 0))]}; choose a larger cutoff or "
+                "leave it out"
+            )
+    design = np.concatenate(blocks, axis=1)[:, alive] / scale[:, None, :]
+    design = design / size[alive, None]
+    data, rounding = (
+        np.concatenate([part[k] for k in action.orders])[alive] / size[alive]
+        for part in (correlators.connected_values, correlators.numerical_error)
     )
     floor = max(_EXACT_FLOOR, float(rounding.max())) ** 2
-    if correlators.is_exact:
-        rotation, noise = np.eye(len(data)), np.zeros(len(data))
-    else:
-        covariance = correlators.joint_block(action.orders) / np.outer(size, size)
-        noise, rotation = np.linalg.eigh(covariance)
+    noise, within = np.zeros(len(data)), np.eye(len(data))
+    if not correlators.is_exact:
+        covariance = correlators.joint_block(action.orders)[np.ix_(alive, alive)]
+        noise, within = np.linalg.eigh(covariance / np.outer(size[alive], size[alive]))
         floor += _COVARIANCE_ROUNDING * noise[-1]
+        noise = noise * _inverse_inflation(
+            correlators.num_batches, int(np.sum(noise > floor))
+        )
+    rotation = np.zeros((len(size), len(data)))
+    rotation[alive] = within
     return Likelihood(
         orders=action.orders,
+        num_entries=tuple(len(part) for part in sizes),
         size=size,
         rotation=rotation,
-        amplitudes=data @ rotation,
+        amplitudes=data @ within,
         variance=np.maximum(noise, 0.0) + floor,
         resolved=noise > floor,
-        design=np.einsum("em,ceo->cmo", rotation, design),
+        design=np.einsum("em,ceo->cmo", within, design),
         scale=scale,
     )
+
+
+def _inverse_inflation(num_batches: int, num_modes: int) -> float:
+    """Widening of a covariance that was estimated from few batches.
+
+    The inverse of a sample covariance overestimates information by this factor, on
+    average, for normal batch means (Hartlap, Simon, Schneider, 2007, equation 17).
+    """
+    return (num_batches - 1) / max(num_batches - num_modes - 2, 1)
 
 
 def _rms(values: np.ndarray) -> float:
@@ -140,7 +178,7 @@ def _check_integrals(
     """Refuse integrals whose own error would show in the coupling."""
     largest = np.abs(column).max(axis=1)
     relative = np.where(largest > 0, error.max(axis=1) / np.maximum(largest, 1e-300), 0)
-    if relative.max() > _INTEGRAL_LIMIT:
+    if not relative.max() <= _INTEGRAL_LIMIT:
         where = np.unravel_index(relative.argmax(), relative.shape)
         raise FitError(
             f"the integral of operator {action.names[where[1]]!r} at cutoff "

@@ -6,6 +6,8 @@ closed form at its most probable discrepancy (an exact linear change of variable
 included), because exact data pins them to 10⁻⁹ of their prior.
 """
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,6 @@ from nnft_ppl._compile import compiled
 from nnft_ppl._typing import Key
 from nnft_ppl.inference.conjugate import ClosedForm
 from nnft_ppl.inference.likelihood import Likelihood
-from nnft_ppl.inference.priors import Prior
 
 _EXTRA_FIELDS = (
     "diverging",
@@ -31,52 +32,68 @@ _EXTRA_FIELDS = (
 _TARGET_ACCEPTANCE = 0.95
 """Above NumPyro's 0.8: a discrepancy near zero has a sharp corner in log s."""
 
-type Arrays = dict[str, jax.Array]
+
+class Problem(NamedTuple):
+    """One cutoff's problem in closed-form coordinates; float64 arrays.
+
+    Attributes:
+        design: (mode, operator) response to dimensionless couplings.
+        amplitudes: (mode,) data.
+        variance: (mode,) of the data.
+        centre: (operator,) and
+        factor: (operator, operator): c = centre + factor · standardized.
+        prior_loc: (operator,) and
+        prior_factor: (operator, operator): prior of `standardized`.
+        discrepancy_scale: () scale of the half-normal prior of s.
+        discrepancy_start: () where the chains start.
+    """
+
+    design: Any
+    amplitudes: Any
+    variance: Any
+    centre: Any
+    factor: Any
+    prior_loc: Any
+    prior_factor: Any
+    discrepancy_scale: Any
+    discrepancy_start: Any
 
 
-def correlator_model(
-    problem: Arrays, amplitudes: jax.Array | None, discrepancy_scale: float | None
-) -> None:
+def correlator_model(problem: Problem, *, discrepancy: bool) -> None:
     """The NumPyro model at one cutoff.
 
     Sites: `standardized` (couplings in closed-form coordinates), `dimensionless` (c),
-    `discrepancy` (s, absent when its scale is `None`), `amplitude` (data, plate
-    `mode`).
+    `discrepancy` (s, where inferred), `amplitude` (data, plate `mode`).
 
     Args:
-        problem: design (mode, operator), variance (mode,), centre (operator,), factor
-            (operator, operator), prior_loc, prior_factor: the prior of `standardized`.
-        amplitudes: (mode,) data, or `None` to predict.
-        discrepancy_scale: HalfNormal scale of s.
+        problem: Data and prior.
+        discrepancy: Infer s; else s = 0.
     """
-    variance = problem["variance"]
-    if discrepancy_scale is not None:
-        s = numpyro.sample("discrepancy", dist.HalfNormal(discrepancy_scale))
+    variance = problem.variance
+    if discrepancy:
+        s = numpyro.sample("discrepancy", dist.HalfNormal(problem.discrepancy_scale))
         variance = variance + s**2
     standardized = numpyro.sample(
         "standardized",
-        dist.MultivariateNormal(
-            problem["prior_loc"], scale_tril=problem["prior_factor"]
-        ),
+        dist.MultivariateNormal(problem.prior_loc, scale_tril=problem.prior_factor),
     )
     couplings = numpyro.deterministic(
-        "dimensionless", problem["centre"] + problem["factor"] @ standardized
+        "dimensionless", problem.centre + problem.factor @ standardized
     )
-    with numpyro.plate("mode", problem["design"].shape[0]):
+    with numpyro.plate("mode", problem.design.shape[0]):
         numpyro.sample(
             "amplitude",
-            dist.Normal(problem["design"] @ couplings, jnp.sqrt(variance)),
-            obs=amplitudes,
+            dist.Normal(problem.design @ couplings, jnp.sqrt(variance)),
+            obs=problem.amplitudes,
         )
 
 
 def run_nuts(
     likelihood: Likelihood,
-    prior: Prior,
-    width: int,
+    coupling_scales: np.ndarray,
+    discrepancy_scale: float | None,
     closed_forms: list[ClosedForm],
     *,
-    discrepancy: bool,
     key: Key,
     num_warmup: int,
     num_samples: int,
@@ -84,25 +101,48 @@ def run_nuts(
 ) -> dict[str, np.ndarray]:
     """Run NUTS at every cutoff.
 
+    Args:
+        likelihood: From `build_likelihood`.
+        coupling_scales: (operator,) prior standard deviations of c.
+        discrepancy_scale: Scale of the half-normal prior of s; `None` fixes s = 0.
+        closed_forms: One per cutoff; they set coordinates and starting points.
+        key: A JAX random key, the same at every cutoff.
+        num_warmup: Adaptation steps.
+        num_samples: Draws kept per chain.
+        num_chains: Number of chains.
+
     Returns:
         `dimensionless` (chain, draw, cutoff, operator), `discrepancy` (chain, draw,
         cutoff) when inferred, and the sampler's statistics (chain, draw, cutoff).
     """
-    tau = prior.coupling_scale(width)
-    problems = {
-        "design": likelihood.design,
-        "variance": np.broadcast_to(
-            likelihood.variance, (len(closed_forms), len(likelihood.variance))
-        ),
-        **_standardization(closed_forms, tau),
-    }
-    start = np.array([form.discrepancy[form.mode] for form in closed_forms])
-    scale = prior.discrepancy_scale if discrepancy else None
+    problems = _problems(likelihood, coupling_scales, discrepancy_scale, closed_forms)
+    with jax.enable_x64(True):
+        out = _run(
+            key,
+            jax.tree.map(jnp.asarray, problems),
+            discrepancy_scale is not None,
+            num_warmup,
+            num_samples,
+            num_chains,
+        )
+        # (cutoff, chain, draw, …) -> (chain, draw, cutoff, …)
+        return {name: np.moveaxis(np.asarray(v), 0, 2) for name, v in out.items()}
 
-    def run_one(key: Key, problem: Arrays, start: jax.Array) -> Arrays:
-        initial = {"standardized": jnp.zeros(likelihood.design.shape[2])}
+
+def _run_all(
+    key: Key,
+    problems: Problem,
+    discrepancy: bool,
+    num_warmup: int,
+    num_samples: int,
+    num_chains: int,
+) -> dict[str, jax.Array]:
+    """Samples and statistics, (cutoff, chain, draw, …)."""
+
+    def run_one(problem: Problem) -> dict[str, jax.Array]:
+        initial = {"standardized": jnp.zeros(problem.design.shape[1])}
         if discrepancy:
-            initial["discrepancy"] = start
+            initial["discrepancy"] = problem.discrepancy_start
         sampler = MCMC(
             NUTS(
                 correlator_model,
@@ -115,39 +155,43 @@ def run_nuts(
             chain_method="vectorized",
             progress_bar=False,
         )
-        sampler.run(
-            key,
-            problem,
-            jnp.asarray(likelihood.amplitudes),
-            scale,
-            extra_fields=_EXTRA_FIELDS,
-        )
+        sampler.run(key, problem, discrepancy=discrepancy, extra_fields=_EXTRA_FIELDS)
         return {
             **sampler.get_samples(group_by_chain=True),
             **sampler.get_extra_fields(group_by_chain=True),
         }
 
-    with jax.enable_x64(True):
-        out = compiled(jax.vmap(run_one, in_axes=(None, 0, 0)))(
-            key, jax.tree.map(jnp.asarray, problems), jnp.asarray(start)
-        )
-        # (cutoff, chain, draw, …) -> (chain, draw, cutoff, …)
-        return {name: np.moveaxis(np.asarray(v), 0, 2) for name, v in out.items()}
+    return jax.vmap(run_one)(problems)
 
 
-def _standardization(forms: list[ClosedForm], tau: float) -> dict[str, np.ndarray]:
-    """Centre and factor at the likeliest discrepancy, and the prior in these terms.
+_run = compiled(_run_all, ("discrepancy", "num_warmup", "num_samples", "num_chains"))
 
-    c = centre + factor·u with c ~ N(0, τ²) makes u ~ N(−factor⁻¹ centre,
-    τ² factor⁻¹ factor⁻ᵀ).
+
+def _problems(
+    likelihood: Likelihood,
+    coupling_scales: np.ndarray,
+    discrepancy_scale: float | None,
+    forms: list[ClosedForm],
+) -> Problem:
+    """All cutoffs' problems, standardised at the likeliest discrepancy.
+
+    c = centre + factor·u with c ~ N(0, diag τ²) makes u normal around −factor⁻¹ centre
+    with covariance factor⁻¹ diag(τ²) factor⁻ᵀ, and factor⁻¹ diag(τ) is lower triangular
+    as factor is.
     """
     centre = np.stack([form.mean[form.mode] for form in forms])
     factor = np.stack([form.factor[form.mode] for form in forms])
     inverse = np.linalg.inv(factor)
-    return {
-        "centre": centre,
-        "factor": factor,
-        "prior_loc": -np.einsum("cij,cj->ci", inverse, centre),
-        # The inverse of a lower triangular factor is lower triangular.
-        "prior_factor": tau * inverse,
-    }
+    number = len(forms)
+    scale = 1.0 if discrepancy_scale is None else discrepancy_scale
+    return Problem(
+        design=likelihood.design,
+        amplitudes=np.tile(likelihood.amplitudes, (number, 1)),
+        variance=np.tile(likelihood.variance, (number, 1)),
+        centre=centre,
+        factor=factor,
+        prior_loc=-np.einsum("cij,cj->ci", inverse, centre),
+        prior_factor=inverse * coupling_scales,
+        discrepancy_scale=np.full(number, scale),
+        discrepancy_start=np.array([form.discrepancy[form.mode] for form in forms]),
+    )

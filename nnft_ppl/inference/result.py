@@ -21,10 +21,11 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.correlators.wick import pack_kernel
 from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.operators import operators
 from nnft_ppl.eft.predict import full_from_connected
 from nnft_ppl.eft.running import local_exponent
 from nnft_ppl.inference import adequacy
-from nnft_ppl.inference.arviz_tree import build_groups
+from nnft_ppl.inference.arviz_tree import Sampled, build_groups, stack
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.priors import Prior
 
@@ -70,21 +71,11 @@ class CouplingFit:
 
         Groups: posterior, sample_stats, prior, prior_predictive, posterior_predictive,
         observed_data, constant_data, log_likelihood, log_prior. Give ArviZ's loo,
-        psense and predictive plots one cutoff: `at`.
+        psense and predictive plots one cutoff: `at`. Predictive draws and pointwise
+        likelihoods of all cutoffs are large; `at` makes those of one.
         """
-        groups = build_groups(
-            self.likelihood,
-            self.prior,
-            self.correlators.network.width,
-            len(self.correlators.x),
-            {"cutoff": list(self.cutoffs), "operator": list(self.action.names)},
-            self.dimensionless,
-            self.discrepancy,
-            dict(self.statistics),
-            np.random.default_rng(self.seed),
-            has_discrepancy=self.has_discrepancy,
-        )
-        tree = xr.DataTree.from_dict(groups)
+        groups = [self._groups(which) for which in range(len(self.cutoffs))]
+        tree = stack(self.cutoffs, groups)
         tree.attrs = self._provenance()
         return tree
 
@@ -94,14 +85,23 @@ class CouplingFit:
         Raises:
             SpecError: The fit has no such cutoff.
         """
-        which = self._index(cutoff)
-        return xr.DataTree.from_dict(
-            {
-                name: group.to_dataset().isel(cutoff=which, drop=True)
-                if "cutoff" in group.dims
-                else group.to_dataset()
-                for name, group in self.data.children.items()
-            }
+        return xr.DataTree.from_dict(self._groups(self._index(cutoff)))
+
+    def _groups(self, which: int) -> dict[str, xr.Dataset]:
+        """The groups of one cutoff; the same random numbers at every cutoff."""
+        return build_groups(
+            self.likelihood,
+            which,
+            self.action.names,
+            len(self.correlators.x),
+            self.prior.coupling_scales(self.correlators.network.width, self.action),
+            self.prior.discrepancy_scale,
+            Sampled(
+                self.dimensionless[:, :, which],
+                self.discrepancy[:, :, which] if self.has_discrepancy else None,
+            ),
+            {name: values[:, :, which] for name, values in self.statistics.items()},
+            np.random.default_rng(self.seed),
         )
 
     def summary(self) -> pd.DataFrame:
@@ -191,17 +191,18 @@ class CouplingFit:
         return pd.DataFrame(rows)
 
     def predict(
-        self, order: int, cutoffs: Sequence[float] | None = None
+        self, order: int, cutoffs: float | Sequence[float] | None = None
     ) -> xr.DataArray:
         """Posterior predictive of the full correlator G^(k) at the fitted inputs.
 
         G2 = K, G4 = Σ_3 KK + G4c, G6 = Σ_15 KKK + Σ_15 K G4c + G6c, the connected parts
         from the couplings with the model discrepancy added, and zero where the action
-        has no operator of that order (they are of higher order in 1/N).
+        has no operator of that order. Products of couplings, such as the 6-pt diagram
+        with two λ, are left out: the 6-pt function is good to relative order 1/N².
 
         Args:
             order: 2, 4 or 6.
-            cutoffs: Which of the fit's cutoffs; all when `None`.
+            cutoffs: One or several of the fit's cutoffs; all when `None`.
 
         Returns:
             (chain, draw, cutoff, entry) float64.
@@ -213,7 +214,8 @@ class CouplingFit:
         """
         if order not in (2, 4, 6):
             raise SpecError(f"order {order!r} cannot be predicted; choose 2, 4 or 6")
-        wanted = self.cutoffs if cutoffs is None else tuple(cutoffs)
+        given = self.cutoffs if cutoffs is None else cutoffs
+        wanted = (given,) if isinstance(given, (int, float)) else tuple(given)
         num_points = len(self.correlators.x)
         kernel = pack_kernel(self.correlators.network.kernel(self.correlators.x))
         sampled = self.discrepancy.shape[:2]
@@ -277,13 +279,45 @@ class CouplingFit:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write as netCDF: draws and correlators; the other groups follow from them."""
+        """Write as netCDF: draws and correlators; the other groups follow from them.
+
+        Raises:
+            SpecError: An operator is not built in or of an installed plugin, so that
+                its name in a file would not bring it back.
+        """
+        for given in self.action.operators:
+            if operators().get(given.name) != given:
+                raise SpecError(
+                    f"operator {given.name!r} is neither built in nor of an installed "
+                    "plugin, and a file holds its name alone; make it a plugin to save "
+                    "fits with it"
+                )
+        coords = {"cutoff": list(self.cutoffs), "operator": list(self.action.names)}
+        sampled = ("chain", "draw", "cutoff")
+        posterior = xr.Dataset(
+            {
+                "coupling": (
+                    (*sampled, "operator"),
+                    self.dimensionless / self.likelihood.scale,
+                ),
+                "dimensionless": ((*sampled, "operator"), self.dimensionless),
+                "discrepancy": (sampled, self.discrepancy),
+            },
+            coords=coords,
+        )
         tree = xr.DataTree.from_dict(
             {
                 "/": xr.Dataset(),
-                "posterior": self.data["posterior"].to_dataset(),
-                "sample_stats": self.data["sample_stats"].to_dataset(),
-                "evidence": xr.Dataset({"log_evidence": ("cutoff", self.log_evidence)}),
+                "posterior": posterior,
+                "sample_stats": xr.Dataset(
+                    {name: (sampled, v) for name, v in self.statistics.items()}
+                ),
+                "evidence": xr.Dataset(
+                    {
+                        "log_evidence": ("cutoff", self.log_evidence),
+                        "scale": (("cutoff", "operator"), self.likelihood.scale),
+                    }
+                ),
                 "correlators": self.correlators.data,
             }
         )
@@ -292,25 +326,35 @@ class CouplingFit:
 
     @staticmethod
     def from_data(tree: xr.DataTree) -> "CouplingFit":
-        """Rebuild from what `save` wrote; the plugins used must be installed."""
+        """Rebuild from what `save` wrote; the plugins used must be installed.
+
+        Raises:
+            SpecError: The operators or the architecture now installed under these names
+                are not those of the file.
+        """
         record = store.metadata(tree)
         correlators = Correlators.from_data(store.child(tree, "correlators"))
         action = Action(record["operators"])
         posterior = store.child(tree, "posterior")
         cutoffs = tuple(float(c) for c in store.array(posterior, "cutoff"))
         couplings = store.array(posterior, "dimensionless")
+        likelihood = build_likelihood(correlators, action, cutoffs)
+        scale = store.array(tree, "evidence/scale")
+        if not np.allclose(likelihood.scale, scale, rtol=1e-6, atol=0):
+            raise SpecError(
+                f"{action} of {correlators.network!r} does not give the integrals in "
+                "the file; a plugin of the same name has changed since it was written"
+            )
         return CouplingFit(
             correlators=correlators,
             action=action,
             cutoffs=cutoffs,
-            likelihood=build_likelihood(correlators, action, cutoffs),
+            likelihood=likelihood,
             prior=Prior(**record["prior"]),
             sampler=record["sampler"],
             has_discrepancy=record["has_discrepancy"],
             dimensionless=couplings,
-            discrepancy=store.array(posterior, "discrepancy")
-            if record["has_discrepancy"]
-            else np.zeros(couplings.shape[:-1]),
+            discrepancy=store.array(posterior, "discrepancy"),
             statistics={
                 str(name): values.to_numpy()
                 for name, values in store.child(tree, "sample_stats").data_vars.items()

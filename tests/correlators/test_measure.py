@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nnft_ppl as nnft
-from nnft_ppl.correlators.streaming import batch_size
+from nnft_ppl.correlators.streaming import _effective_batches, batch_size
 from nnft_ppl.correlators.symmetric import positions
 
 CASES = {
@@ -230,6 +230,88 @@ def test_heavy_tails_are_flagged_where_sampling_is_hopeless():
     assert not exact("erf").heavy_tailed(4).any()
 
 
+@pytest.mark.parametrize("x", [4.0, 6.0])
+def test_a_sample_that_misses_the_tail_altogether_is_flagged(x):
+    """gauss-net far out: no network hits the tail and every batch looks alike."""
+    net = nnft.network("gauss-net", width=20, input_dim=1, bias_std=1.0)
+    found = nnft.measure_correlators(
+        net, [x], (2, 4), num_draws=20_000, key=jax.random.key(0)
+    )
+    # Without the flag: G4c = 3 with a tiny error where it is 10^28 and more.
+    assert found.connected_error(4)[0] < 0.01 * found.connected(4)[0]
+    assert nnft.exact_correlators(net, [x], (2, 4)).connected(4)[0] > 1e25
+    assert found.heavy_tailed(4).all()
+
+
+def test_effective_batches_see_one_outlier_on_a_large_mean():
+    values = np.full(20_000, -1.0)
+    values[7] = 100.0
+    powers = np.array([[np.sum(values**k)] for k in (2, 3, 4)])
+    found = _effective_batches(20_000, np.array([values.mean()]), powers)
+    assert found[0] == pytest.approx(1, abs=0.1)
+    normal = 5 + np.random.default_rng(0).normal(size=20_000)
+    powers = np.array([[np.sum(normal**k)] for k in (2, 3, 4)])
+    found = _effective_batches(20_000, np.array([normal.mean()]), powers)
+    assert found[0] == pytest.approx(20_000 / 3, rel=0.05)
+
+
+def test_a_large_output_bias_costs_no_digits():
+    net = nnft.network("erf-net", width=20, input_dim=1, weight_std=1e-3, bias_std=1.0)
+    x = [0.3, 1.0]
+    found = nnft.measure_correlators(
+        net, x, (2, 4, 6), num_draws=20_000, key=jax.random.key(0)
+    )
+    true = nnft.exact_correlators(net, x, (2, 4, 6))
+    for order in (2, 4, 6):
+        z = (found.connected(order) - true.connected(order)) / found.connected_error(
+            order
+        )
+        assert np.abs(z).max() < 4.5
+    assert found.connected_error(4)[0] < 0.05 * true.connected(4)[0]
+
+
+def test_an_input_where_the_field_vanishes_is_no_trouble():
+    net = nnft.network("relu-net", width=20, input_dim=1)
+    found = nnft.measure_correlators(
+        net, [0.0, 0.5, 1.0], (2, 4), num_draws=5000, key=jax.random.key(0)
+    )
+    assert found.connected(4)[0] == 0
+    assert not found.heavy_tailed(4).any()
+
+
+def test_small_ensembles_are_unbiased_without_a_kernel():
+    """The factors of the central moments matter when networks are few."""
+    net = nnft.network("erf-net", width=3, input_dim=1, bias_std=0.5)
+    blind = nnft.Network(
+        dataclasses.replace(net.architecture, kernel=None), net.hyperparameters
+    )
+    true = nnft.exact_correlators(net, [0.8], (2, 4)).connected(4)[0]
+    found = np.array(
+        [
+            nnft.measure_correlators(
+                blind, [0.8], (2, 4), num_draws=6, key=jax.random.key(seed)
+            ).connected(4)[0]
+            for seed in range(400)
+        ]
+    )
+    error = found.std() / np.sqrt(len(found))
+    assert error < 0.06 * true  # the missing factor 6/5 would be 3 errors or more
+    assert abs(found.mean() - true) < 3 * error
+
+
+def test_without_a_kernel_the_gaussian_moment_is_of_the_measured_one():
+    net, x = case("erf")
+    blind = nnft.Network(
+        dataclasses.replace(net.architecture, kernel=None), net.hyperparameters
+    )
+    found = nnft.measure_correlators(
+        blind, x, (2, 4), num_draws=20_000, key=jax.random.key(0)
+    )
+    np.testing.assert_allclose(
+        found.gaussian_moment(4), exact("erf").gaussian_moment(4), rtol=0.02
+    )
+
+
 def test_batches_leave_enough_means_for_the_covariance():
     for num_draws in (10**3, 10**5, 10**6, 10**8):
         batch = batch_size(num_draws, 609)
@@ -247,6 +329,34 @@ def test_unsupported_orders_are_refused(orders):
     net, x = case("relu")
     with pytest.raises(nnft.SpecError, match="is not supported; choose among 2, 4, 6"):
         nnft.exact_correlators(net, x, orders)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"num_draws": np.nan}, "`num_draws` is nan"),
+        ({"num_draws": np.inf}, "`num_draws` is inf"),
+        ({"num_draws": None}, "`num_draws` is None"),
+        ({"num_draws": "abc"}, "`num_draws` is 'abc'"),
+        ({"block_size": 0}, "`block_size` is 0"),
+        ({"block_size": "a"}, "`block_size` is 'a'"),
+        ({"block_size": 2.5}, "`block_size` is 2.5"),
+        ({"orders": (4.0,)}, "order 4.0 in `orders` is not supported"),
+        ({"orders": None}, "`orders` is empty"),
+        ({"x": [1e39, 1.0]}, "is beyond float32"),
+        ({"x": [1.0, 1.0 + 1e-12]}, "two inputs are equal in float32"),
+    ],
+)
+def test_arguments_of_the_wrong_type_are_refused(arguments, match):
+    net, x = case("relu")
+    given = {"x": x, "num_draws": 10**4, "key": jax.random.key(0), **arguments}
+    with pytest.raises(nnft.SpecError, match=match):
+        nnft.measure_correlators(net, **given)
+
+
+def test_one_order_may_be_given_as_a_number():
+    net, x = case("relu")
+    assert nnft.exact_correlators(net, x, 4).orders == (2, 4)
 
 
 def test_bad_input_is_refused_before_any_work():
@@ -271,3 +381,5 @@ def test_bad_input_is_refused_before_any_work():
     two = nnft.network("relu-net", width=2, input_dim=1, output_dim=2)
     with pytest.raises(nnft.SpecError, match="correlators are those of one output"):
         nnft.measure_correlators(two, x, num_draws=10**4, key=key)
+    with pytest.raises(nnft.SpecError, match="correlators are those of one output"):
+        nnft.exact_correlators(two, x)

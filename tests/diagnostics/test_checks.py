@@ -72,8 +72,43 @@ def test_noisy_data_leave_the_verdict_open():
         sampler="conjugate",
     )
     checks = nnft.diagnose(found)
-    assert "too noisy to tell" in verdict(checks).message
+    assert "the data do not tell whether" in verdict(checks).message
+    assert "sampling noise at every cutoff; measure more networks" in (
+        verdict(checks).message
+    )
     assert not verdict(checks).passed
+
+
+def test_a_single_entry_cannot_confirm_an_action():
+    exact = nnft.exact_correlators(
+        nnft.network("relu-net", width=20, input_dim=1), [1.0], (2, 4)
+    )
+    found = nnft.fit_couplings(
+        exact,
+        nnft.Action(["lambda_0"]),
+        [10.0],
+        key=jax.random.key(0),
+        sampler="conjugate",
+    )
+    last = verdict(nnft.diagnose(found))
+    assert not last.passed
+    assert last.message.endswith("add inputs)")
+
+
+def test_chains_that_do_not_move_fail_and_are_not_passed_over():
+    good = fit(0.0, PAPER_X)
+    stuck = np.broadcast_to(good.dimensionless[:1, :1], good.dimensionless.shape)
+    still = dataclasses.replace(
+        good, dimensionless=stuck, discrepancy=np.full(stuck.shape[:3], 1e-9)
+    )
+    rhat = next(c for c in nnft.diagnose(still) if c.name == "rhat")
+    assert not rhat.passed
+    assert "cannot be computed" in rhat.message
+
+
+def test_what_is_no_fit_is_refused():
+    with pytest.raises(nnft.SpecError, match="expected what fit_couplings returns"):
+        nnft.diagnose(3)
 
 
 def test_heavy_tails_fail_their_check():

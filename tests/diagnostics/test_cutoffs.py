@@ -39,6 +39,7 @@ def test_loo_agrees_with_exact_leave_one_out(fit):
     """Refit without each mode: the closed form makes that cheap."""
     problem = fit.likelihood
     width = fit.correlators.network.width
+    scales = fit.prior.coupling_scales(width, fit.action)
     total = 0.0
     for out in range(len(problem.amplitudes)):
         keep = np.arange(len(problem.amplitudes)) != out
@@ -48,7 +49,7 @@ def test_loo_agrees_with_exact_leave_one_out(fit):
             variance=problem.variance[keep],
             design=problem.design[:, keep],
         )
-        form = solve(rest, fit.prior, width, 0, discrepancy=True)
+        form = solve(rest, 0, scales, fit.prior.discrepancy_scale)
         c, s = form.draw(np.random.default_rng(out), 4000)
         spread = np.sqrt(problem.variance[out] + s**2)
         z = (problem.amplitudes[out] - c @ problem.design[0, out]) / spread

@@ -6,18 +6,17 @@ from scipy import integrate, stats
 
 from nnft_ppl.inference.conjugate import solve
 from nnft_ppl.inference.likelihood import Likelihood
-from nnft_ppl.inference.priors import Prior
 
 RNG = np.random.default_rng(4)
 DESIGN = RNG.normal(size=(6, 1))
 DATA = 0.7 * DESIGN[:, 0] + 0.2 * RNG.normal(size=6)
 VARIANCE = np.linspace(0.01, 0.04, 6)
-PRIOR = Prior(natural_size=2.0, discrepancy_scale=0.5)
 
 
 def problem(design=DESIGN, data=DATA, variance=VARIANCE):
     return Likelihood(
         orders=(4,),
+        num_entries=(len(data),),
         size=np.ones(len(data)),
         rotation=np.eye(len(data)),
         amplitudes=data,
@@ -38,7 +37,7 @@ def joint(coupling, s):
 
 
 def test_evidence_and_moments_with_discrepancy_match_double_quadrature():
-    form = solve(problem(), PRIOR, 1, 0, discrepancy=True)
+    form = solve(problem(), 0, np.array([2.0]), 0.5)
 
     def integral(f):
         return integrate.dblquad(
@@ -58,7 +57,7 @@ def test_evidence_and_moments_with_discrepancy_match_double_quadrature():
 
 def test_evidence_without_discrepancy_is_the_marginal_normal():
     design = np.concatenate([DESIGN, RNG.normal(size=(6, 1))], axis=1)
-    form = solve(problem(design), PRIOR, 3, 0, discrepancy=False)
+    form = solve(problem(design), 0, np.full(2, 2.0 / 3), None)
     tau = 2.0 / 3
     covariance = np.diag(VARIANCE) + tau**2 * design @ design.T
     expected = stats.multivariate_normal(np.zeros(6), covariance).logpdf(DATA)
@@ -70,7 +69,7 @@ def test_evidence_without_discrepancy_is_the_marginal_normal():
 
 
 def test_draws_have_the_moments_of_the_closed_form():
-    form = solve(problem(), PRIOR, 1, 0, discrepancy=True)
+    form = solve(problem(), 0, np.array([2.0]), 0.5)
     couplings, s = form.draw(np.random.default_rng(0), 40_000)
     mean, sd = form.moments()
     assert abs(couplings.mean() - mean[0]) < 4 * sd[0] / np.sqrt(40_000)
@@ -83,7 +82,7 @@ def test_draws_have_the_moments_of_the_closed_form():
 def test_exact_data_pin_the_coupling_to_their_rounding():
     data = 0.3 * DESIGN[:, 0]
     form = solve(
-        problem(data=data, variance=np.full(6, 1e-18)), PRIOR, 1, 0, discrepancy=True
+        problem(data=data, variance=np.full(6, 1e-18)), 0, np.array([2.0]), 0.5
     )
     mean, sd = form.moments()
     assert mean[0] == pytest.approx(0.3, abs=1e-9)
@@ -99,7 +98,7 @@ def test_coverage_of_the_intervals_over_simulated_data():
         true = 2.0 * rng.normal()
         s = 0.5 * abs(rng.normal())
         data = DESIGN[:, 0] * true + np.sqrt(VARIANCE + s**2) * rng.normal(size=6)
-        form = solve(problem(data=data), PRIOR, 1, 0, discrepancy=True)
+        form = solve(problem(data=data), 0, np.array([2.0]), 0.5)
         draws, _ = form.draw(rng, 1000)
         inside.append(np.mean(draws < true))
     covered = np.mean(np.abs(np.array(inside) - 0.5) < 0.4)

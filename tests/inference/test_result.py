@@ -1,11 +1,20 @@
+import dataclasses
+
 import arviz as az
 import jax
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
 import nnft_ppl as nnft
 from nnft_ppl.correlators.wick import gaussian_moment
+from nnft_ppl.inference.adequacy import (
+    predictive_p_value,
+    relative_misfit,
+    relative_noise,
+)
+from nnft_ppl.inference.likelihood import Likelihood
 
 X = np.array([0.2, 0.6, 1.0, 1.2])
 GROUPS = {
@@ -72,6 +81,131 @@ def test_log_likelihood_is_the_normal_density(fit):
     np.testing.assert_allclose(tree["log_likelihood"]["amplitude"], expected)
 
 
+@pytest.fixture(scope="module")
+def rough():
+    """A fit whose discrepancy is large, so that it shows in every group."""
+    net = nnft.network("relu-net", width=20, input_dim=1, bias_std=1.0)
+    exact = nnft.exact_correlators(net, [-1.0, 0.3, 1.0], (2, 4, 6))
+    return nnft.fit_couplings(
+        exact,
+        nnft.Action(["lambda_0", "kappa"]),
+        [10.0],
+        key=jax.random.key(0),
+        sampler="conjugate",
+    )
+
+
+def test_log_prior_is_the_density_of_the_priors(rough):
+    tree = rough.at(10.0)
+    # natural_size 30, width 20: (30/20)^(k/2 − 1) for four and six fields.
+    scales = np.array([1.5, 1.5**2])
+    np.testing.assert_allclose(
+        tree["log_prior"]["dimensionless"],
+        stats.norm.logpdf(tree["posterior"]["dimensionless"], 0, scales),
+    )
+    np.testing.assert_allclose(
+        tree["log_prior"]["discrepancy"],
+        stats.halfnorm.logpdf(tree["posterior"]["discrepancy"], scale=1.0),
+    )
+
+
+def test_prior_draws_have_the_prior_scales(rough):
+    prior = rough.at(10.0)["prior"]
+    spread = prior["dimensionless"].std(["chain", "draw"]).values
+    # A standard deviation from 1000 draws is good to 2.2 %.
+    np.testing.assert_allclose(spread, [1.5, 1.5**2], rtol=4 * 0.022)
+    mean = float(prior["discrepancy"].mean())
+    assert mean == pytest.approx(np.sqrt(2 / np.pi), rel=4 * 0.024)
+
+
+@pytest.mark.parametrize("group", ["prior", "posterior"])
+def test_predictive_spread_is_noise_and_discrepancy(rough, group):
+    tree = rough.at(10.0)
+    draws = tree[group]
+    expected = draws["dimensionless"].values @ rough.likelihood.design[0].T
+    spread = np.sqrt(
+        rough.likelihood.variance + draws["discrepancy"].values[..., None] ** 2
+    )
+    z = (tree[f"{group}_predictive"]["amplitude"].values - expected) / spread
+    assert z.std() == pytest.approx(1, abs=4 / np.sqrt(2 * z.size))
+
+
+def test_misfit_is_relative_per_order_whatever_the_units(rough):
+    problem = rough.likelihood
+    coupling = np.array([-0.1, 0.05])
+    data = problem.to_entries(problem.amplitudes)
+    left = data - problem.to_entries(problem.design[0] @ coupling)
+    squares = [
+        np.mean(left[part] ** 2) / np.mean(data[part] ** 2)
+        for part in (slice(0, 15), slice(15, 43))
+    ]
+    expected = np.sqrt(np.mean(squares))
+    assert relative_misfit(problem, 0, coupling) == pytest.approx(expected)
+    larger = dataclasses.replace(
+        problem, size=problem.size * np.repeat([1e4, 1e6], [15, 28])
+    )
+    assert relative_misfit(larger, 0, coupling) == pytest.approx(expected)
+
+
+def test_p_value_is_uniform_under_the_null_and_counts_resolved_modes():
+    rng = np.random.default_rng(0)
+    design = rng.normal(size=(1, 40, 1))
+    variance = np.where(np.arange(40) < 10, 0.04, 1e-12)
+    p = []
+    for _ in range(300):
+        truth = rng.normal()
+        data = design[0, :, 0] * truth + np.sqrt(variance) * rng.normal(size=40)
+        problem = Likelihood(
+            orders=(4,),
+            num_entries=(40,),
+            size=np.ones(40),
+            rotation=np.eye(40),
+            amplitudes=data,
+            variance=variance,
+            resolved=variance > 1e-10,
+            design=design,
+            scale=np.ones((1, 1)),
+        )
+        fitted = np.sum(design[0, :10, 0] * data[:10]) / np.sum(design[0, :10] ** 2)
+        # The unresolved modes are known exactly: keep them at the fitted value.
+        problem.amplitudes[10:] = design[0, 10:, 0] * fitted
+        p.append(predictive_p_value(problem, 0, np.array([fitted])))
+    assert stats.kstest(p, "uniform").pvalue > 1e-3
+    problem.amplitudes[3] += 6 * 0.2
+    assert predictive_p_value(problem, 0, np.array([fitted])) < 1e-3
+    problem.amplitudes[3] -= 6 * 0.2
+    problem.amplitudes[20] += 1e-5
+    assert predictive_p_value(problem, 0, np.array([fitted])) == 0
+
+
+def test_relative_noise_is_the_root_mean_square_error(rough):
+    noisy = dataclasses.replace(rough.likelihood, variance=np.full(43, 0.25))
+    assert relative_noise(noisy) == pytest.approx(0.5)
+
+
+def test_a_fit_with_an_operator_of_ones_own_is_not_saved_under_its_name(fit, tmp_path):
+    own = nnft.Operator(
+        name="lambda_0", symbol="x", fields=(0,) * 4, weight=lambda y: y[..., 0] ** 4
+    )
+    other = nnft.fit_couplings(
+        fit.correlators,
+        nnft.Action([own]),
+        [10.0],
+        key=jax.random.key(0),
+        sampler="conjugate",
+    )
+    with pytest.raises(nnft.SpecError, match="neither built in nor of an installed"):
+        other.save(tmp_path / "own.nc")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_whose_integrals_are_others_is_refused(fit, tmp_path):
+    changed = dataclasses.replace(fit.likelihood, scale=fit.likelihood.scale * 1.01)
+    dataclasses.replace(fit, likelihood=changed).save(tmp_path / "fit.nc")
+    with pytest.raises(nnft.SpecError, match="does not give the integrals in the file"):
+        nnft.load(tmp_path / "fit.nc")
+
+
 def test_predictions_are_wick_sums_with_the_fitted_connected_part(fit):
     net = fit.correlators.network
     kernel = net.kernel(X)
@@ -93,6 +227,7 @@ def test_predictions_are_wick_sums_with_the_fitted_connected_part(fit):
         (1 + 15 / 20) * gaussian_moment(kernel, 6),
         rtol=1e-6,
     )
+    assert (fit.predict(4, 30.0).values == fit.predict(4, [30.0]).values).all()
     with pytest.raises(nnft.SpecError, match="order 3 cannot be predicted"):
         fit.predict(3)
 
