@@ -21,7 +21,7 @@ def entries(num_points: int, order: int) -> Int[np.ndarray, "entry order"]:
     """Sorted index tuples of the unique entries, shape (entry, order), read-only."""
     table = np.array(
         list(combinations_with_replacement(range(num_points), order)), dtype=np.int64
-    ).reshape(-1, order)
+    ).reshape(num_entries(num_points, order), order)
     table.flags.writeable = False
     return table
 

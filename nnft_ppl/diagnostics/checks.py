@@ -17,6 +17,10 @@ from nnft_ppl.inference.result import CouplingFit
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100
 MIN_BFMI = 0.3
+MAX_POSTERIOR_WIDTH = 0.3
+"""Of the prior's; above, a coupling is not determined by the data."""
+MAX_PRIOR_DISTANCE = 2.0
+"""Standard deviations of the prior."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,15 @@ def diagnose(fit: CouplingFit) -> list[Check]:
     """Check the sampler, the data and the action, in this order; the verdict is last.
 
     Names: `rhat`, `ess_bulk`, `ess_tail`, `divergences`, `bfmi` (NUTS only), then
-    `heavy_tails` (measured data only), `discrepancy` or `predictive`, `verdict`.
+    `heavy_tails` (measured data only), `identified`, `prior`, `discrepancy` or
+    `predictive`, `verdict`.
     """
     if not isinstance(fit, CouplingFit):
         raise SpecError(f"`fit` is {fit!r}; expected what fit_couplings returns")
     checks = _sampler_checks(fit)
     if not fit.correlators.is_exact:
         checks.append(_heavy_tails(fit))
+    checks += _coupling_checks(fit)
     checks += _action_checks(fit)
     return checks
 
@@ -110,9 +116,9 @@ def _heavy_tails(fit: CouplingFit) -> Check:
     meaning = (
         "the sampling errors rest on many networks"
         if passed
-        else "a few networks of a heavy tail dominate; neither the correlators nor "
-        "their errors can be trusted: use exact_correlators, the conditional estimator "
-        "or far more networks"
+        else "too few networks, or a few that dominate a heavy tail; neither the "
+        "correlators nor their errors can be trusted: use exact_correlators, or far "
+        "more networks"
     )
     return Check(
         "heavy_tails",
@@ -121,6 +127,45 @@ def _heavy_tails(fit: CouplingFit) -> Check:
         passed,
         f"effective number of batches behind the errors {batches:.3g}: {meaning}",
     )
+
+
+def _coupling_checks(fit: CouplingFit) -> list[Check]:
+    """Whether the data, and not the prior, decide the couplings."""
+    scales = fit.prior.coupling_scales(fit.correlators.network.width, fit.action)
+    spread = fit.dimensionless.std(axis=(0, 1)) / scales
+    which, worst = np.unravel_index(int(np.argmax(spread)), spread.shape)
+    value = float(spread[which, worst])
+    identified = value <= MAX_POSTERIOR_WIDTH
+    place = f"{fit.action.names[worst]} at cutoff {fit.cutoffs[which]:g}"
+    means = np.abs(fit.dimensionless.mean(axis=(0, 1))) / scales
+    far = float(means.max())
+    return [
+        Check(
+            "identified",
+            value,
+            MAX_POSTERIOR_WIDTH,
+            identified,
+            f"posterior of {place} has {_percent(value)} of the prior's width"
+            + (
+                ""
+                if identified
+                else ": the data do not determine it, or only together with another "
+                "operator that predicts nearly the same"
+            ),
+        ),
+        Check(
+            "prior",
+            far,
+            MAX_PRIOR_DISTANCE,
+            far <= MAX_PRIOR_DISTANCE,
+            f"largest posterior mean is {far:.2g} standard deviations of the prior out"
+            + (
+                ""
+                if far <= MAX_PRIOR_DISTANCE
+                else ": the prior holds it back; try Prior(natural_size=...) larger"
+            ),
+        ),
+    ]
 
 
 def _action_checks(fit: CouplingFit) -> list[Check]:
@@ -159,13 +204,17 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
     if worst["verdict"] == adequacy.UNDETERMINED:
         noisy = worst["relative_noise"] > adequacy.TOLERANCE
         measured = (
-            f"{_percent(worst['relative_noise'])} sampling noise"
+            "errors that rest on too few networks"
+            if np.isinf(worst["relative_noise"])
+            else f"{_percent(worst['relative_noise'])} sampling noise"
             if noisy
             else f"discrepancy up to {_percent(worst['discrepancy_upper'])}"
         )
         advice = "; measure more networks" if noisy else "; add inputs"
     elif fit.has_discrepancy:
         measured = f"{_percent(worst['discrepancy'])} relative discrepancy"
+        if worst["verdict"] == adequacy.DESCRIBES and not fit.correlators.is_exact:
+            measured += f", sampling noise {_percent(worst['relative_noise'])}"
     else:
         measured = f"{_percent(worst['relative_misfit'])} relative misfit"
     return [

@@ -49,6 +49,13 @@ class Ensemble:
     x: Points
     values: Draws
 
+    def __repr__(self) -> str:
+        """Show what was drawn, not the values."""
+        return (
+            f"Ensemble({self.network!r}, {len(self.x)} inputs, "
+            f"{len(self.values):,} draws)"
+        )
+
     @property
     def data(self) -> xr.DataTree:
         """The ensemble as a DataTree: `values` and `x` in the root."""

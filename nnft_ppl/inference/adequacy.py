@@ -69,15 +69,6 @@ def predictive_p_value(
     return float(stats.chi2.sf(np.sum(z[resolved] ** 2), freedom))
 
 
-def relative_noise(likelihood: Likelihood) -> float:
-    """Root-mean-square sampling error of the data, relative to their size.
-
-    A smooth network's correlators leave most modes empty, and these pin s from below
-    whatever the noise in the others; so s alone cannot say that the data are noisy.
-    """
-    return float(np.sqrt(np.mean(likelihood.variance)))
-
-
 def verdict(
     lower: float, upper: float, noise: float, p_value: float, *, discrepancy: bool
 ) -> str:
@@ -86,11 +77,14 @@ def verdict(
     Args:
         lower: Lower end of the interval of s.
         upper: Upper end.
-        noise: From `relative_noise`; above the tolerance nothing can be confirmed.
+        noise: Relative sampling error of the data. A smooth network's correlators leave
+            most modes empty, and these pin s whatever the noise in the others; so above
+            the tolerance, or when it is infinite because a heavy tail hides it, nothing
+            can be confirmed.
         p_value: From `predictive_p_value`; decides when s was not inferred.
         discrepancy: Whether s was inferred.
     """
     fails = lower > TOLERANCE if discrepancy else p_value < SIGNIFICANCE
-    if fails:
+    if fails and np.isfinite(noise):
         return FAILS
     return DESCRIBES if max(upper, noise) <= TOLERANCE else UNDETERMINED

@@ -65,7 +65,6 @@ def build_groups(
         if posterior.discrepancy is None
         else discrepancy_scale * np.abs(rng.standard_normal(shape)),
     )
-    entry = entry_coordinates(likelihood, num_points)
 
     def spread(draws: Sampled) -> np.ndarray:
         s = 0.0 if draws.discrepancy is None else draws.discrepancy[..., None]
@@ -83,15 +82,9 @@ def build_groups(
     def predictive(draws: Sampled) -> xr.Dataset:
         expected = draws.couplings @ design.T
         replicate = expected + spread(draws) * rng.standard_normal(expected.shape)
-        return xr.Dataset(
-            {
-                "amplitude": ((*_SAMPLED, "mode"), replicate),
-                "connected": ((*_SAMPLED, "entry"), likelihood.to_entries(replicate)),
-            },
-            coords=entry,
-        )
+        return xr.Dataset({"amplitude": ((*_SAMPLED, "mode"), replicate)})
 
-    return {
+    groups = {
         "posterior": parameters(posterior),
         "sample_stats": xr.Dataset(
             {name: (_SAMPLED, values) for name, values in statistics.items()}
@@ -111,22 +104,29 @@ def build_groups(
             }
         ),
         "log_prior": _log_prior(posterior, names, coupling_scales, discrepancy_scale),
-        "observed_data": xr.Dataset(
-            {
-                "amplitude": ("mode", likelihood.amplitudes),
-                "connected": ("entry", likelihood.to_entries(likelihood.amplitudes)),
-            },
-            coords=entry,
-        ),
+        "observed_data": xr.Dataset({"amplitude": ("mode", likelihood.amplitudes)}),
         "constant_data": xr.Dataset(
             {
+                "connected": (
+                    "entry",
+                    likelihood.to_entries(likelihood.amplitudes),
+                ),
                 "scale": ("operator", scale),
                 "size": ("entry", likelihood.size),
                 "variance": ("mode", likelihood.variance),
                 "resolved": ("mode", likelihood.resolved),
             },
-            coords={"operator": list(names)},
+            coords={
+                "operator": list(names),
+                **entry_coordinates(likelihood, num_points),
+            },
         ),
+    }
+    return {
+        name: group.assign_coords(
+            {dim: np.arange(group.sizes[dim]) for dim in _SAMPLED if dim in group.dims}
+        )
+        for name, group in groups.items()
     }
 
 

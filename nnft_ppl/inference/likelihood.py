@@ -41,6 +41,7 @@ class Likelihood:
             vanishes; modes = rotationᵀ (data / size).
         amplitudes: (mode,) data in modes.
         variance: (mode,) variance of each mode from sampling and rounding.
+        relative_noise: Root mean square over entries of sampling error over size.
         resolved: (mode,) whether sampling noise exceeds rounding in that mode.
         design: (cutoff, mode, operator) response to dimensionless couplings.
         scale: (cutoff, operator) c = g · scale.
@@ -52,6 +53,7 @@ class Likelihood:
     rotation: Float[np.ndarray, "entry mode"]
     amplitudes: Float[np.ndarray, " mode"]
     variance: Float[np.ndarray, " mode"]
+    relative_noise: float
     resolved: np.ndarray
     design: Float[np.ndarray, "cutoff mode operator"]
     scale: Float[np.ndarray, "cutoff operator"]
@@ -136,14 +138,13 @@ def build_likelihood(
         for part in (correlators.connected_values, correlators.numerical_error)
     )
     floor = max(_EXACT_FLOOR, float(rounding.max())) ** 2
-    noise, within = np.zeros(len(data)), np.eye(len(data))
+    noise, within, relative_noise = np.zeros(len(data)), np.eye(len(data)), 0.0
     if not correlators.is_exact:
         covariance = correlators.joint_block(action.orders)[np.ix_(alive, alive)]
         noise, within = np.linalg.eigh(covariance / np.outer(size[alive], size[alive]))
+        relative_noise = float(np.sqrt(np.mean(noise)))
         floor += _COVARIANCE_ROUNDING * noise[-1]
-        noise = noise * _inverse_inflation(
-            correlators.num_batches, int(np.sum(noise > floor))
-        )
+        noise = noise * _inverse_inflation(correlators.num_batches, len(data))
     rotation = np.zeros((len(size), len(data)))
     rotation[alive] = within
     return Likelihood(
@@ -153,19 +154,20 @@ def build_likelihood(
         rotation=rotation,
         amplitudes=data @ within,
         variance=np.maximum(noise, 0.0) + floor,
+        relative_noise=relative_noise,
         resolved=noise > floor,
         design=np.einsum("em,ceo->cmo", within, design),
         scale=scale,
     )
 
 
-def _inverse_inflation(num_batches: int, num_modes: int) -> float:
+def _inverse_inflation(num_batches: int, num_entries: int) -> float:
     """Widening of a covariance that was estimated from few batches.
 
     The inverse of a sample covariance overestimates information by this factor, on
     average, for normal batch means (Hartlap, Simon, Schneider, 2007, equation 17).
     """
-    return (num_batches - 1) / max(num_batches - num_modes - 2, 1)
+    return (num_batches - 1) / max(num_batches - num_entries - 2, 1)
 
 
 def _rms(values: np.ndarray) -> float:

@@ -23,9 +23,9 @@ class Prior:
     falls as N^{1−k/2} relative to the Gaussian moment.
 
     Args:
-        natural_size: Prior standard deviation of N·c for four fields. The default
-            covers λ_0 of HMS's three nets (0.6, 5 and 53) within two standard
-            deviations, and κ of the Erf-net and ReLU-net.
+        natural_size: Prior standard deviation of N·c for four fields. The default is
+            wide: λ_0 of HMS's three nets has 0.6, 5 and 53, and operators that nearly
+            cancel one another reach some hundreds.
         discrepancy_scale: Scale of the relative discrepancy s; at 1 an action that
             explains nothing at all is not surprising.
 
@@ -33,7 +33,7 @@ class Prior:
         SpecError: A scale is not positive and finite.
     """
 
-    natural_size: float = 30.0
+    natural_size: float = 300.0
     discrepancy_scale: float = 1.0
 
     def __post_init__(self) -> None:

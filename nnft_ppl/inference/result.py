@@ -65,6 +65,15 @@ class CouplingFit:
     log_evidence: np.ndarray
     seed: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        """Show what was fitted to what, and the verdict."""
+        verdicts = ", ".join(dict.fromkeys(self.adequacy()["verdict"]))
+        return (
+            f"CouplingFit({self.action}, {self.correlators!r}, "
+            f"cutoffs={list(self.cutoffs)}, sampler={self.sampler!r}, "
+            f"verdict={verdicts!r})"
+        )
+
     @cached_property
     def data(self) -> xr.DataTree:
         """All cutoffs as one DataTree for ArviZ, with a `cutoff` dimension.
@@ -149,14 +158,17 @@ class CouplingFit:
 
         Columns: cutoff, discrepancy (median of s), discrepancy_lower,
         discrepancy_upper (equal-tailed 90 %), relative_noise (rms sampling error of
-        the data over their rms), relative_misfit (rms distance of the fit over the rms
-        of the data, noise included), p_value (χ² with sampling noise alone; NaN where
-        there is none), modes_resolved (modes of the data in which sampling noise
-        exceeds rounding), verdict.
+        the data over their rms; infinite when a heavy tail hides it), relative_misfit
+        (rms distance of the fit over the rms of the data, noise included), p_value (χ²
+        with sampling noise alone; NaN where there is none), modes_resolved (modes of
+        the data in which sampling noise exceeds rounding), verdict.
         """
         rows = []
         tail = 50 * (1 - INTERVAL)
-        noise = adequacy.relative_noise(self.likelihood)
+        heavy = any(
+            self.correlators.heavy_tailed(k).any() for k in self.likelihood.orders
+        )
+        noise = np.inf if heavy else self.likelihood.relative_noise
         for which, cutoff in enumerate(self.cutoffs):
             lower, median, upper = np.percentile(
                 self.discrepancy[..., which], [tail, 50, 100 - tail]
@@ -221,14 +233,13 @@ class CouplingFit:
         sampled = self.discrepancy.shape[:2]
         draws = np.empty((*sampled, len(wanted), num_entries(num_points, order)))
         rng = np.random.default_rng((*self.seed, order))
-        noise = rng.standard_normal((*sampled, len(self.likelihood.size)))
+        noise = rng.standard_normal((*sampled, len(self.likelihood.amplitudes)))
         sizes = [num_entries(num_points, k) for k in self.likelihood.orders]
         for place, cutoff in enumerate(wanted):
             which = self._index(cutoff)
             modes = self.dimensionless[:, :, which] @ self.likelihood.design[which].T
-            all_orders = self.likelihood.to_entries(modes) + (
-                self.discrepancy[..., which, None] * self.likelihood.size * noise
-            )
+            modes += self.discrepancy[..., which, None] * noise
+            all_orders = self.likelihood.to_entries(modes)
             parts = np.split(all_orders, np.cumsum(sizes)[:-1], axis=-1)
             connected = dict(zip(self.likelihood.orders, parts, strict=True))
             draws[:, :, place] = full_from_connected(kernel, connected, order)

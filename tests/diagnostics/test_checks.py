@@ -34,6 +34,8 @@ def test_the_papers_case_passes_every_check():
         "ess_tail",
         "divergences",
         "bfmi",
+        "identified",
+        "prior",
         "discrepancy",
         "verdict",
     }
@@ -73,9 +75,7 @@ def test_noisy_data_leave_the_verdict_open():
     )
     checks = nnft.diagnose(found)
     assert "the data do not tell whether" in verdict(checks).message
-    assert "sampling noise at every cutoff; measure more networks" in (
-        verdict(checks).message
-    )
+    assert verdict(checks).message.endswith("; measure more networks)")
     assert not verdict(checks).passed
 
 
@@ -101,7 +101,8 @@ def test_chains_that_do_not_move_fail_and_are_not_passed_over():
     still = dataclasses.replace(
         good, dimensionless=stuck, discrepancy=np.full(stuck.shape[:3], 1e-9)
     )
-    rhat = next(c for c in nnft.diagnose(still) if c.name == "rhat")
+    with np.errstate(invalid="ignore"):  # ArviZ divides by a spread of zero
+        rhat = next(c for c in nnft.diagnose(still) if c.name == "rhat")
     assert not rhat.passed
     assert "cannot be computed" in rhat.message
 
@@ -130,6 +131,8 @@ def test_heavy_tails_fail_their_check():
     )
     check = next(c for c in nnft.diagnose(found) if c.name == "heavy_tails")
     assert not check.passed
+    assert "rest on too few networks" in verdict(nnft.diagnose(found)).message
+    assert not verdict(nnft.diagnose(found)).passed
     assert "neither the correlators nor their errors can be trusted" in check.message
 
 

@@ -74,9 +74,11 @@ def test_pointwise_dimensions_do_not_pad(fit):
         assert np.isfinite(fit.at(cutoff)["posterior_predictive"]["amplitude"]).all()
 
 
-@pytest.mark.parametrize("plot", ["plot_ppc_dist", "plot_loo_pit"])
+@pytest.mark.parametrize(
+    "plot", ["plot_ppc_dist", "plot_loo_pit", "plot_trace", "plot_autocorr"]
+)
 def test_predictive_plots_take_one_cutoff(fit, plot):
-    getattr(az, plot)(fit.at(10.0), var_names=["amplitude"])
+    getattr(az, plot)(fit.at(10.0))
     plt.close("all")
 
 

@@ -19,6 +19,7 @@ def problem(design=DESIGN, data=DATA, variance=VARIANCE):
         num_entries=(len(data),),
         size=np.ones(len(data)),
         rotation=np.eye(len(data)),
+        relative_noise=0.1,
         amplitudes=data,
         variance=variance,
         resolved=np.ones(len(data), bool),

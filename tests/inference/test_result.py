@@ -12,7 +12,6 @@ from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.inference.adequacy import (
     predictive_p_value,
     relative_misfit,
-    relative_noise,
 )
 from nnft_ppl.inference.likelihood import Likelihood
 
@@ -55,8 +54,10 @@ def test_data_has_the_groups_and_dimensions_that_arviz_expects(fit):
     assert {"diverging", "energy", "lp", "n_steps"} <= set(fit.data["sample_stats"])
     assert fit.data["log_likelihood"]["amplitude"].dims[-1] == "mode"
     for name in ("posterior_predictive", "prior_predictive", "observed_data"):
-        assert set(fit.data[name].data_vars) == {"amplitude", "connected"}
-    assert list(fit.data["observed_data"]["legs"].values[:2]) == ["0-0-0-0", "0-0-0-1"]
+        assert set(fit.data[name].data_vars) == {"amplitude"}
+    constants = fit.data["constant_data"]
+    assert list(constants["legs"].values[:2]) == ["0-0-0-0", "0-0-0-1"]
+    np.testing.assert_allclose(constants["connected"], fit.correlators.connected(4))
 
 
 def test_one_cutoff_is_its_own_tree(fit):
@@ -97,8 +98,8 @@ def rough():
 
 def test_log_prior_is_the_density_of_the_priors(rough):
     tree = rough.at(10.0)
-    # natural_size 30, width 20: (30/20)^(k/2 − 1) for four and six fields.
-    scales = np.array([1.5, 1.5**2])
+    # natural_size 300, width 20: (300/20)^(k/2 − 1) for four and six fields.
+    scales = np.array([15.0, 15.0**2])
     np.testing.assert_allclose(
         tree["log_prior"]["dimensionless"],
         stats.norm.logpdf(tree["posterior"]["dimensionless"], 0, scales),
@@ -113,7 +114,7 @@ def test_prior_draws_have_the_prior_scales(rough):
     prior = rough.at(10.0)["prior"]
     spread = prior["dimensionless"].std(["chain", "draw"]).values
     # A standard deviation from 1000 draws is good to 2.2 %.
-    np.testing.assert_allclose(spread, [1.5, 1.5**2], rtol=4 * 0.022)
+    np.testing.assert_allclose(spread, [15.0, 15.0**2], rtol=4 * 0.022)
     mean = float(prior["discrepancy"].mean())
     assert mean == pytest.approx(np.sqrt(2 / np.pi), rel=4 * 0.024)
 
@@ -160,6 +161,7 @@ def test_p_value_is_uniform_under_the_null_and_counts_resolved_modes():
             num_entries=(40,),
             size=np.ones(40),
             rotation=np.eye(40),
+            relative_noise=0.1,
             amplitudes=data,
             variance=variance,
             resolved=variance > 1e-10,
@@ -176,11 +178,6 @@ def test_p_value_is_uniform_under_the_null_and_counts_resolved_modes():
     problem.amplitudes[3] -= 6 * 0.2
     problem.amplitudes[20] += 1e-5
     assert predictive_p_value(problem, 0, np.array([fitted])) == 0
-
-
-def test_relative_noise_is_the_root_mean_square_error(rough):
-    noisy = dataclasses.replace(rough.likelihood, variance=np.full(43, 0.25))
-    assert relative_noise(noisy) == pytest.approx(0.5)
 
 
 def test_a_fit_with_an_operator_of_ones_own_is_not_saved_under_its_name(fit, tmp_path):
