@@ -11,6 +11,7 @@ from nnft_ppl.cli.plugins import architectures, check, doctor
 from nnft_ppl.cli.studies import report, study
 
 BAD_INPUT = 2
+INTERRUPTED = 130
 
 
 class Commands(click.Group):
@@ -23,6 +24,9 @@ class Commands(click.Group):
         except NnftError as error:
             click.echo(f"nnft: {error}", err=True)
             ctx.exit(BAD_INPUT)
+        except KeyboardInterrupt:
+            click.echo("nnft: interrupted; nothing half-written is left", err=True)
+            ctx.exit(INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the work, not of the alphabet."""
@@ -38,7 +42,7 @@ def main() -> None:
     """Probabilistic programming for neural-network field theory.
 
     Random networks in; correlators, couplings of the effective action and a report out.
-    Exit codes: 0 good, 1 a check failed, 2 bad input.
+    Exit codes: 0 good, 1 a check failed, 2 bad input, 130 interrupted.
     """
 
 

@@ -159,7 +159,7 @@ def correlators(
     "operators",
     multiple=True,
     required=True,
-    help="Operator of the action, such as lambda_0; may be repeated.",
+    help="lambda_0, lambda_2, lambda_nl, kappa, or a plugin's; may be repeated.",
 )
 @click.option(
     "--cutoff",

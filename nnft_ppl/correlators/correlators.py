@@ -24,8 +24,8 @@ from nnft_ppl.registry import network_from_json
 MAX_ORDER = 6
 MAX_ENTRIES = 20_000
 """Joint covariances beyond this would take more than 3 GB."""
-MIN_EFFECTIVE_BATCHES = 200
-"""Error estimates that rest on fewer are off by more than about 7 %."""
+MIN_EFFECTIVE_BATCHES = 50
+"""Error estimates that rest on fewer are off by more than about 15 %."""
 
 
 def check_orders(orders: int | Iterable[int], num_points: int) -> tuple[int, ...]:

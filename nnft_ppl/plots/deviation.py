@@ -95,6 +95,8 @@ def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
             )
     if "exact" in series:
         _exact_line(axis, series["exact"])
+    every = [width for by_width in series.values() for width in by_width]
+    axis.set_xlim(min(every) / 1.5, max(every) * 1.5)  # one width alone has no span
     axis.yaxis.set_minor_formatter(NullFormatter())
 
 

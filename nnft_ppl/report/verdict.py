@@ -59,6 +59,7 @@ def write_verdict(results: Results) -> Verdict:
             _coupling_sentence(results),
             *_running_sentence(results),
             _prediction_sentence(results),
+            *_comparison_sentence(results),
             _checks_sentence(results),
         ),
         is_good=worst == adequacy.DESCRIBES and passed,
@@ -97,19 +98,36 @@ def _adequacy_sentence(results: Results) -> Markup:
         float(row[name])
         for name in ("discrepancy", "discrepancy_lower", "discrepancy_upper")
     )
-    if upper < SMALL:
-        return start + Markup(
-            "Beyond sampling noise it leaves less than 0.01&nbsp;% of that function "
-            "unexplained."
+    noise = float(row["relative_noise"])
+    if results.fit.correlators.is_exact:
+        known = Markup("The data are exact. The action")
+    elif np.isinf(noise):
+        known = Markup(
+            "Too few networks stand behind the sampling errors for a verdict. Taken at "
+            "face value, the action"
         )
-    return start + Markup(
-        "Beyond sampling noise it leaves {median} of that function unexplained "
-        "({percent}&nbsp;% interval {interval}, {limit} is tolerated)."
-    ).format(
-        median=percent(median),
-        interval=percent_interval(lower, upper),
-        percent=round(100 * INTERVAL),
-        limit=percent(adequacy.TOLERANCE),
+    else:
+        known = Markup(
+            "Within the data's sampling noise of {}, which nothing can undercut, it"
+        ).format(percent(noise))
+    if upper < SMALL:
+        return (
+            start
+            + known
+            + Markup(" leaves less than 0.01&nbsp;% of that function unexplained.")
+        )
+    return (
+        start
+        + known
+        + Markup(
+            " leaves {median} of that function unexplained "
+            "({percent}&nbsp;% interval {interval}, {limit} is tolerated)."
+        ).format(
+            median=percent(median),
+            interval=percent_interval(lower, upper),
+            percent=round(100 * INTERVAL),
+            limit=percent(adequacy.TOLERANCE),
+        )
     )
 
 
@@ -191,6 +209,48 @@ def _prediction_sentence(results: Results) -> Markup:
             percent(six.noise)
         )
     return text + "."
+
+
+def _comparison_sentence(results: Results) -> tuple[Markup, ...]:
+    """Whether another of the actions compared is preferred; nothing if none was."""
+    if results.comparison is None:
+        return ()
+    table = results.comparison
+    own = " + ".join(results.fit.action.names)
+    best = table.iloc[0]
+    mine = table[table["action"] == own]
+    where = cutoff_text(results.comparison_cutoff)
+    if (
+        mine.empty
+        or float(best["log_evidence"]) - float(mine["log_evidence"].iloc[0]) < 1
+    ):
+        others = [
+            name
+            for name, evidence in zip(
+                table["action"], table["log_evidence"], strict=True
+            )
+            if name != own and float(best["log_evidence"]) - float(evidence) < 1
+        ]
+        if mine.empty or not others:
+            return ()
+        return (
+            Markup(
+                "These data do not tell it apart from {others} (evidence at Λ = "
+                "{where})."
+            ).format(
+                others=Markup(", ").join(
+                    Markup("<code>{}</code>").format(name) for name in others
+                ),
+                where=where,
+            ),
+        )
+    gap = float(best["log_evidence"]) - float(mine["log_evidence"].iloc[0])
+    return (
+        Markup(
+            "Of the actions compared, <code>{best}</code> is preferred: its log "
+            "evidence is larger by {gap:.0f} at Λ = {where}."
+        ).format(best=best["action"], gap=gap, where=where),
+    )
 
 
 def _checks_sentence(results: Results) -> Markup:
