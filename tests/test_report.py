@@ -6,10 +6,13 @@ import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from toy_study import TOY
 
+import nnft_ppl as nnft
 from nnft_ppl.report.numbers import (
     cutoff_text,
     exponent_text,
@@ -21,6 +24,7 @@ from nnft_ppl.report.numbers import (
     with_error,
 )
 from nnft_ppl.report.reproduce import python_lines
+from nnft_ppl.report.verdict import _comparison_sentence
 from nnft_ppl.study import StudyRun, read_study, run_study
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -131,6 +135,27 @@ def test_verdict_gives_numbers(page: Page):
         "checks passed.",
     ):
         assert part in page.text
+
+
+def test_verdict_says_what_the_evidence_cannot_tell_apart(page: Page):
+    assert "These data do not tell it apart from lambda_0 + lambda_2" in page.text
+    assert "Within the data's sampling noise of" in page.text
+
+
+def test_verdict_names_the_action_that_the_evidence_prefers():
+    table = pd.DataFrame(
+        {"action": ["lambda_2", "lambda_0"], "log_evidence": [100.0, 20.0]}
+    )
+    results = SimpleNamespace(
+        comparison=table,
+        comparison_cutoff=10.0,
+        fit=SimpleNamespace(action=nnft.Action(["lambda_0"])),
+    )
+    (sentence,) = _comparison_sentence(results)
+    assert "<code>lambda_2</code> is preferred" in sentence
+    assert "larger by 80 at Λ = 10" in sentence
+    results.comparison = table.iloc[::-1].assign(log_evidence=[100.0, 20.0])
+    assert _comparison_sentence(results) == ()
 
 
 def test_what_was_run_is_listed(page: Page):
