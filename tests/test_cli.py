@@ -224,6 +224,16 @@ def test_inputs_come_from_a_file(tmp_path: Path):
     assert nnft.load(tmp_path / "c.nc").x.ravel().tolist() == [0.25, 0.5, 0.75]
 
 
+def test_exact_refuses_options_of_sampling(tmp_path: Path):
+    result = nnft_command(
+        *("correlators", "relu-net", "--width", 4, "--exact", "--num-draws", 7),
+        *("-o", tmp_path / "c.nc"),
+        code=2,
+    )
+    assert "`--exact` samples nothing, but `--num-draws` is given" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_heavy_tails_are_warned_of(tmp_path: Path):
     result = nnft_command(
         *("correlators", "gauss-net", "--width", 2, "--bias-std", 1),

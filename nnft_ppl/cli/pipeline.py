@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl.cli.options import (
@@ -99,6 +100,13 @@ def correlators(
     from nnft_ppl.correlators.measure import exact_correlators, measure_correlators
 
     if exact:
+        context = click.get_current_context()
+        for name in ("num_draws", "estimator"):
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                raise SpecError(
+                    f"`--exact` samples nothing, but `--{name.replace('_', '-')}` is "
+                    "given; leave one of them out"
+                )
         found = exact_correlators(network, points, orders)
     else:
         found = measure_correlators(
