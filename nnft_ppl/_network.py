@@ -76,8 +76,8 @@ class Network:
         if unknown:
             raise SpecError(
                 f"architecture {architecture.name!r} has no option "
-                f"{sorted(unknown)}; it has {sorted(architecture.options)} beside width, "
-                "input_dim, output_dim, weight_std and bias_std"
+                f"{sorted(unknown)}; it has {sorted(architecture.options)} beside "
+                "width, input_dim, output_dim, weight_std and bias_std"
             )
         values = {
             name: option.validate(name, options.get(name, option.default))
