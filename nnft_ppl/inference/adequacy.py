@@ -33,7 +33,7 @@ def relative_misfit(likelihood: Likelihood, cutoff: int, coupling: np.ndarray) -
     Orders are measured each by itself and joined in the root mean square.
     """
     data = likelihood.to_entries(likelihood.amplitudes)
-    left = data - likelihood.to_entries(likelihood.design[cutoff] @ coupling)
+    left = data - likelihood.to_entries(likelihood.expected(cutoff, coupling))
     return float(
         np.sqrt(
             np.mean(
@@ -55,7 +55,7 @@ def predictive_p_value(
     determine. The other modes are known to rounding: the value is 0 when one is off by
     more than five times that.
     """
-    z = (likelihood.amplitudes - likelihood.design[cutoff] @ coupling) / np.sqrt(
+    z = (likelihood.amplitudes - likelihood.expected(cutoff, coupling)) / np.sqrt(
         likelihood.variance
     )
     resolved = likelihood.resolved

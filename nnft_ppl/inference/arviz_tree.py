@@ -57,7 +57,7 @@ def build_groups(
         statistics: ArviZ name -> (chain, draw).
         rng: For the prior and the predictive draws.
     """
-    design, scale = likelihood.design[which], likelihood.scale[which]
+    scale = likelihood.scale[which]
     shape = (1, _PRIOR_DRAWS)
     prior = Sampled(
         coupling_scales * rng.standard_normal((*shape, len(names))),
@@ -80,7 +80,7 @@ def build_groups(
         return xr.Dataset(variables, coords={"operator": list(names)})
 
     def predictive(draws: Sampled) -> xr.Dataset:
-        expected = draws.couplings @ design.T
+        expected = likelihood.expected(which, draws.couplings)
         replicate = expected + spread(draws) * rng.standard_normal(expected.shape)
         return xr.Dataset({"amplitude": ((*_SAMPLED, "mode"), replicate)})
 
@@ -97,7 +97,8 @@ def build_groups(
                 "amplitude": (
                     (*_SAMPLED, "mode"),
                     _normal(
-                        likelihood.amplitudes - posterior.couplings @ design.T,
+                        likelihood.amplitudes
+                        - likelihood.expected(which, posterior.couplings),
                         spread(posterior),
                     ),
                 )

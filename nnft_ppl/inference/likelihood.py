@@ -19,11 +19,10 @@ from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.predict import design_matrix
+from nnft_ppl.inference.covariance import no_noise, noise_modes
 
 _EXACT_FLOOR = 1e-9
 """Relative precision granted to exact correlators and integrals."""
-_COVARIANCE_ROUNDING = 1e-7
-"""Rounding of second moments summed in float32, relative to the largest mode."""
 _INTEGRAL_LIMIT = 1e-4
 """Relative error of a cutoff integral beyond which a fit would be meaningless."""
 
@@ -63,6 +62,10 @@ class Likelihood:
         """Where the entries of each order lie."""
         ends = np.cumsum(self.num_entries)
         return [slice(e - n, e) for e, n in zip(ends, self.num_entries, strict=True)]
+
+    def expected(self, cutoff: int, couplings: np.ndarray) -> np.ndarray:
+        """Data modes (…, mode) that couplings c (…, operator) predict at one cutoff."""
+        return np.asarray(couplings @ self.design[cutoff].T)
 
     def to_entries(self, modes: np.ndarray) -> np.ndarray:
         """(…, mode) in natural units -> (…, entry) connected correlators."""
@@ -138,13 +141,14 @@ def build_likelihood(
         for part in (correlators.connected_values, correlators.numerical_error)
     )
     floor = max(_EXACT_FLOOR, float(rounding.max())) ** 2
-    noise, within, relative_noise = np.zeros(len(data)), np.eye(len(data)), 0.0
-    if not correlators.is_exact:
+    if correlators.is_exact:
+        modes = no_noise(len(data))
+    else:
         covariance = correlators.joint_block(action.orders)[np.ix_(alive, alive)]
-        noise, within = np.linalg.eigh(covariance / np.outer(size[alive], size[alive]))
-        relative_noise = float(np.sqrt(np.mean(noise)))
-        floor += _COVARIANCE_ROUNDING * noise[-1]
-        noise = noise * _inverse_inflation(correlators.num_batches, len(data))
+        modes = noise_modes(
+            covariance / np.outer(size[alive], size[alive]), correlators.num_batches
+        )
+    within, floor = modes.rotation, floor + modes.rounding
     rotation = np.zeros((len(size), len(data)))
     rotation[alive] = within
     return Likelihood(
@@ -153,21 +157,12 @@ def build_likelihood(
         size=size,
         rotation=rotation,
         amplitudes=data @ within,
-        variance=np.maximum(noise, 0.0) + floor,
-        relative_noise=relative_noise,
-        resolved=noise > floor,
+        variance=modes.variance + floor,
+        relative_noise=modes.relative_noise,
+        resolved=modes.variance > floor,
         design=np.einsum("em,ceo->cmo", within, design),
         scale=scale,
     )
-
-
-def _inverse_inflation(num_batches: int, num_entries: int) -> float:
-    """Widening of a covariance that was estimated from few batches.
-
-    The inverse of a sample covariance overestimates information by this factor, on
-    average, for normal batch means (Hartlap, Simon, Schneider, 2007, equation 17).
-    """
-    return (num_batches - 1) / max(num_batches - num_entries - 2, 1)
 
 
 def _rms(values: np.ndarray) -> float:

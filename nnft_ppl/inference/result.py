@@ -18,16 +18,14 @@ import xarray as xr
 from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import Correlators
-from nnft_ppl.correlators.symmetric import num_entries
-from nnft_ppl.correlators.wick import pack_kernel
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.operators import operators
-from nnft_ppl.eft.predict import full_from_connected
-from nnft_ppl.eft.running import local_exponent
 from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.arviz_tree import Sampled, build_groups, stack
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
+from nnft_ppl.inference.prediction import predict_moment
 from nnft_ppl.inference.priors import Prior
+from nnft_ppl.inference.running import measure_running
 
 INTERVAL = 0.9
 """Probability of the equal-tailed intervals in every table."""
@@ -224,25 +222,17 @@ class CouplingFit:
         Raises:
             SpecError: Order not supported, or no such cutoff.
         """
-        if order not in (2, 4, 6):
-            raise SpecError(f"order {order!r} cannot be predicted; choose 2, 4 or 6")
         given = self.cutoffs if cutoffs is None else cutoffs
         wanted = (given,) if isinstance(given, (int, float)) else tuple(given)
-        num_points = len(self.correlators.x)
-        kernel = pack_kernel(self.correlators.network.kernel(self.correlators.x))
-        sampled = self.discrepancy.shape[:2]
-        draws = np.empty((*sampled, len(wanted), num_entries(num_points, order)))
-        rng = np.random.default_rng((*self.seed, order))
-        noise = rng.standard_normal((*sampled, len(self.likelihood.amplitudes)))
-        sizes = [num_entries(num_points, k) for k in self.likelihood.orders]
-        for place, cutoff in enumerate(wanted):
-            which = self._index(cutoff)
-            modes = self.dimensionless[:, :, which] @ self.likelihood.design[which].T
-            modes += self.discrepancy[..., which, None] * noise
-            all_orders = self.likelihood.to_entries(modes)
-            parts = np.split(all_orders, np.cumsum(sizes)[:-1], axis=-1)
-            connected = dict(zip(self.likelihood.orders, parts, strict=True))
-            draws[:, :, place] = full_from_connected(kernel, connected, order)
+        draws = predict_moment(
+            self.correlators,
+            self.likelihood,
+            self.dimensionless,
+            self.discrepancy,
+            order,
+            [self._index(cutoff) for cutoff in wanted],
+            np.random.default_rng((*self.seed, order)),
+        )
         return xr.DataArray(
             draws,
             dims=("chain", "draw", "cutoff", "entry"),
@@ -261,32 +251,11 @@ class CouplingFit:
 
         Source: theory.md §5.
         """
-        names = list(self.action.names)
-        finite = np.flatnonzero(np.isfinite(self.cutoffs))
-        finite = finite[np.argsort(np.array(self.cutoffs)[finite])]
-        exponent = np.full(self.dimensionless.shape, np.nan)
-        slope = np.full((*self.dimensionless.shape[:2], len(names)), np.nan)
-        if len(finite) > 1:
-            log_cutoff = np.log(np.array(self.cutoffs)[finite])
-            log_coupling = np.log(
-                np.abs(self.dimensionless / self.likelihood.scale)[:, :, finite]
-            )
-            exponent[:, :, finite] = np.gradient(log_coupling, log_cutoff, axis=2)
-            centred = log_cutoff - log_cutoff.mean()
-            slope = np.einsum("kdco,c->kdo", log_coupling, centred) / np.sum(centred**2)
-        theory = local_exponent(
+        return measure_running(
             self.action,
-            self.correlators.network,
-            self.correlators.x,
-            np.array(self.cutoffs),
-        )
-        return xr.Dataset(
-            {
-                "exponent": (("chain", "draw", "cutoff", "operator"), exponent),
-                "theory": (("cutoff", "operator"), np.asarray(theory)),
-                "slope": (("chain", "draw", "operator"), slope),
-            },
-            coords={"cutoff": list(self.cutoffs), "operator": names},
+            self.correlators,
+            self.cutoffs,
+            self.dimensionless / self.likelihood.scale,
         )
 
     def save(self, path: str | Path) -> None:
