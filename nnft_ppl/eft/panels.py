@@ -35,6 +35,28 @@ def graded_edges(marks: Edges) -> Edges:
         edges = np.insert(edges, long + 1, edges[long] + lengths[long] / 2)
 
 
+def panel_nodes(
+    edges: Edges, order: int, bisections: int
+) -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
+    """Gauss–Legendre nodes and weights on adjoining panels, each bisected first.
+
+    Args:
+        edges: Edges of the panels, increasing.
+        order: Nodes per piece.
+        bisections: How many times every panel is bisected.
+
+    Returns:
+        Nodes, increasing, and weights for ∫ dy from the first edge to the last.
+    """
+    pieces = 2**bisections
+    fractions = np.arange(pieces) / pieces
+    starts = (edges[:-1, None] + np.diff(edges)[:, None] * fractions).ravel()
+    lengths = np.repeat(np.diff(edges) / pieces, pieces)
+    unit, weight = np.polynomial.legendre.leggauss(order)
+    nodes = (starts[:, None] + lengths[:, None] * (unit + 1) / 2).ravel()
+    return nodes, (lengths[:, None] * weight / 2).ravel()
+
+
 def mirrored_nodes(
     edges: Edges, level: int
 ) -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
@@ -47,11 +69,5 @@ def mirrored_nodes(
     Returns:
         Nodes and weights for ∫ dy over r_0 ≤ |y| ≤ r_last.
     """
-    pieces = 2**level
-    fractions = np.arange(pieces) / pieces
-    starts = (edges[:-1, None] + np.diff(edges)[:, None] * fractions).ravel()
-    lengths = np.repeat(np.diff(edges) / pieces, pieces)
-    unit, weight = np.polynomial.legendre.leggauss(NODES_PER_PANEL)
-    nodes = (starts[:, None] + lengths[:, None] * (unit + 1) / 2).ravel()
-    weights = (lengths[:, None] * weight / 2).ravel()
+    nodes, weights = panel_nodes(edges, NODES_PER_PANEL, level)
     return np.concatenate([nodes, -nodes]), np.concatenate([weights, weights])
