@@ -43,6 +43,9 @@ class Likelihood:
         relative_noise: Root mean square over entries of sampling error over size.
         resolved: (mode,) whether sampling noise exceeds rounding in that mode.
         design: (cutoff, mode, operator) response to dimensionless couplings.
+        quadratic: (cutoff, mode, operator, operator) response to products c_i c_j: the
+            trees of two quartic vertices in the 6-pt function; `None` where there are
+            none, and the problem is linear.
         scale: (cutoff, operator) c = g · scale.
     """
 
@@ -55,6 +58,7 @@ class Likelihood:
     relative_noise: float
     resolved: np.ndarray
     design: Float[np.ndarray, "cutoff mode operator"]
+    quadratic: Float[np.ndarray, "cutoff mode operator operator"] | None
     scale: Float[np.ndarray, "cutoff operator"]
 
     @property
@@ -65,7 +69,27 @@ class Likelihood:
 
     def expected(self, cutoff: int, couplings: np.ndarray) -> np.ndarray:
         """Data modes (…, mode) that couplings c (…, operator) predict at one cutoff."""
-        return np.asarray(couplings @ self.design[cutoff].T)
+        linear = couplings @ self.design[cutoff].T
+        if self.quadratic is None:
+            return np.asarray(linear)
+        tensor = self.quadratic[cutoff]
+        return np.asarray(
+            linear
+            + np.einsum(
+                "...i,...j,mij->...m", couplings, couplings, tensor, optimize=True
+            )
+        )
+
+    def response(self, cutoff: int, couplings: np.ndarray) -> np.ndarray:
+        """(mode, operator) derivative of `expected` at couplings c (operator,)."""
+        if self.quadratic is None:
+            return self.design[cutoff]
+        return np.asarray(self.design[cutoff] + 2 * self.quadratic[cutoff] @ couplings)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether predictions are linear in the couplings."""
+        return self.quadratic is None
 
     def to_entries(self, modes: np.ndarray) -> np.ndarray:
         """(…, mode) in natural units -> (…, entry) connected correlators."""
@@ -161,6 +185,7 @@ def build_likelihood(
         relative_noise=modes.relative_noise,
         resolved=modes.variance > floor,
         design=np.einsum("em,ceo->cmo", within, design),
+        quadratic=None,
         scale=scale,
     )
 
