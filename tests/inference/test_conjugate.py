@@ -24,6 +24,7 @@ def problem(design=DESIGN, data=DATA, variance=VARIANCE):
         variance=variance,
         resolved=np.ones(len(data), bool),
         design=design[None],
+        quadratic=None,
         scale=np.ones((1, design.shape[1])),
     )
 

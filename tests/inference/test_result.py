@@ -166,6 +166,7 @@ def test_p_value_is_uniform_under_the_null_and_counts_resolved_modes():
             variance=variance,
             resolved=variance > 1e-10,
             design=design,
+            quadratic=None,
             scale=np.ones((1, 1)),
         )
         fitted = np.sum(design[0, :10, 0] * data[:10]) / np.sum(design[0, :10] ** 2)
