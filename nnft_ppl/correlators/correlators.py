@@ -17,11 +17,11 @@ from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
+from nnft_ppl.correlators.partitions import MAX_ORDER
 from nnft_ppl.correlators.symmetric import entries, num_entries
 from nnft_ppl.correlators.wick import gaussian_moment, moment_from_connected
 from nnft_ppl.registry import network_from_json
 
-MAX_ORDER = 6
 MAX_ENTRIES = 20_000
 """Joint covariances beyond this would take more than 3 GB."""
 MIN_EFFECTIVE_BATCHES = 50
@@ -34,19 +34,20 @@ def check_orders(orders: int | Iterable[int], num_points: int) -> tuple[int, ...
     The lower ones are needed to go between connected and full correlators.
 
     Raises:
-        SpecError: An order is odd, below 2 or above 6, or there are too many entries.
+        SpecError: An order is odd, below 2 or above `MAX_ORDER`, or there are too many
+            entries.
     """
+    allowed = range(2, MAX_ORDER + 1, 2)
+    choice = ", ".join(map(str, allowed))
     wanted = (orders,) if isinstance(orders, int) else tuple(orders or ())
     for order in wanted:
-        if not isinstance(order, (int, np.integer)) or order not in range(
-            2, MAX_ORDER + 1, 2
-        ):
+        if not isinstance(order, (int, np.integer)) or order not in allowed:
             raise SpecError(
-                f"order {order!r} in `orders` is not supported; choose among 2, 4, 6 "
+                f"order {order!r} in `orders` is not supported; choose among {choice} "
                 "(odd correlators vanish by the symmetry f → −f)"
             )
     if not wanted:
-        raise SpecError("`orders` is empty; choose among 2, 4, 6")
+        raise SpecError(f"`orders` is empty; choose among {choice}")
     complete = tuple(range(2, max(wanted) + 1, 2))
     total = sum(num_entries(num_points, k) for k in complete)
     if total > MAX_ENTRIES:

@@ -15,12 +15,9 @@ from jaxtyping import ArrayLike
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Packed
-from nnft_ppl.correlators.partitions import even_partitions
+from nnft_ppl.correlators.partitions import MAX_ORDER, even_partitions
 from nnft_ppl.correlators.quadrature import neuron_moments
 from nnft_ppl.correlators.symmetric import entries, positions
-
-MAX_ORDER = 6
-"""Highest order of the exact connected correlators."""
 
 
 def exact_cumulants(

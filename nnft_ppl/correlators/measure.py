@@ -56,7 +56,7 @@ def exact_correlators(
     Args:
         network: Must supply a neuron.
         x: Inputs (point, input_dim), finite and distinct.
-        orders: Among 2, 4, 6; lower even ones are added.
+        orders: Among 2, 4, 6, 8; lower even ones are added.
 
     Returns:
         `Correlators` without sampling error; `connected_error` is the quadrature's
@@ -100,7 +100,7 @@ def measure_correlators(
     Args:
         network: From `nnft_ppl.network`.
         x: Inputs (point, input_dim), finite and distinct.
-        orders: Among 2, 4, 6; lower even ones are added.
+        orders: Among 2, 4, 6, 8; lower even ones are added.
         num_draws: Number of networks; more than there are correlator entries.
         key: A JAX random key; network j is a function of (key, j).
         estimator: `auto` takes `conditional` where the last layer is Gaussian, else

@@ -7,6 +7,9 @@ the sums between moments and cumulants, and the Wick theorem is the case of pair
 from collections.abc import Iterator
 from functools import lru_cache
 
+MAX_ORDER = 8
+"""Highest order of correlators: its 379 even partitions are summed one at a time."""
+
 type Partition = tuple[tuple[int, ...], ...]
 
 

@@ -142,11 +142,14 @@ def _effective_batches(number: int, mean: Packed, powers: Matrix) -> Packed:
     """
     second, third, fourth = powers
     scatter = second - number * mean**2
-    quartic = fourth - 4 * mean * third + 6 * mean**2 * second - 3 * number * mean**4
-    varies = scatter > number * (_ROUNDING * mean) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
+        quartic = fourth - mean * (4 * third - 6 * mean * second)
+        quartic = quartic - 3 * number * mean**4
         effective = scatter**2 / quartic
+    varies = scatter > number * (_ROUNDING * mean) ** 2
     effective = np.clip(np.where(quartic > 0, effective, number), 0, number)
+    # A fourth power beyond float32 is itself the mark of a few dominant networks.
+    effective = np.where(np.isfinite(scatter + quartic), effective, 0.0)
     return np.where(varies, effective, np.where(mean == 0, np.inf, 0.0))
 
 

@@ -1,9 +1,12 @@
 import json
 from dataclasses import replace
+from functools import cache
+from math import factorial, prod
 from pathlib import Path
 
 import numpy as np
 import pytest
+from oracles.single_neuron import erf_two_inputs
 
 from nnft_ppl import SpecError, UnavailableError, network
 from nnft_ppl.correlators.exact import exact_cumulants, normal_moment
@@ -39,8 +42,12 @@ def test_every_value_of_the_independent_calculation(case):
 def test_relu_with_positive_inputs_has_the_closed_cumulants():
     width, x = 20, np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.2])
     net = network("relu-net", width=width, input_dim=1)
-    connected, errors = exact_cumulants(net, x, (2, 4, 6))
-    for order, factor in ((2, 0.5), (4, 3.75 / width), (6, 82.5 / width**2)):
+    connected, errors = exact_cumulants(net, x, (2, 4, 6, 8))
+    # κ8 of a·relu(w): with E a^{2k} = (2k−1)!! and E relu^{2k} = (2k−1)!!/2 the moments
+    # are m = 1/2, 9/2, 225/2, 11025/2 and
+    # κ8 = m8 − 28 m6 m2 − 35 m4² + 420 m4 m2² − 630 m2⁴ = 3661.875.
+    factors = {2: 0.5, 4: 3.75 / width, 6: 82.5 / width**2, 8: 3661.875 / width**3}
+    for order, factor in factors.items():
         exact = factor * x[entries(6, order)].prod(axis=1)
         assert (np.abs(connected[order] - exact) <= errors[order]).all()
         assert (errors[order] < 1e-12 * exact).all()
@@ -48,8 +55,11 @@ def test_relu_with_positive_inputs_has_the_closed_cumulants():
 
 def test_gauss_net_at_the_origin_has_the_closed_cumulants():
     net = network("gauss-net", width=7, input_dim=1, bias_std=1.0)
-    connected, errors = exact_cumulants(net, [0.0], (2, 4, 6))
+    connected, errors = exact_cumulants(net, [0.0], (2, 4, 6, 8))
+    # κ4 of φ² from its moments e^{2k(k−1)}, times the 105 pairings.
+    m2, m3, m4 = np.exp([4, 12, 24])
     exact = {
+        8: 105 * (m4 - 4 * m3 - 3 * m2**2 + 12 * m2 - 6) / 7**3,
         2: 1 + 1.0,
         4: 3 * (np.exp(4) - 1) / 7,
         6: (15 * np.exp(12) - 45 * np.exp(4) + 30) / 7**2,
@@ -94,11 +104,11 @@ def test_connected_functions_fall_as_powers_of_the_width():
     x = [-1.0, 0.3]
     narrow, wide = (
         exact_cumulants(
-            network("erf-net", width=width, input_dim=1, bias_std=1.0), x, (2, 4, 6)
+            network("erf-net", width=width, input_dim=1, bias_std=1.0), x, (4, 6, 8)
         )[0]
         for width in (3, 300)
     )
-    for order in (2, 4, 6):
+    for order in (4, 6, 8):
         ratio = wide[order] / narrow[order]
         np.testing.assert_allclose(ratio, 100 ** (1 - order / 2), rtol=1e-12)
 
@@ -119,6 +129,39 @@ def test_cumulants_of_sampled_networks_agree():
     exact += connected[4][positions(2, np.array([0, 0, 1, 1]))]
     assert abs(mean - exact) < 4 * error
     assert error < 0.1 * connected[4].min()
+
+
+def test_erf_eight_point_function_is_the_cumulant_of_independent_moments():
+    """All 8-pt entries of two inputs, moments by scipy's adaptive quadrature."""
+    x = np.array([-0.4, 0.9])
+    net = network("erf-net", width=3, input_dim=1, weight_std=1.2, bias_std=0.7)
+    found, errors = exact_cumulants(net, x, (8,))
+    covariance = 0.7**2 + 1.2**2 * np.outer(x, x)
+    moment = cache(
+        lambda p, q: erf_two_inputs(covariance, (p, q)) * prod(range(1, p + q, 2))
+    )
+    for entry, legs in enumerate(entries(2, 8)):
+        value = 0.0
+        for blocks in set_partitions(list(legs)):
+            if all(len(block) % 2 == 0 for block in blocks):
+                product = (-1) ** (len(blocks) - 1) * factorial(len(blocks) - 1)
+                for block in blocks:
+                    product = product * moment(block.count(0), block.count(1))
+                value += product
+        assert found[8][entry] == pytest.approx(1.2**8 / 3**3 * value, rel=1e-7)
+        assert errors[8][entry] < 1e-9 * abs(value)
+
+
+def set_partitions(items):
+    """All partitions of a list into non-empty blocks."""
+    if not items:
+        yield []
+        return
+    first, rest = items[0], items[1:]
+    for partition in set_partitions(rest):
+        yield [[first], *partition]
+        for i, block in enumerate(partition):
+            yield [*partition[:i], [first, *block], *partition[i + 1 :]]
 
 
 def test_errors_bound_what_a_perturbation_of_the_moments_does(monkeypatch):
@@ -152,10 +195,10 @@ def test_normal_moments_are_those_of_gauss_hermite_quadrature():
         assert normal_moment(order) == pytest.approx(exact, rel=1e-12)
 
 
-@pytest.mark.parametrize("orders", [(3,), (2, 8), (0,), (True,), (4.5,)])
-def test_orders_outside_two_four_six_are_refused(orders):
+@pytest.mark.parametrize("orders", [(3,), (2, 10), (0,), (True,), (4.5,)])
+def test_orders_outside_two_to_eight_are_refused(orders):
     net = network("relu-net", width=5, input_dim=1)
-    with pytest.raises(SpecError, match=rf"order {orders[-1]!r} .*\[2, 4, 6\]"):
+    with pytest.raises(SpecError, match=rf"order {orders[-1]!r} .*\[2, 4, 6, 8\]"):
         exact_cumulants(net, [1.0], orders)
 
 
