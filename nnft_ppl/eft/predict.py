@@ -14,8 +14,8 @@ from jaxtyping import ArrayLike, Float
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed
-from nnft_ppl.correlators.symmetric import num_entries
-from nnft_ppl.correlators.wick import moment_from_connected
+from nnft_ppl.correlators.partitions import even_partitions
+from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.integrals import BoxIntegrals
 
@@ -68,46 +68,119 @@ def design_matrix(
     return design
 
 
+class Product(NamedTuple):
+    """One partition with several blocks larger than a pair.
+
+    Args:
+        factor: Product of the pairs' kernels, (entry,).
+        blocks: Size m of each larger block, and where in packed G^(m)_c it looks.
+    """
+
+    factor: Packed
+    blocks: tuple[tuple[int, np.ndarray], ...]
+
+
 class FullMap(NamedTuple):
-    """G^(k) = gaussian + Σ_m linear[m] · G^(m)_c, for one fixed kernel.
+    """G^(k) as a polynomial in the connected correlators, for one fixed kernel.
 
     Args:
         gaussian: G^(k) of the Gaussian process.
         linear: m -> matrix that takes packed G^(m)_c to its part of packed G^(k).
+        products: Partitions with more than one block larger than a pair.
     """
 
     gaussian: Packed
     linear: Mapping[int, Matrix]
+    products: tuple[Product, ...]
+
+    def apply(
+        self, connected: Mapping[int, Float[np.ndarray, "*batch entry"]]
+    ) -> Float[np.ndarray, "*batch entry"]:
+        """Full correlators; arguments as in `full_from_connected`.
+
+        Raises:
+            SpecError: A connected correlator has another number of entries.
+        """
+        parts = {k: np.asarray(connected[k]) for k in self.linear if k in connected}
+        for k, part in parts.items():
+            expected = self.linear[k].shape[1]
+            if part.shape[-1] != expected:
+                raise SpecError(
+                    f"the connected {k}-pt correlator has {part.shape[-1]} entries; "
+                    f"expected {expected} for the inputs of this kernel"
+                )
+        batch = np.broadcast_shapes(*(part.shape[:-1] for part in parts.values()))
+        total = np.empty((*batch, len(self.gaussian)))
+        total[...] = self.gaussian
+        for k, part in parts.items():
+            # Flattened: one product of matrices, not one per leading index.
+            flat = part.reshape(-1, part.shape[-1]) @ self.linear[k].T
+            total += flat.reshape(*part.shape[:-1], -1)
+        for factor, blocks in self.products:
+            if all(size in parts for size, _ in blocks):
+                term = factor
+                for size, place in blocks:
+                    term = term * parts[size][..., place]
+                total += term
+        return total
 
 
-def full_map(kernel: Packed, order: int) -> FullMap:
-    """The affine map from connected correlators to the full one.
+def full_map(kernel: Packed, order: int, max_power: int) -> FullMap:
+    """The map from connected correlators to the full one, to a power of 1/N.
 
-    At first order in the couplings a partition holds at most one block larger than a
-    pair: G4 = Σ_3 KK + G4c, G6 = Σ_15 KKK + Σ_15 K·G4c + G6c. Products such as
-    G4c·G4c are beyond it, and the next block sizes enter alike.
+    G^(k) is the sum over partitions of the legs into even blocks. A block of 2m legs
+    counts m − 1 powers of 1/N: pairs none, G4c one, G6c two. Partitions with more
+    powers than `max_power` are left out: at one, G4 = Σ_3 KK + G4c,
+    G6 = Σ_15 KKK + Σ_15 K·G4c, G8 = Σ_105 KKKK + Σ_210 KK·G4c; at two, G6 gains G6c
+    and G8 gains Σ_28 K·G6c + Σ_35 G4c·G4c.
 
     Args:
         kernel: Packed 2-pt function, output bias included (`network.kernel`, not the
             propagator of the diagrams).
         order: Even order k.
+        max_power: Highest power of 1/N to which the connected correlators are complete;
+            0 keeps the Gaussian process alone.
 
     Source: theory.md §4, "6-pt prediction".
+
+    Raises:
+        SpecError: The order is not even and positive, or the kernel is not packed.
     """
     _check_order(order)
     num_points = _num_points(kernel)
-    connected = {2: np.asarray(kernel, dtype=np.float64)}
-    for k in range(4, order + 1, 2):
-        connected[k] = np.zeros(num_entries(num_points, k))
-    # The Jacobian at the Gaussian point leaves out all that is of second order.
-    gaussian, jacobian = moment_from_connected(connected, num_points, order)
-    return FullMap(gaussian, {k: jacobian[k] for k in range(4, order + 1, 2)})
+    table = entries(num_points, order)
+    rows = np.arange(len(table))
+    gaussian = np.zeros(len(table))
+    linear = {
+        k: np.zeros((len(table), num_entries(num_points, k)))
+        for k in range(4, order + 1, 2)
+    }
+    products = []
+    for partition in even_partitions(order):
+        if sum(len(block) // 2 - 1 for block in partition) > max_power:
+            continue
+        factor, large = np.ones(len(table)), []
+        for block in partition:
+            place = positions(num_points, table[:, list(block)])
+            if len(block) == 2:
+                factor = factor * kernel[place]
+            else:
+                large.append((len(block), place))
+        if not large:
+            gaussian += factor
+        elif len(large) == 1:
+            size, place = large[0]
+            np.add.at(linear[size], (rows, place), factor)
+        else:
+            products.append(Product(factor, tuple(large)))
+    return FullMap(gaussian, linear, tuple(products))
 
 
 def full_from_connected(
     kernel: Packed,
     connected: Mapping[int, Float[np.ndarray, "*batch entry"]],
     order: int,
+    max_power: int,
 ) -> Float[np.ndarray, "*batch entry"]:
     """Full G^(order) from the kernel and connected correlators; see `full_map`.
 
@@ -117,29 +190,12 @@ def full_from_connected(
             draw, cutoff, …) broadcast together. Orders above `order` are not used, and
             a missing one counts as zero.
         order: Even order k.
+        max_power: Highest power of 1/N kept.
 
     Raises:
         SpecError: The order is not even and positive, or sizes disagree.
     """
-    gaussian, linear = full_map(kernel, order)
-    parts = {k: np.asarray(connected[k]) for k in linear if k in connected}
-    for k, part in parts.items():
-        expected = linear[k].shape[1]
-        if part.shape[-1] != expected:
-            raise SpecError(
-                f"the connected {k}-pt correlator has {part.shape[-1]} entries; "
-                f"expected {expected} for a kernel of {len(kernel)} entries"
-            )
-    batch = np.broadcast_shapes(*(part.shape[:-1] for part in parts.values()))
-    total = np.empty((*batch, len(gaussian)))
-    total[...] = gaussian
-    for k, part in parts.items():
-        if k == order:  # its matrix is the identity
-            total += part
-        else:  # flattened: one product of matrices, not one per leading index
-            flat = part.reshape(-1, part.shape[-1]) @ linear[k].T
-            total += flat.reshape(*part.shape[:-1], -1)
-    return total
+    return full_map(kernel, order, max_power).apply(connected)
 
 
 def _check_order(order: int) -> None:

@@ -33,8 +33,8 @@ def set_partitions(items):
             yield [*partition[:i], [first, *block], *partition[i + 1 :]]
 
 
-def full_by_hand(parts, order, num_points=3):
-    """Σ over set partitions with even blocks, at most one of them not a pair."""
+def full_by_hand(parts, order, max_power, num_points=3):
+    """Σ over set partitions with even blocks, of 2m legs counting m − 1."""
     keys = {
         k: dict(
             zip(combinations_with_replacement(range(num_points), k), v, strict=True)
@@ -46,7 +46,7 @@ def full_by_hand(parts, order, num_points=3):
         total = 0.0
         for partition in set_partitions(list(range(order))):
             sizes = [len(block) for block in partition]
-            if any(s % 2 for s in sizes) or sum(s > 2 for s in sizes) > 1:
+            if any(s % 2 for s in sizes) or sum(s // 2 - 1 for s in sizes) > max_power:
                 continue
             total += np.prod(
                 [keys[len(b)][tuple(sorted(index[i] for i in b))] for b in partition]
@@ -84,23 +84,43 @@ def test_an_operator_that_does_not_contribute_may_diverge():
         design_matrix(action, NETWORK, X, [math.inf], 6)
 
 
+@pytest.mark.parametrize("max_power", [0, 1, 2, 3])
 @pytest.mark.parametrize("order", [2, 4, 6, 8])
-def test_full_correlators_are_the_partition_sum_at_first_order(order):
-    parts = {k: random_packed(k) for k in (2, 4, 6, 8)}
+def test_full_correlators_are_the_partition_sum_up_to_a_power(order, max_power):
+    parts = {k: random_packed(k, num_points=2) for k in (2, 4, 6, 8)}
+    connected = {k: parts[k] for k in (4, 6, 8)}
     np.testing.assert_allclose(
-        full_from_connected(parts[2], {k: parts[k] for k in (4, 6, 8)}, order),
-        full_by_hand(parts, order),
+        full_from_connected(parts[2], connected, order, max_power),
+        full_by_hand(parts, order, max_power, num_points=2),
         rtol=1e-11,
         atol=1e-12,
     )
+
+
+def test_powers_of_the_width_are_those_of_an_exact_network():
+    """ReLU, x > 0, one input: G8/G8_GP = 1 + 30/N + a/N² + b/N³, each power its own.
+
+    From K = x²/2 and the cumulants of theory.md §2: a = (28·½·82.5 + 35·3.75²)/(105/16)
+    and b = 3661.875/(105/16).
+    """
+    coefficients = [1, 30, (14 * 82.5 + 35 * 3.75**2) / (105 / 16), 558]
+    for width in (5, 50):
+        net = nnft.network("relu-net", width=width, input_dim=1)
+        exact = nnft.exact_correlators(net, [1.0], (8,))
+        parts = {k: exact.connected(k) for k in (4, 6, 8)}
+        for power in range(4):
+            found = full_from_connected(exact.connected(2), parts, 8, power)
+            expected = np.polyval(coefficients[power::-1], 1 / width)
+            assert found[0] / (105 / 16) == pytest.approx(expected, rel=1e-11)
+        assert exact.moment(8)[0] == pytest.approx(found[0], rel=1e-12)
 
 
 def test_a_missing_order_counts_as_zero():
     kernel, four = random_packed(2), random_packed(4)
     zero = np.zeros(num_entries(3, 6))
     np.testing.assert_array_equal(
-        full_from_connected(kernel, {4: four}, 6),
-        full_from_connected(kernel, {4: four, 6: zero}, 6),
+        full_from_connected(kernel, {4: four}, 6, 2),
+        full_from_connected(kernel, {4: four, 6: zero}, 6, 2),
     )
 
 
@@ -108,17 +128,17 @@ def test_leading_axes_broadcast_together():
     kernel = random_packed(2)
     four = random_packed(4, batch=(2, 1, 3))
     six = random_packed(6, batch=(5, 1))
-    full = full_from_connected(kernel, {4: four, 6: six}, 6)
+    full = full_from_connected(kernel, {4: four, 6: six}, 6, 2)
     assert full.shape == (2, 5, 3, num_entries(3, 6))
     np.testing.assert_allclose(
         full[1, 4, 2],
-        full_from_connected(kernel, {4: four[1, 0, 2], 6: six[4, 0]}, 6),
+        full_from_connected(kernel, {4: four[1, 0, 2], 6: six[4, 0]}, 6, 2),
         rtol=1e-12,
     )
 
 
 def test_the_map_holds_fifteen_terms_a_row():
-    mapping = full_map(np.ones(num_entries(3, 2)), 6)
+    mapping = full_map(np.ones(num_entries(3, 2)), 6, 2)
     np.testing.assert_array_equal(mapping.gaussian, 15.0)
     np.testing.assert_array_equal(mapping.linear[4].sum(axis=1), 15.0)
     np.testing.assert_array_equal(mapping.linear[6], np.eye(num_entries(3, 6)))
@@ -127,16 +147,18 @@ def test_the_map_holds_fifteen_terms_a_row():
 def test_the_output_bias_is_part_of_the_kernel():
     """f = g + b with b ~ N(0, 1) drawn once: E f⁴ = E g⁴ + 6 E g² + 3."""
     propagator, connected = 0.7, 0.2
-    alone = full_from_connected(np.array([propagator]), {4: np.array([connected])}, 4)
+    alone = full_from_connected(
+        np.array([propagator]), {4: np.array([connected])}, 4, 1
+    )
     full = full_from_connected(
-        np.array([propagator + 1]), {4: np.array([connected])}, 4
+        np.array([propagator + 1]), {4: np.array([connected])}, 4, 1
     )
     np.testing.assert_allclose(full, alone + 6 * propagator + 3, rtol=1e-14)
 
 
 def test_entries_of_the_full_correlator_do_not_depend_on_leg_order():
     kernel, four = random_packed(2), random_packed(4)
-    full = full_from_connected(kernel, {4: four}, 6)
+    full = full_from_connected(kernel, {4: four}, 6, 1)
     shuffled = entries(3, 6)[:, [3, 0, 5, 1, 4, 2]]
     np.testing.assert_array_equal(full[positions(3, shuffled)], full)
 
@@ -146,20 +168,20 @@ def test_odd_orders_are_refused(order):
     with pytest.raises(SpecError, match=f"order {order} is not allowed"):
         design_matrix(Action(["lambda_0"]), NETWORK, X, CUTOFFS, order)
     with pytest.raises(SpecError, match=f"order {order} is not allowed"):
-        full_map(np.ones(6), order)
+        full_map(np.ones(6), order, 1)
 
 
 @pytest.mark.parametrize("kernel", [np.ones(5), np.ones((3, 3)), np.ones(0)])
 def test_a_kernel_that_is_not_packed_is_refused(kernel):
     with pytest.raises(SpecError, match="packed entries"):
-        full_map(kernel, 4)
+        full_map(kernel, 4, 1)
 
 
 def test_connected_correlators_of_another_size_are_refused():
     with pytest.raises(
         SpecError, match="connected 4-pt correlator has 14 entries; exp"
     ):
-        full_from_connected(np.ones(6), {4: np.ones(14)}, 4)
+        full_from_connected(np.ones(6), {4: np.ones(14)}, 4, 1)
 
 
 @pytest.mark.parametrize(
