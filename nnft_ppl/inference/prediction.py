@@ -7,10 +7,16 @@ from jaxtyping import Float
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.partitions import MAX_ORDER
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.correlators.wick import pack_kernel
-from nnft_ppl.eft.predict import full_from_connected
+from nnft_ppl.eft.predict import full_map
 from nnft_ppl.inference.likelihood import Likelihood
+from nnft_ppl.inference.truncation import (
+    TruncationPrior,
+    known_coefficients,
+    truncation_draws,
+)
 
 
 def predict_moment(
@@ -21,34 +27,68 @@ def predict_moment(
     order: int,
     which: Sequence[int],
     rng: np.random.Generator,
+    truncation: TruncationPrior | None = None,
 ) -> Float[np.ndarray, "chain draw wanted entry"]:
     """Draws of G^(order); see `CouplingFit.predict`.
+
+    Powers of 1/N are kept up to that of the action's largest operator: one for fields
+    to the fourth, two for fields to the sixth.
 
     Args:
         correlators: The data; give network and inputs.
         likelihood: The problem that was fitted.
         couplings: Dimensionless couplings c.
         discrepancy: s.
-        order: 2, 4 or 6.
+        order: 2, 4, 6 or 8.
         which: Numbers of the cutoffs wanted.
-        rng: For the discrepancy; the same random numbers serve every cutoff.
+        rng: For the discrepancy and the truncation; the same random numbers serve every
+            cutoff.
+        truncation: Law of the coefficients left out; without it they are zero.
 
     Raises:
         SpecError: Order not supported.
     """
-    if order not in (2, 4, 6):
-        raise SpecError(f"order {order!r} cannot be predicted; choose 2, 4 or 6")
-    num_points = len(correlators.x)
-    kernel = pack_kernel(correlators.network.kernel(correlators.x))
+    allowed = range(2, MAX_ORDER + 1, 2)
+    if order not in allowed:
+        raise SpecError(
+            f"order {order!r} cannot be predicted; choose among {[*allowed]}"
+        )
+    network, x = correlators.network, correlators.x
+    max_power = max(likelihood.orders) // 2 - 1
+    mapping = full_map(pack_kernel(network.kernel(x)), order, max_power)
     sampled = discrepancy.shape[:2]
-    draws = np.empty((*sampled, len(which), num_entries(num_points, order)))
+    draws = np.empty((*sampled, len(which), num_entries(len(x), order)))
     noise = rng.standard_normal((*sampled, len(likelihood.amplitudes)))
-    sizes = [num_entries(num_points, k) for k in likelihood.orders]
+    smooth = []
     for place, cutoff in enumerate(which):
         modes = likelihood.expected(cutoff, couplings[:, :, cutoff])
+        smooth.append(_connected(likelihood, modes))
         modes = modes + discrepancy[..., cutoff, None] * noise
-        all_orders = likelihood.to_entries(modes)
-        parts = np.split(all_orders, np.cumsum(sizes)[:-1], axis=-1)
-        connected = dict(zip(likelihood.orders, parts, strict=True))
-        draws[:, :, place] = full_from_connected(kernel, connected, order)
-    return draws
+        draws[:, :, place] = mapping.apply(_connected(likelihood, modes))
+    if truncation is None or max_power >= order // 2 - 1:
+        return draws
+    propagator = network.propagator(x)
+    flat = {
+        k: np.stack([part[k] for part in smooth], axis=2).reshape(
+            -1, len(which), num_entries(len(x), k)
+        )
+        for k in likelihood.orders
+    }
+    error = truncation_draws(
+        known_coefficients(flat, propagator, truncation),
+        network.kernel(x),
+        propagator,
+        order,
+        max_power,
+        rng,
+    )
+    return np.asarray(draws + error.reshape(draws.shape))
+
+
+def _connected(likelihood: Likelihood, modes: np.ndarray) -> dict[int, np.ndarray]:
+    """Connected correlators by order, from data modes (…, mode)."""
+    values = likelihood.to_entries(modes)
+    return {
+        k: values[..., span]
+        for k, span in zip(likelihood.orders, likelihood.spans, strict=True)
+    }

@@ -26,6 +26,7 @@ from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.prediction import predict_moment
 from nnft_ppl.inference.priors import Prior
 from nnft_ppl.inference.running import measure_running
+from nnft_ppl.inference.truncation import TruncationPrior
 
 INTERVAL = 0.9
 """Probability of the equal-tailed intervals in every table."""
@@ -201,23 +202,31 @@ class CouplingFit:
         return pd.DataFrame(rows)
 
     def predict(
-        self, order: int, cutoffs: float | Sequence[float] | None = None
+        self,
+        order: int,
+        cutoffs: float | Sequence[float] | None = None,
+        *,
+        truncation: bool = False,
     ) -> xr.DataArray:
         """Posterior predictive of the full correlator G^(k) at the fitted inputs.
 
-        G2 = K, G4 = Σ_3 KK + G4c, G6 = Σ_15 KKK + Σ_15 K G4c + G6c, the connected parts
-        from the couplings with the model discrepancy added, and zero where the action
-        has no operator of that order. Products of couplings, such as the 6-pt diagram
-        with two λ, are left out: the 6-pt function is good to relative order 1/N².
+        The sum over partitions of the legs, up to the power of 1/N of the action's
+        largest operator. With four fields: G4 = Σ_3 KK + G4c, G6 = Σ_15 KKK +
+        Σ_15 K G4c, G8 = Σ_105 KKKK + Σ_210 KK G4c. With six: G6 gains G6c, and G8
+        gains Σ_28 K G6c + Σ_35 G4c G4c. The connected parts come from the couplings
+        with the model discrepancy added, and are zero where the action has no operator
+        of that order.
 
         Args:
-            order: 2, 4 or 6.
+            order: 2, 4, 6 or 8.
             cutoffs: One or several of the fit's cutoffs; all when `None`.
+            truncation: Add draws of what the powers of 1/N left out may be, under the
+                `TruncationPrior`; else they count as zero.
 
         Returns:
             (chain, draw, cutoff, entry) float64.
 
-        Source: theory.md §4.
+        Source: theory.md §4; for the truncation `inference.truncation`.
 
         Raises:
             SpecError: Order not supported, or no such cutoff.
@@ -232,6 +241,7 @@ class CouplingFit:
             order,
             [self._index(cutoff) for cutoff in wanted],
             np.random.default_rng((*self.seed, order)),
+            truncation=TruncationPrior() if truncation else None,
         )
         return xr.DataArray(
             draws,
