@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import nnft_ppl as nnft
+from nnft_ppl.diagnostics.leave_out import leave_tuple_out
 
 X = np.array([-1.2, -0.6, 0.2, 0.6, 1.0, 1.2])
 NAMES = (["lambda_0"], ["lambda_0", "lambda_2"], ["lambda_0", "lambda_2", "lambda_nl"])
@@ -31,6 +32,37 @@ def test_the_table_is_ordered_by_evidence_in_closed_form(exact):
         assert row["verdict"] == fit.adequacy()["verdict"].iloc[0]
 
 
+def test_differences_of_elpd_are_those_of_the_entries(exact):
+    actions = [nnft.Action(names) for names in NAMES]
+    table = nnft.compare_actions(exact, actions, 100.0).set_index("action")
+    pointwise = {}
+    for action in actions:
+        fit = nnft.fit_couplings(
+            exact, action, [100.0], key=jax.random.key(0), sampler="conjugate"
+        )
+        loo = leave_tuple_out(fit, 100.0)
+        pointwise[" + ".join(action.names)] = np.asarray(loo.elpd_i)
+    best = table["elpd"].idxmax()
+    for name, row in table.iterrows():
+        difference = pointwise[name] - pointwise[best]
+        assert row["elpd"] == pytest.approx(pointwise[name].sum())
+        assert row["elpd_diff"] == pytest.approx(difference.sum(), abs=1e-9)
+        assert row["elpd_diff_se"] == pytest.approx(
+            np.sqrt(len(difference) * np.var(difference)), abs=1e-9
+        )
+        assert row["num_high_pareto_k"] == 0
+
+
+def test_nested_evidence_can_be_asked_for(exact):
+    actions = [nnft.Action(names) for names in NAMES]
+    closed = nnft.compare_actions(exact, actions, 100.0, evidence="closed form")
+    nested = nnft.compare_actions(exact, actions, 100.0, evidence="nested")
+    assert (closed["log_evidence_error"] == 0).all()
+    assert list(closed["action"]) == list(nested["action"])
+    off = (nested["log_evidence"] - closed["log_evidence"]).abs()
+    assert (off < 4 * nested["log_evidence_error"]).all()
+
+
 def test_more_operators_leave_less_misfit(exact):
     table = nnft.compare_actions(exact, [nnft.Action(n) for n in NAMES], 100.0)
     misfit = table.set_index("action")["discrepancy"]
@@ -46,3 +78,12 @@ def test_comparisons_that_mean_nothing_are_refused(exact):
     pair = [nnft.Action(["lambda_0"]), nnft.Action(["lambda_0", "kappa"])]
     with pytest.raises(nnft.SpecError, match="evidence is of different data"):
         nnft.compare_actions(exact, pair, 10.0)
+    same = [
+        nnft.Action(["lambda_0", "lambda_2"]),
+        nnft.Action(["lambda_2", "lambda_0"]),
+    ]
+    with pytest.raises(nnft.SpecError, match=r"'lambda_2'\] is given more than once"):
+        nnft.compare_actions(exact, same, 10.0)
+    one_and_two = [nnft.Action(names) for names in NAMES[:2]]
+    with pytest.raises(nnft.SpecError, match="`evidence` is 'guess'; choose one of"):
+        nnft.compare_actions(exact, one_and_two, 10.0, evidence="guess")
