@@ -1,0 +1,221 @@
+"""Held-out inputs: do the couplings predict correlators that they have not seen?
+
+In: a `CouplingFit`, and correlators of the same network at other inputs. Out: a table
+of errors and coverage per cutoff and order. This is the test of arXiv:2008.08601 §4.3,
+with inputs times √2/2; nothing is fitted to the held-out correlators.
+"""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from nnft_ppl._errors import SpecError
+from nnft_ppl._typing import Packed
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.symmetric import entry_size
+from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
+from nnft_ppl.inference.prediction import predict_moment
+from nnft_ppl.inference.result import INTERVAL, CouplingFit
+from nnft_ppl.inference.truncation import TruncationPrior
+
+_ROUNDING = 1e-9
+"""Relative precision of exact correlators and of cutoff integrals."""
+
+type Predicted = Float[np.ndarray, "chain draw entry"]
+
+
+def held_out(
+    fit: CouplingFit, correlators: Correlators, *, truncation: bool = False
+) -> pd.DataFrame:
+    """Errors and coverage of a fit's predictions at inputs it has not seen.
+
+    The relative root-mean-square error of a prediction p of data y with sampling
+    variances v is √(⟨(p − y)² − v⟩ / ⟨y² − v⟩), ⟨⟩ over entries, all weighted alike:
+    what is left when the data's own noise is subtracted, 0 when it is within that.
+
+    Args:
+        fit: From `fit_couplings`.
+        correlators: Exact or measured, of the fit's network, at other inputs.
+        truncation: Add the omitted powers of 1/N to the predictive intervals of the
+            moments, as `fit.predict` does.
+
+    Returns:
+        One row per cutoff and order k ≥ 4 that `correlators` hold: cutoff, order;
+        connected_error, connected_lower, connected_upper (posterior median and
+        equal-tailed 90 % interval of the relative error of G^(k)_c; NaN where the
+        action predicts none); connected_coverage (fraction of entries inside their
+        90 % predictive intervals, discrepancy and sampling noise included);
+        connected_noise (rms sampling error over rms of the data); moment_error,
+        moment_lower, moment_upper, moment_coverage, moment_noise, the same for the full
+        G^(k); gaussian_error (relative error of G^(k) by the Gaussian process alone).
+
+    Raises:
+        SpecError: Another network, an input that was fitted, or an order missing.
+        UnavailableError: The architecture gives no kernel.
+        FitError: A cutoff integral did not converge.
+    """
+    _check(fit, correlators)
+    likelihood = _predictor(fit, correlators)
+    ratio = likelihood.scale / fit.likelihood.scale
+    draws = fit.dimensionless * ratio  # the couplings g are the same
+    rng = np.random.default_rng(fit.seed)
+    rows = []
+    for which, cutoff in enumerate(fit.cutoffs):
+        couplings, s = draws[:, :, which], fit.discrepancy[:, :, which]
+        smooth = likelihood.expected(which, couplings)
+        predictive = smooth + s[..., None] * rng.standard_normal(smooth.shape)
+        for order in correlators.orders:
+            if order == 2:
+                continue
+            row = {"cutoff": cutoff, "order": order}
+            data, error = (
+                correlators.connected(order),
+                correlators.connected_error(order),
+            )
+            if order in likelihood.orders:
+                span = likelihood.spans[likelihood.orders.index(order)]
+                row |= _compare(
+                    "connected",
+                    data,
+                    error,
+                    likelihood.to_entries(smooth)[..., span],
+                    likelihood.to_entries(predictive)[..., span],
+                    rng,
+                )
+            else:
+                names = ("error", "lower", "upper", "coverage")
+                row |= {f"connected_{name}": np.nan for name in names}
+                row["connected_noise"] = _noise(data, error)
+            data, error = correlators.moment(order), correlators.error(order)
+            expected, replicated = (
+                predict_moment(
+                    correlators,
+                    likelihood,
+                    draws,
+                    discrepancy,
+                    order,
+                    [which],
+                    rng,
+                    prior,
+                )[:, :, 0]
+                for discrepancy, prior in (
+                    (np.zeros_like(fit.discrepancy), None),
+                    (fit.discrepancy, TruncationPrior() if truncation else None),
+                )
+            )
+            row |= _compare("moment", data, error, expected, replicated, rng)
+            gaussian = correlators.gaussian_moment(order)
+            row["gaussian_error"] = float(_relative_error(gaussian, data, error))
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _check(fit: CouplingFit, correlators: Correlators) -> None:
+    """Refuse what is not held out, or not of this network."""
+    for name, given, kind in (
+        ("fit", fit, CouplingFit),
+        ("correlators", correlators, Correlators),
+    ):
+        if not isinstance(given, kind):
+            raise SpecError(f"`{name}` is {given!r}; expected nnft_ppl.{kind.__name__}")
+    if correlators.network != fit.correlators.network:
+        raise SpecError(
+            f"the held-out correlators are of {correlators.network!r}, the fit is of "
+            f"{fit.correlators.network!r}; give correlators of the same network"
+        )
+    seen = (correlators.x[:, None] == fit.correlators.x[None]).all(axis=-1).any(axis=1)
+    if seen.any():
+        raise SpecError(
+            f"input {correlators.x[seen][0].tolist()} was fitted, so it is not held "
+            "out; give other inputs, for instance the fitted ones times 0.7"
+        )
+    if max(correlators.orders) < 4:
+        raise SpecError(
+            f"the held-out correlators hold orders {correlators.orders}; there is "
+            "nothing to predict below 4: ask for orders=(2, 4)"
+        )
+
+
+def _predictor(fit: CouplingFit, correlators: Correlators) -> Likelihood:
+    """The fit's predictions at the held-out inputs, with nothing learned from the data.
+
+    `build_likelihood` sizes the discrepancy by the data it is given; here that size
+    is of the fitted ones, carried over by the kernel. Modes are entries.
+    """
+    there = build_likelihood(correlators, fit.action, fit.cutoffs)
+    here = fit.likelihood
+    network = correlators.network
+    sizes = []
+    for order, span in zip(here.orders, here.spans, strict=True):
+        natural_here, natural_there = (
+            entry_size(np.diag(network.propagator(x)), order)
+            for x in (fit.correlators.x, correlators.x)
+        )
+        level = here.size[span].max() / natural_here.max()
+        sizes.append(level * natural_there)
+    size = np.concatenate(sizes)
+    alive = size > 0
+    to_modes = (
+        there.rotation[alive] * (there.size / np.where(alive, size, 1))[alive, None]
+    )
+    rotation = np.zeros_like(there.rotation)
+    rotation[alive] = np.eye(int(alive.sum()))
+    quadratic = (
+        None
+        if there.quadratic is None
+        else np.einsum("em,cmij->ceij", to_modes, there.quadratic)
+    )
+    return dataclasses.replace(
+        there,
+        size=size,
+        rotation=rotation,
+        amplitudes=to_modes @ there.amplitudes,
+        design=to_modes @ there.design,
+        quadratic=quadratic,
+    )
+
+
+def _compare(
+    name: str,
+    data: Packed,
+    error: Packed,
+    expected: Predicted,
+    predictive: Predicted,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """Columns of one kind of prediction, named after it."""
+    tail = 50 * (1 - INTERVAL)
+    lower, median, upper = np.percentile(
+        _relative_error(expected, data, error), [tail, 50, 100 - tail]
+    )
+    spread = np.hypot(error, _ROUNDING * _rms(data))
+    replicated = predictive + spread * rng.standard_normal(predictive.shape)
+    low, high = np.percentile(replicated, [tail, 100 - tail], axis=(0, 1))
+    return {
+        f"{name}_error": float(median),
+        f"{name}_lower": float(lower),
+        f"{name}_upper": float(upper),
+        f"{name}_coverage": float(np.mean((low <= data) & (data <= high))),
+        f"{name}_noise": _noise(data, error),
+    }
+
+
+def _relative_error(
+    predicted: Float[np.ndarray, "*batch entry"], data: Packed, error: Packed
+) -> Float[np.ndarray, "*batch"]:
+    """Relative root-mean-square error, the data's noise subtracted."""
+    noise = np.mean(error**2)
+    left = np.mean((predicted - data) ** 2, axis=-1) - noise
+    size = max(np.mean(data**2) - noise, np.finfo(float).tiny)
+    return np.asarray(np.sqrt(np.maximum(left, 0) / size))
+
+
+def _noise(data: Packed, error: Packed) -> float:
+    """Sampling error over size, root mean squares."""
+    return _rms(error) / _rms(data)
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
