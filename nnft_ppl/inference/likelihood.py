@@ -19,7 +19,7 @@ from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.predict import design_matrix
-from nnft_ppl.inference.covariance import no_noise, noise_modes
+from nnft_ppl.inference.covariance import gaussian_models, no_noise, noise_modes
 
 _EXACT_FLOOR = 1e-9
 """Relative precision granted to exact correlators and integrals."""
@@ -170,7 +170,10 @@ def build_likelihood(
     else:
         covariance = correlators.joint_block(action.orders)[np.ix_(alive, alive)]
         modes = noise_modes(
-            covariance / np.outer(size[alive], size[alive]), correlators.num_batches
+            covariance / np.outer(size[alive], size[alive]),
+            correlators.num_batches,
+            gaussian_models(propagator, dict(zip(action.orders, sizes, strict=True))),
+            np.concatenate(list(design), axis=1),
         )
     within, floor = modes.rotation, floor + modes.rounding
     rotation = np.zeros((len(size), len(data)))
