@@ -104,7 +104,11 @@ class Empirical:
 
 type Measure = Box | Ball | GaussianCutoff | Empirical
 
-_PLAIN = {"box": Box, "ball": Ball, "gaussian": GaussianCutoff}
+_PLAIN: dict[str, type[Box | Ball | GaussianCutoff]] = {
+    "box": Box,
+    "ball": Ball,
+    "gaussian": GaussianCutoff,
+}
 
 
 def measure_from_json(text: str) -> Measure:

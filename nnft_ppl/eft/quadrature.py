@@ -6,7 +6,7 @@ tables are shared by everything that one `Quadrature` integrates; the caller nee
 choose nodes, nor know where the kernel has kinks.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,24 +15,25 @@ from jaxtyping import ArrayLike, Float
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix
+from nnft_ppl.eft.blocks import Block, Blocks, Part, Shares
+from nnft_ppl.eft.double import DoubleSum, Factor, PairWeight
 from nnft_ppl.eft.measures import Box, Measure
 from nnft_ppl.eft.nodes import Nodes
-from nnft_ppl.eft.rays import Chunk, Rays
-from nnft_ppl.eft.regions import ray_mesh
+from nnft_ppl.eft.rays import Chunk, Cloud
+from nnft_ppl.eft.regions import region
 
-_TOLERANCE = {1: 1e-10, 2: 1e-6, 3: 1e-5}  # by dimension
-_MAX_NODES = {1: 1 << 17}
-_MAX_PAIR_NODES = 1 << 13
-_BLOCK = {1: 1 << 11}
+_MAX_PAIR_NODES = 1 << 14
 _MAX_TAIL_SHELLS = 32
 _TAIL_TOLERANCE = 1e-16
 _ROUNDING = 16 * float(np.finfo(np.float64).eps)
+_STANDARD_ERRORS = 3.0  # of the mean over replicates
+_TRIED_DIRECTIONS = 8
+_SMALLEST_PART = 16  # nodes, below which parts are not worth their overhead
 
 type Cutoffs = Float[np.ndarray, " cutoff"]
 type Table = Float[np.ndarray, "cutoff row column"]
+type Replicates = Float[np.ndarray, "replicate cutoff row column"]
 type Factors = Callable[[Nodes], tuple[Matrix, Matrix]]
-type Factor = Callable[[Nodes], Matrix]
-type PairWeight = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,8 @@ class PairSums:
     Args:
         values: (cutoff, l, r), cutoffs in the order given.
         error: Absolute error, same shape: the change on the last refinement (an upper
-            bound where that converges), plus rounding.
+            bound where that converges), plus rounding, plus three standard errors
+            where directions are sampled.
         slope: d values/d log Λ, same shape, or `None` when it was not asked for.
     """
 
@@ -79,14 +81,6 @@ def check_cutoffs(cutoffs: ArrayLike) -> Cutoffs:
     return values
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Nodes with what says which cutoffs they count for."""
-
-    nodes: Nodes
-    chunk: Chunk
-
-
 class Quadrature:
     """Sums over the nodes of one measure that share kernel tables.
 
@@ -98,10 +92,12 @@ class Quadrature:
         sources: Points whose propagators the nodes carry, (source, input_dim);
             default `x`.
         tolerance: Refinement stops when the change is this small beside the largest
-            entry; default 1e-10, 1e-6, 1e-5 in 1, 2, 3 dimensions.
+            entry; default 1e-10, 1e-6, 1e-5 in 1, 2, 3 dimensions (those of the span
+            of the inputs and the radius, where the measure is reduced to them) and
+            1e-3 where directions are sampled.
 
     Raises:
-        SpecError: An input or cutoff is not allowed.
+        SpecError: An input, cutoff or tolerance is not allowed.
         UnavailableError: No kernel, or a dimension that the measure cannot be
             integrated in.
     """
@@ -120,16 +116,15 @@ class Quadrature:
         self.network = network
         self.measure = measure
         self.cutoffs = check_cutoffs(cutoffs)
+        if tolerance is not None and not tolerance > 0:
+            raise SpecError(f"tolerance is {tolerance!r}; expected a number > 0")
         points = network.check_inputs(x, distinct=True)
         self.sources = points if sources is None else network.check_inputs(sources)
-        dim = points.shape[1]
-        self.tolerance = _TOLERANCE.get(dim, 1e-3) if tolerance is None else tolerance
-        self._radii = np.unique(self.cutoffs[np.isfinite(self.cutoffs)])
         self._distinct = np.unique(self.cutoffs)
-        self._mesh = ray_mesh(network, points, measure, self._radii)
-        self._block_size = _BLOCK.get(dim, 1 << 14)
-        self._max_nodes = _MAX_NODES[dim]
-        self._kept: dict[tuple[int, int], list[_Block]] = {}
+        radii = self._distinct[np.isfinite(self._distinct)]
+        self._region = region(network, points, self.sources, measure, radii)
+        self._blocks = Blocks(self._region, network, self.sources, self._distinct)
+        self.tolerance = self._region.tolerance if tolerance is None else tolerance
 
     def pair_sums(
         self, factors: Factors, label: str, *, slope: bool = False
@@ -140,23 +135,25 @@ class Quadrature:
             factors: Nodes -> left (l, node) and right (r, node), without the
                 quadrature weights. Called once per block of nodes.
             label: What is integrated, for messages.
-            slope: Whether to give d/d log Λ as well.
+            slope: Whether to give d/d log Λ as well: from the edge of a box or ball,
+                from the weight of a Gaussian cutoff, 0 for data and at Λ = ∞.
 
         Raises:
-            SpecError: The integral diverges at Λ = ∞, or overflows.
+            SpecError: The integral diverges at Λ = ∞, overflows, or lacks the rotation
+                symmetry that the measure rests on.
         """
         with np.errstate(over="ignore", invalid="ignore"):
+            self._require_rotation(factors, label)
             num_tail = self._tail_length(factors, label)
-            level, fine, error = self._refined(
+            level, values, error = self._refined(
                 lambda level: self._sums(factors, level, num_tail, label),
                 num_tail,
-                self._max_nodes,
+                self._region.max_nodes,
             )
-            slopes = self._slope(factors, level) if slope else None
-        rows = np.searchsorted(self._distinct, self.cutoffs)
-        return PairSums(
-            fine[rows], error[rows], None if slopes is None else slopes[rows]
-        )
+            slopes = self._slope(factors, level, num_tail) if slope else None
+            if slope and slopes is None:
+                slopes = np.zeros_like(values)
+        return self._in_order(values, error, slopes)
 
     def double_sums(
         self,
@@ -177,157 +174,134 @@ class Quadrature:
             slope: As in `pair_sums`.
 
         Raises:
-            SpecError: As in `pair_sums`; a cutoff is infinite.
-            UnavailableError: The mesh has too many nodes for all their pairs.
+            SpecError: It overflows.
+            UnavailableError: A cutoff is infinite, the measure is sampled or rests on
+                rotation symmetry, or the mesh has too many nodes for all their pairs.
         """
-        if np.isinf(self.cutoffs).any():
-            raise UnavailableError(
-                f"{label} has a weight w(y, y') that is no sum of products; such "
-                "double integrals are done at finite cutoffs only. Give a finite "
-                "cutoff or write the weight as a sum of products"
-            )
-        if self._mesh.num_nodes(1, 0) > _MAX_PAIR_NODES:
-            raise UnavailableError(
-                f"{label} has a weight w(y, y') that is no sum of products, and its "
-                f"double integral needs all pairs of {self._mesh.num_nodes(1, 0)} "
-                f"nodes (at most {_MAX_PAIR_NODES}); write the weight as a sum of "
-                "products, or take fewer cutoffs or inputs"
-            )
+        self._require_pairs(label)
+        double = DoubleSum(self._blocks, left, weight, right)
+
+        def sums(level: int) -> tuple[Replicates, Table]:
+            total = double.values(level)
+            self._refuse_overflow(total, label)
+            scale = np.abs(total).max(axis=(1, 2), keepdims=True)
+            return total[None], np.broadcast_to(scale, total.shape)
+
         with np.errstate(over="ignore", invalid="ignore"):
-            level, fine, error = self._refined(
-                lambda level: self._pair_tables(left, weight, right, level, label),
-                0,
-                _MAX_PAIR_NODES,
-            )
-            slopes = self._pair_slope(left, weight, right, level) if slope else None
+            level, values, error = self._refined(sums, 0, _MAX_PAIR_NODES)
+            slopes = double.slope(level) if slope else None
+            if slope and slopes is None:
+                slopes = np.zeros_like(values)
+        return self._in_order(values, error, slopes)
+
+    def _in_order(self, values: Table, error: Table, slopes: Table | None) -> PairSums:
+        """Back to the cutoffs as given."""
         rows = np.searchsorted(self._distinct, self.cutoffs)
         return PairSums(
-            fine[rows], error[rows], None if slopes is None else slopes[rows]
+            values[rows], error[rows], None if slopes is None else slopes[rows]
         )
-
-    def _pair_tables(
-        self, left: Factor, weight: PairWeight, right: Factor, level: int, label: str
-    ) -> tuple[Table, Table]:
-        """Double sums at all distinct cutoffs and their size."""
-        total: Table | None = None
-        blocks = self._blocks(level, 0)
-        for row in blocks:
-            rows = left(row.nodes) * row.nodes.weight
-            shares = self._shares(row.chunk)
-            for column in blocks:
-                columns = right(column.nodes) * column.nodes.weight
-                table = _weights(weight, row.nodes, column.nodes)
-                if total is None:
-                    total = np.zeros((len(shares), len(rows), len(columns)))
-                for c, (share, other) in enumerate(
-                    zip(shares, self._shares(column.chunk), strict=True)
-                ):
-                    total[c] += (rows * share) @ (table @ (columns * other).T)
-        assert total is not None
-        self._refuse_overflow(total, label)
-        return total, np.abs(total)
-
-    def _pair_slope(
-        self, left: Factor, weight: PairWeight, right: Factor, level: int
-    ) -> Table:
-        """d/d log Λ of the double sums: one point at the boundary, one inside."""
-        slopes: Table | None = None
-        for edge in self._pack(self._mesh.surfaces(level)):
-            first = left(edge.nodes) * edge.nodes.weight
-            second = right(edge.nodes) * edge.nodes.weight
-            if slopes is None:
-                slopes = np.zeros((len(self._distinct), len(first), len(second)))
-            for block in self._blocks(level, 0):
-                rows = left(block.nodes) * block.nodes.weight
-                columns = right(block.nodes) * block.nodes.weight
-                outward = _weights(weight, edge.nodes, block.nodes)
-                inward = _weights(weight, block.nodes, edge.nodes)
-                for c, share in enumerate(self._shares(block.chunk)):
-                    here = edge.chunk.shell == c
-                    slopes[c] += first[:, here] @ (outward[here] @ (columns * share).T)
-                    slopes[c] += (rows * share) @ (inward[:, here] @ second[:, here].T)
-        assert slopes is not None
-        return slopes
 
     def _refined(
         self,
-        sums: Callable[[int], tuple[Table, Table]],
+        sums: Callable[[int], tuple[Replicates, Table]],
         num_tail: int,
         max_nodes: int,
     ) -> tuple[int, Table, Table]:
-        """The level that met the tolerance, its sums and their error."""
-        level, coarse = 1, sums(0)[0]
+        """The level that met the tolerance, its sums and their error.
+
+        Args:
+            sums: Level -> sums at all distinct cutoffs and the size of what was added.
+            num_tail: Number of tail shells.
+            max_nodes: Limit of a level.
+        """
+        mesh = self._region.mesh
+        level, (coarse, size) = 0, sums(0)
+        if isinstance(mesh, Cloud):
+            return 0, coarse.mean(axis=0), _ROUNDING * size
         while True:
+            level += 1
             fine, size = sums(level)
-            change, rounding = np.abs(fine - coarse), _ROUNDING * size
-            scale = np.abs(fine).max(axis=(1, 2), keepdims=True)
+            values, rounding = fine.mean(axis=0), _ROUNDING * size
+            change = np.abs(values - coarse.mean(axis=0))
+            if mesh.replicates > 1:
+                spread = fine.std(axis=0, ddof=1) / np.sqrt(mesh.replicates)
+                change += _STANDARD_ERRORS * spread
+            scale = np.abs(values).max(axis=(1, 2), keepdims=True)
             if (change <= np.maximum(self.tolerance * scale, rounding)).all():
                 break
-            if level + 1 >= len(self._mesh.rungs):
+            if level + 1 >= mesh.num_levels:
                 break
-            if self._mesh.num_nodes(level + 1, num_tail) > max_nodes:
+            if mesh.num_nodes(level + 1, num_tail) > max_nodes:
                 break
-            level, coarse = level + 1, fine
-        return level, fine, change + rounding
+            coarse = fine
+        return level, values, change + rounding
 
     def _sums(
         self, factors: Factors, level: int, num_tail: int, label: str
-    ) -> tuple[Table, Table]:
-        """Sums at all distinct cutoffs, sorted, and the size of what was added up."""
-        total: Table | None = None
-        size: Table | None = None
-        for part in range(1 + num_tail):
-            for block in self._blocks(level, part):
-                left, right = self._factors(factors, block)
-                share = self._shares(block.chunk)
-                if total is None or size is None:
-                    total = np.zeros((len(share), len(left), len(right)))
-                    size = np.zeros_like(total)
-                for group, table in self._group_sums(block.chunk, left, right):
-                    counts = share[:, group.start] != 0
-                    total[counts] += share[counts, group.start, None, None] * table
+    ) -> tuple[Replicates, Table]:
+        """Sums at all distinct cutoffs and the size of what was added up."""
+        total: Replicates | None = None
+        squares: list[Matrix] = []
+        for block, shares in self._blocks.inside(level, num_tail):
+            left, right, weight = self._factors(factors, block)
+            if total is None:
+                shape = (len(shares), len(left), len(right))
+                total = np.zeros((self._region.mesh.replicates, *shape))
+                squares = [np.zeros(shape[:2]), np.zeros((shape[0], shape[2]))]
+            self._add(total, left * weight, right, block.chunk, shares)
+            for square, factor in zip(squares, (left, right), strict=True):
+                square += (shares * weight) @ (factor**2).T
         assert total is not None
-        size = np.abs(total)
-        self._refuse_overflow(total, label)
-        return total, size
+        self._refuse_overflow(total.mean(axis=0), label)
+        # |Σ w l r| ≤ Σ w |l r| ≤ √(Σ w l² Σ w r²), the size that rounding goes with
+        size = np.sqrt(squares[0])[:, :, None] * np.sqrt(squares[1])[:, None, :]
+        size /= self._region.mesh.replicates
+        return total, np.where(np.isfinite(size), size, np.abs(total).max())
 
-    def _factors(self, factors: Factors, block: _Block) -> tuple[Matrix, Matrix]:
-        """Left and right with the weights on the left, where a field reaches."""
+    def _add(
+        self,
+        total: Replicates,
+        left: Matrix,
+        right: Matrix,
+        chunk: Chunk,
+        shares: Shares,
+    ) -> None:
+        """Add the sums of one block to the totals of the cutoffs it counts for."""
+        most = max(4, len(chunk.radius) // _SMALLEST_PART)
+        parts = self._blocks.partition(chunk, shares, most)
+        tables = np.stack([_part_sum(left, right, part) for part in parts])
+        mixing = np.stack([part.shares for part in parts], axis=1)
+        rules = np.array([part.replicate for part in parts])
+        for rule in np.unique(rules):
+            for cutoff, share in enumerate(mixing):
+                # Not 0 × ∞ where a larger region overflows.
+                here = (share != 0) & (rules == rule)
+                total[rule, cutoff] += np.tensordot(share[here], tables[here], axes=1)
+
+    def _factors(
+        self, factors: Factors, block: Block
+    ) -> tuple[Matrix, Matrix, Float[np.ndarray, " node"]]:
+        """Left, right and weights, cleaned where no field reaches."""
         left, right = factors(block.nodes)
-        left = left * block.chunk.weight
-        if not (np.isfinite(left).all() and np.isfinite(right).all()):
+        weight = block.nodes.weight
+        finite = np.isfinite(left).all() and np.isfinite(right).all()
+        if not (finite and np.isfinite(weight).all()):
             # Where no field reaches, a weight may overflow: leave it out.
             felt = block.nodes.propagator.any(axis=0)
             left, right = np.where(felt, left, 0.0), np.where(felt, right, 0.0)
-        return left, right
+            weight = np.where(felt, weight, 0.0)
+        return left, right, weight
 
-    def _group_sums(
-        self, chunk: Chunk, left: Matrix, right: Matrix
-    ) -> Iterator[tuple[slice, Matrix]]:
-        """Sums over runs of nodes that count alike at every cutoff."""
-        key = chunk.shell if isinstance(self.measure, Box) else chunk.radius
-        ends = np.flatnonzero(np.diff(key, append=np.nan)) + 1
-        start = 0
-        for end in ends:
-            yield slice(start, end), left[:, start:end] @ right[:, start:end].T
-            start = end
-
-    def _shares(self, chunk: Chunk) -> Float[np.ndarray, "cutoff node"]:
-        """How much of each node counts at each distinct cutoff."""
-        index = np.arange(len(self._distinct))
-        return (chunk.shell <= index[:, None]).astype(np.float64)
-
-    def _slope(self, factors: Factors, level: int) -> Table:
-        """d/d log Λ from the boundary of the region; 0 where Λ = ∞."""
-        slopes: Table | None = None
-        for block in self._pack(self._mesh.surfaces(level)):
-            left, right = self._factors(factors, block)
-            if slopes is None:
-                slopes = np.zeros((len(self._distinct), len(left), len(right)))
-            for group, table in self._group_sums(block.chunk, left, right):
-                slopes[block.chunk.shell[group.start]] += table
-        assert slopes is not None
-        return slopes
+    def _slope(self, factors: Factors, level: int, num_tail: int) -> Table | None:
+        """d/d log Λ of the sums of a level; `None` where nothing has an edge."""
+        total: Replicates | None = None
+        for block, shares in self._blocks.edges(level, num_tail):
+            left, right, weight = self._factors(factors, block)
+            if total is None:
+                shape = (len(shares), len(left), len(right))
+                total = np.zeros((self._region.mesh.replicates, *shape))
+            self._add(total, left * weight, right, block.chunk, shares)
+        return None if total is None else np.asarray(total.mean(axis=0))
 
     def _tail_length(self, factors: Factors, label: str) -> int:
         """Number of tail shells after which the integral over all space has settled.
@@ -335,48 +309,27 @@ class Quadrature:
         Raises:
             SpecError: It does not settle.
         """
-        if np.isfinite(self.cutoffs).all():
+        if np.isfinite(self._distinct).all() or isinstance(self._region.mesh, Cloud):
             return 0
         total: Matrix | None = None
-        for part in range(1 + _MAX_TAIL_SHELLS):
+        for index in range(1 + _MAX_TAIL_SHELLS):
             change: Matrix | None = None
-            for block in self._blocks(0, part):
-                left, right = self._factors(factors, block)
-                table = left @ right.T
+            for block in self._blocks.part(0, index):
+                left, right, weight = self._factors(factors, block)
+                table = (left * weight) @ right.T
                 change = table if change is None else change + table
             assert change is not None
             total = change if total is None else total + change
             if not np.isfinite(total).all():
                 break
             settled = np.abs(change).max() <= _TAIL_TOLERANCE * np.abs(total).max()
-            if part > 1 and settled:
-                return part
+            if index > 1 and settled:
+                return index
         raise SpecError(
             f"{label} has no limit at cutoff inf with {self.network!r}: its integral "
             "keeps growing with the region (or settles too slowly to tell); give a "
             "finite cutoff"
         )
-
-    def _blocks(self, level: int, part: int) -> list[_Block]:
-        """Blocks of nodes: part 0 up to the outermost mark, part 1, 2, … tail shells."""
-        if (level, part) not in self._kept:
-            mesh = self._mesh
-            rays = mesh.bounded(level) if part == 0 else mesh.tail(level, part - 1)
-            self._kept[level, part] = list(self._pack(rays))
-        return self._kept[level, part]
-
-    def _pack(self, rays: Rays) -> Iterator[_Block]:
-        """Cut a mesh in blocks of one size."""
-        for start in range(0, rays.num_nodes, self._block_size):
-            chunk = rays.chunk(start, min(start + self._block_size, rays.num_nodes))
-            nodes = Nodes(
-                self.network,
-                self.sources,
-                chunk.position,
-                chunk.weight,
-                self._block_size,
-            )
-            yield _Block(nodes, chunk)
 
     def _refuse_overflow(self, total: Table, label: str) -> None:
         """Raise `SpecError` at the first cutoff whose integral is not finite."""
@@ -388,14 +341,55 @@ class Quadrature:
                 "cutoff"
             )
 
+    def _require_rotation(self, factors: Factors, label: str) -> None:
+        """Raise `SpecError` if a reduced measure is used for what is not invariant."""
+        reduced = self._region.reduced
+        if reduced is None:
+            return
+        radius = np.abs(self.sources).max()
+        tables = []
+        for rule in (reduced, reduced.turned()):
+            directions, _ = rule.rule(0)
+            some = directions[:: max(1, len(directions) // _TRIED_DIRECTIONS)]
+            left, right = factors(self._blocks.single(radius * some))
+            tables.append(np.einsum("ln,rn->nlr", left, right))
+        if np.abs(tables[0] - tables[1]).max() > 1e-8 * np.abs(tables[0]).max():
+            raise SpecError(
+                f"{label} changes when y is rotated about the inputs, so "
+                f"{self.measure!r} cannot be reduced to their span in "
+                f"{self.sources.shape[1]} dimensions; use a weight of |y| and of y·x "
+                "alone (and a kernel that is as symmetric as declared), or the measure "
+                "Empirical(points)"
+            )
 
-def _weights(weight: PairWeight, rows: Nodes, columns: Nodes) -> Matrix:
-    """w(y, y') for all pairs of nodes."""
-    shape = (len(rows.position), len(columns.position), rows.position.shape[1])
-    return np.asarray(
-        weight(
-            np.broadcast_to(rows.position[:, None, :], shape),
-            np.broadcast_to(columns.position[None, :, :], shape),
-        ),
-        dtype=np.float64,
-    )
+    def _require_pairs(self, label: str) -> None:
+        """Raise `UnavailableError` where all pairs of nodes are out of reach."""
+        mesh = self._region.mesh
+        advice = "write the weight as a sum of products"
+        if np.isinf(self._distinct).any() and not isinstance(mesh, Cloud):
+            raise UnavailableError(
+                f"{label} has a weight w(y, y') that is no sum of products; such "
+                "double integrals are done at finite cutoffs only. "
+                f"{advice.capitalize()}, or give a finite cutoff"
+            )
+        if self._region.reduced is not None or mesh.replicates > 1:
+            raise UnavailableError(
+                f"{label} has a weight w(y, y') that is no sum of products; in "
+                f"{self.sources.shape[1]} dimensions {self.measure!r} cannot integrate "
+                f"it. {advice.capitalize()}, or use the measure Empirical(points)"
+            )
+        nodes = mesh.num_nodes(min(1, mesh.num_levels - 1), 0)
+        if nodes > _MAX_PAIR_NODES:
+            raise UnavailableError(
+                f"{label} has a weight w(y, y') that is no sum of products, and its "
+                f"double integral needs all pairs of {nodes} nodes (at most "
+                f"{_MAX_PAIR_NODES}); {advice}, or take fewer cutoffs or inputs"
+            )
+
+
+def _part_sum(left: Matrix, right: Matrix, part: Part) -> Matrix:
+    """Σ over the nodes of a part."""
+    rows = left[:, part.where]
+    if part.weight is not None:
+        rows = rows * part.weight
+    return np.asarray(rows @ right[:, part.where].T)

@@ -1,9 +1,10 @@
 """Meshes of a cutoff integral: radii times directions, y = r·u.
 
 In: marks (radii where an integrand may have a kink or a region end) and a rule for the
-directions. Out: `Rays`, products of radial and directional nodes, for the shells between
-neighbouring cutoffs, for tail shells beyond the last mark, and for the surfaces. Nested
-regions then share their nodes: each is a sum over shells.
+directions. Out: `Rays`, products of radial and directional nodes, for the shells
+between neighbouring cutoffs, for tail shells beyond the last mark, and for surfaces.
+Nested regions then share their nodes: each is a sum over shells. A data set in place of
+the rays is a `Cloud`.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nnft_ppl._typing import Points
+from nnft_ppl.eft.faces import Rung
 from nnft_ppl.eft.panels import Edges, graded_edges, panel_nodes
 
 TAIL_DOUBLINGS = 4  # of the radius, per tail shell
@@ -61,7 +63,7 @@ class Rays:
     replicates: int = 1
 
     @property
-    def num_nodes(self) -> int:
+    def size(self) -> int:
         """Number of nodes."""
         return len(self.radii) * len(self.directions)
 
@@ -82,27 +84,15 @@ class Directions(Protocol):
     """A family of rules for ∫ dσ(u) over the unit surface, finer with the level."""
 
     replicates: int
+    rungs: tuple[Rung, ...]
 
     def rule(self, level: int) -> tuple[Points, Float[np.ndarray, " direction"]]:
-        """u and the weights, complete replicates one after the other."""
+        """Directions and weights, complete replicates one after the other."""
         ...
 
     def size(self, level: int) -> int:
         """Number of directions at a level."""
         ...
-
-
-@dataclass(frozen=True)
-class Rung:
-    """How fine one level is: Gauss nodes per panel, after so many bisections."""
-
-    order: int
-    bisections: int
-
-    @property
-    def per_panel(self) -> int:
-        """Nodes that a panel gets."""
-        return self.order << self.bisections
 
 
 class RayMesh:
@@ -115,8 +105,7 @@ class RayMesh:
         dim: Dimension of y.
         radii: Boundaries of the shells: finite, positive, sorted, distinct.
         marks: More radii that are to be panel edges; the largest ends the last shell.
-        directions: The rule for u.
-        rungs: The levels, coarsest first.
+        directions: The rule for u, and the levels of refinement.
     """
 
     def __init__(
@@ -125,12 +114,12 @@ class RayMesh:
         radii: Radii,
         marks: Radii,
         directions: Directions,
-        rungs: tuple[Rung, ...],
     ) -> None:
         """Lay the radial panels."""
         self.radii = radii
         self.directions = directions
-        self.rungs = rungs
+        self.replicates = directions.replicates
+        self.num_levels = len(directions.rungs)
         self._dim = dim
         all_marks = np.concatenate([marks, radii])
         self._edges = graded_edges(all_marks if all_marks.size else np.ones(1))
@@ -143,7 +132,11 @@ class RayMesh:
     def num_nodes(self, level: int, num_tail: int) -> int:
         """Nodes at one level, with `num_tail` tail shells."""
         panels = len(self._edges) - 1 + num_tail * TAIL_DOUBLINGS
-        return panels * self.rungs[level].per_panel * self.directions.size(level)
+        return (
+            panels
+            * self.directions.rungs[level].per_panel
+            * self.directions.size(level)
+        )
 
     def bounded(self, level: int) -> Rays:
         """The shells up to the outermost mark."""
@@ -164,7 +157,7 @@ class RayMesh:
 
     def _radial(self, edges: Edges, level: int) -> tuple[Radii, Radii]:
         """Nodes and weights for ∫ dr."""
-        rung = self.rungs[level]
+        rung = self.directions.rungs[level]
         return panel_nodes(edges, rung.order, rung.bisections)
 
     def _rays(
@@ -186,3 +179,46 @@ class RayMesh:
             direction_weights,
             self.directions.replicates,
         )
+
+
+class Cloud:
+    """The points of a data set as a mesh that is exact at its only level.
+
+    Args:
+        points: (point, dim).
+        radii: Finite cutoffs of the largest coordinate, sorted, distinct.
+    """
+
+    replicates = 1
+    num_levels = 1
+
+    def __init__(self, points: Points, radii: Radii) -> None:
+        """Sort the points by their largest coordinate."""
+        norms = np.abs(points).max(axis=1)
+        order = np.argsort(norms, kind="stable")
+        self._points, self._norms = points[order], norms[order]
+        self._shells = np.searchsorted(radii, self._norms)
+        self.num_shells = len(radii) + 1
+
+    @property
+    def size(self) -> int:
+        """Number of nodes."""
+        return len(self._points)
+
+    def chunk(self, start: int, stop: int) -> Chunk:
+        """Points start … stop, nearest first."""
+        return Chunk(
+            self._points[start:stop],
+            np.full(stop - start, 1 / len(self._points)),
+            self._norms[start:stop],
+            self._shells[start:stop],
+            np.zeros(stop - start, dtype=np.int64),
+        )
+
+    def bounded(self, level: int) -> "Cloud":
+        """All points, whatever the level."""
+        return self
+
+    def num_nodes(self, level: int, num_tail: int) -> int:
+        """Nodes at one level."""
+        return len(self._points)

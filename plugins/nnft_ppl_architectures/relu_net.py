@@ -16,8 +16,12 @@ def weight_kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.A
     yy = single_hidden_layer.covariance(hp, y, y)
     xy = single_hidden_layer.covariance(hp, x, y)
     # √(s_xx s_yy) sin θ; arctan2 keeps its digits where arccos loses them (θ → 0).
-    opposite = jnp.sqrt(jnp.maximum(xx * yy - xy**2, 0.0))
-    angle = jnp.arctan2(opposite, xy)
+    # Where x ∥ y but for rounding it is 0 with slope 0: K is ∝ θ³ beside a smooth part,
+    # and the slope of √0 would make derivatives NaN.
+    squared = xx * yy - xy**2
+    parallel = squared <= 1e-14 * xx * yy
+    opposite = jnp.where(parallel, 0.0, jnp.sqrt(jnp.where(parallel, 1.0, squared)))
+    angle = jnp.arctan2(opposite, jnp.where(parallel & (xy == 0), 1.0, xy))
     return hp.weight_std**2 * (opposite + (jnp.pi - angle) * xy) / (2 * jnp.pi)
 
 
