@@ -56,7 +56,9 @@ def held_out(
         UnavailableError: The architecture gives no kernel.
         FitError: A cutoff integral did not converge.
     """
-    _check(fit, correlators)
+    if not isinstance(fit, CouplingFit):
+        raise SpecError(f"`fit` is {fit!r}; expected what fit_couplings returns")
+    check_held_out(fit.correlators, correlators)
     likelihood = _predictor(fit, correlators)
     ratio = likelihood.scale / fit.likelihood.scale
     draws = fit.dimensionless * ratio  # the couplings g are the same
@@ -107,34 +109,36 @@ def held_out(
             )
             row |= _compare("moment", data, error, expected, replicated, rng)
             gaussian = correlators.gaussian_moment(order)
-            row["gaussian_error"] = float(_relative_error(gaussian, data, error))
+            row["gaussian_error"] = float(relative_error(gaussian, data, error))
             rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _check(fit: CouplingFit, correlators: Correlators) -> None:
-    """Refuse what is not held out, or not of this network."""
-    for name, given, kind in (
-        ("fit", fit, CouplingFit),
-        ("correlators", correlators, Correlators),
-    ):
-        if not isinstance(given, kind):
-            raise SpecError(f"`{name}` is {given!r}; expected nnft_ppl.{kind.__name__}")
-    if correlators.network != fit.correlators.network:
+def check_held_out(fitted: Correlators, held_out: Correlators) -> None:
+    """Refuse what is not held out, or not of the network that was fitted.
+
+    Raises:
+        SpecError: Not correlators, another network, an input that was fitted, or no
+            order above 2.
+    """
+    for given in (fitted, held_out):
+        if not isinstance(given, Correlators):
+            raise SpecError(f"{given!r} is given; expected nnft_ppl.Correlators")
+    if held_out.network != fitted.network:
         raise SpecError(
-            f"the held-out correlators are of {correlators.network!r}, the fit is of "
-            f"{fit.correlators.network!r}; give correlators of the same network"
+            f"the held-out correlators are of {held_out.network!r}, those fitted are "
+            f"of {fitted.network!r}; give correlators of the same network"
         )
-    seen = (correlators.x[:, None] == fit.correlators.x[None]).all(axis=-1).any(axis=1)
+    seen = (held_out.x[:, None] == fitted.x[None]).all(axis=-1).any(axis=1)
     if seen.any():
         raise SpecError(
-            f"input {correlators.x[seen][0].tolist()} was fitted, so it is not held "
-            "out; give other inputs, for instance the fitted ones times 0.7"
+            f"input {held_out.x[seen][0].tolist()} was fitted, so it is not held out; "
+            "give other inputs, for instance the fitted ones times 0.7"
         )
-    if max(correlators.orders) < 4:
+    if max(held_out.orders) < 4:
         raise SpecError(
-            f"the held-out correlators hold orders {correlators.orders}; there is "
-            "nothing to predict below 4: ask for orders=(2, 4)"
+            f"the held-out correlators hold orders {held_out.orders}; there is nothing "
+            "to predict below 4: ask for orders=(2, 4)"
         )
 
 
@@ -188,7 +192,7 @@ def _compare(
     """Columns of one kind of prediction, named after it."""
     tail = 50 * (1 - INTERVAL)
     lower, median, upper = np.percentile(
-        _relative_error(expected, data, error), [tail, 50, 100 - tail]
+        relative_error(expected, data, error), [tail, 50, 100 - tail]
     )
     spread = np.hypot(error, _ROUNDING * _rms(data))
     replicated = predictive + spread * rng.standard_normal(predictive.shape)
@@ -202,10 +206,16 @@ def _compare(
     }
 
 
-def _relative_error(
+def relative_error(
     predicted: Float[np.ndarray, "*batch entry"], data: Packed, error: Packed
 ) -> Float[np.ndarray, "*batch"]:
-    """Relative root-mean-square error, the data's noise subtracted."""
+    """√(⟨(predicted − data)² − error²⟩ / ⟨data² − error²⟩), averages over entries.
+
+    Args:
+        predicted: Without noise.
+        data: Measured or exact.
+        error: One standard error of each entry.
+    """
     noise = np.mean(error**2)
     left = np.mean((predicted - data) ** 2, axis=-1) - noise
     size = max(np.mean(data**2) - noise, np.finfo(float).tiny)
