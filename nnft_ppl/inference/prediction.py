@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl._typing import Matrix
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.partitions import MAX_ORDER
 from nnft_ppl.correlators.symmetric import num_entries
@@ -14,6 +15,8 @@ from nnft_ppl.eft.predict import full_map
 from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.truncation import (
     TruncationPrior,
+    coefficient_correlation,
+    factored,
     known_coefficients,
     truncation_draws,
 )
@@ -58,16 +61,28 @@ def predict_moment(
     mapping = full_map(pack_kernel(network.kernel(x)), order, max_power)
     sampled = discrepancy.shape[:2]
     draws = np.empty((*sampled, len(which), num_entries(len(x), order)))
-    noise = rng.standard_normal((*sampled, len(likelihood.amplitudes)))
+    propagator = network.propagator(x)
+    noise = {
+        k: rng.standard_normal((*sampled, factor.shape[1])) @ factor.T
+        for k, factor in _misfit_factors(likelihood, propagator).items()
+    }
     smooth = []
     for place, cutoff in enumerate(which):
         modes = likelihood.expected(cutoff, couplings[:, :, cutoff])
-        smooth.append(_connected(likelihood, modes))
-        modes = modes + discrepancy[..., cutoff, None] * noise
-        draws[:, :, place] = mapping.apply(_connected(likelihood, modes))
+        values = likelihood.to_entries(modes)
+        connected = {
+            k: values[..., span]
+            for k, span in zip(likelihood.orders, likelihood.spans, strict=True)
+        }
+        smooth.append(connected)
+        draws[:, :, place] = mapping.apply(
+            {
+                k: v + discrepancy[..., cutoff, None] * noise[k]
+                for k, v in connected.items()
+            }
+        )
     if truncation is None or max_power >= order // 2 - 1:
         return draws
-    propagator = network.propagator(x)
     flat = {
         k: np.stack([part[k] for part in smooth], axis=2).reshape(
             -1, len(which), num_entries(len(x), k)
@@ -85,10 +100,15 @@ def predict_moment(
     return np.asarray(draws + error.reshape(draws.shape))
 
 
-def _connected(likelihood: Likelihood, modes: np.ndarray) -> dict[int, np.ndarray]:
-    """Connected correlators by order, from data modes (…, mode)."""
-    values = likelihood.to_entries(modes)
+def _misfit_factors(likelihood: Likelihood, propagator: Matrix) -> dict[int, Matrix]:
+    """By order, F with F Fᵀ the covariance of the model discrepancy at s = 1.
+
+    Variances are those of the likelihood. It takes entries as independent, which does
+    little harm to the couplings; but a sum such as Σ_15 K·G4c would average out what is
+    in truth a smooth misfit, so here entries are correlated as their inputs are.
+    """
     return {
-        k: values[..., span]
+        k: likelihood.size[span, None]
+        * factored(coefficient_correlation(propagator, k))
         for k, span in zip(likelihood.orders, likelihood.spans, strict=True)
     }

@@ -210,7 +210,7 @@ def truncation_draws(
     num_draws = len(known.parameter)
     chi_squared = rng.chisquare(known.degrees_of_freedom, num_draws)
     spread = known.scale * np.sqrt(known.degrees_of_freedom / chi_squared)[:, None]
-    factor = _factor(coefficient_correlation(propagator, order))
+    factor = factored(coefficient_correlation(propagator, order))
     total = np.zeros((*known.parameter.shape, terms.shape[1]))
     for power in range(max_power + 1, len(terms)):
         normals = rng.standard_normal((num_draws, factor.shape[1])) @ factor.T
@@ -226,7 +226,7 @@ def _root_mean_square_ratio(values: np.ndarray, reference: Packed) -> np.ndarray
     return np.asarray(np.sqrt(np.mean(ratio**2, axis=-1)))
 
 
-def _factor(correlation: Matrix) -> Matrix:
+def factored(correlation: Matrix) -> Matrix:
     """F with F Fᵀ = the correlation, without the columns that are rounding."""
     values, vectors = np.linalg.eigh(correlation)
     keep = values > _NEGLIGIBLE * values[-1]
