@@ -131,7 +131,11 @@ def _heavy_tails(fit: CouplingFit) -> Check:
 
 def _coupling_checks(fit: CouplingFit) -> list[Check]:
     """Whether the data, and not the prior, decide the couplings."""
-    scales = fit.prior.coupling_scales(fit.correlators.network.width, fit.action)
+    prior, width = fit.prior, fit.correlators.network.width
+    # Of couplings that the data leave open, the posterior is this wide.
+    scales = np.sqrt(
+        np.mean(prior.scales_at(fit.natural_size, width, fit.action) ** 2, axis=(0, 1))
+    )
     spread = fit.dimensionless.std(axis=(0, 1)) / scales
     which, worst = np.unravel_index(int(np.argmax(spread)), spread.shape)
     value = float(spread[which, worst])
@@ -139,6 +143,10 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
     place = f"{fit.action.names[worst]} at cutoff {fit.cutoffs[which]:g}"
     means = np.abs(fit.dimensionless.mean(axis=(0, 1))) / scales
     far = float(means.max())
+    if prior.is_hierarchical:
+        # The size follows the couplings; what may hold them back is its own prior.
+        logs = np.log(fit.natural_size / prior.natural_size).mean(axis=(0, 1))
+        far = max(far, float(np.abs(logs).max()) / prior.spread)
     return [
         Check(
             "identified",
@@ -158,11 +166,13 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
             far,
             MAX_PRIOR_DISTANCE,
             far <= MAX_PRIOR_DISTANCE,
-            f"largest posterior mean is {far:.2g} standard deviations of the prior out"
+            "the posterior mean of a coupling or of their size is at most "
+            f"{far:.2g} standard deviations of the prior out"
             + (
                 ""
                 if far <= MAX_PRIOR_DISTANCE
-                else ": the prior holds it back; try Prior(natural_size=...) larger"
+                else ": the prior holds it back; try Prior(natural_size=...) nearer to "
+                "N times the couplings, or spread larger"
             ),
         ),
     ]

@@ -13,11 +13,14 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.diagnostics.evidence import nested_evidence
 from nnft_ppl.diagnostics.leave_out import leave_tuple_out, num_high_pareto_k
 from nnft_ppl.eft.action import Action
-from nnft_ppl.inference.fit import fit_couplings
+from nnft_ppl.eft.integrals import check_cutoffs
+from nnft_ppl.inference.fit import infer_couplings
+from nnft_ppl.inference.identifiability import NOT_IDENTIFIABLE, null_combination
 from nnft_ppl.inference.likelihood import build_likelihood
 from nnft_ppl.inference.priors import Prior
 
 EVIDENCE = ("auto", "closed form", "nested")
+_WARMUP = 500
 _DRAWS = 1000
 _CHAINS = 4
 
@@ -41,7 +44,7 @@ def compare_actions(
         correlators: The data, the same for all.
         actions: At least two, that predict correlators of the same orders.
         cutoff: Λ.
-        prior: Scales; `Prior()` when `None`.
+        prior: `Prior()` when `None`.
         evidence: `auto`; `closed form`, which refuses an action that has none; or
             `nested` for all.
 
@@ -49,7 +52,8 @@ def compare_actions(
         Columns: action, log_evidence, log_evidence_error (0 in closed form), elpd,
         elpd_se, elpd_diff (elpd less the best one, so ≤ 0) and elpd_diff_se (smaller
         than elpd_se, because all predict the same data), num_high_pareto_k, discrepancy
-        (median), relative_misfit, verdict. Differences of log_evidence are log Bayes
+        (median), relative_misfit, verdict, which for operators that make the same
+        prediction here says so instead. Differences of log_evidence are log Bayes
         factors.
 
     Raises:
@@ -62,23 +66,29 @@ def compare_actions(
         raise SpecError(f"`evidence` is {evidence!r}; choose one of {list(EVIDENCE)}")
     rows, left_out = [], {}
     for action in actions:
-        # Built once more by the fit, but the choice of sampler comes first.
-        is_linear = build_likelihood(correlators, action, (float(cutoff),)).is_linear
+        values = tuple(float(c) for c in check_cutoffs([cutoff]))
+        likelihood = build_likelihood(correlators, action, values)
+        is_linear = likelihood.is_linear
         if evidence == "closed form" and not is_linear:
             raise SpecError(
                 f"{action} predicts correlators that are not linear in its couplings, "
                 "so its evidence has no closed form; choose evidence='auto'"
             )
         name = " + ".join(action.names)
-        fit = fit_couplings(
+        # Not `fit_couplings`, which refuses couplings that cannot be told apart: the
+        # action's evidence and predictions are as good as any.
+        fit = infer_couplings(
             correlators,
             action,
-            [cutoff],
+            values,
+            likelihood,
+            Prior() if prior is None else prior,
             key=jax.random.key(0),
+            num_warmup=_WARMUP,
             num_samples=_DRAWS,
             num_chains=_CHAINS,
+            discrepancy=True,
             sampler="conjugate" if is_linear else "nuts",
-            prior=prior,
         )
         log_evidence, error = float(fit.log_evidence[0]), 0.0
         if evidence == "nested" or not is_linear:
@@ -94,7 +104,9 @@ def compare_actions(
                 "num_high_pareto_k": num_high_pareto_k(left_out[name]),
                 "discrepancy": adequacy["discrepancy"],
                 "relative_misfit": adequacy["relative_misfit"],
-                "verdict": adequacy["verdict"],
+                "verdict": adequacy["verdict"]
+                if null_combination(likelihood, 0) is None
+                else NOT_IDENTIFIABLE,
             }
         )
     table = pd.DataFrame(rows).merge(_differences(left_out), on="action")

@@ -6,9 +6,11 @@ import pandas as pd
 
 from nnft_ppl.inference.result import CouplingFit
 
+_PARAMETERS = ("dimensionless", "discrepancy", "natural_size")
+
 
 def convergence(fit: CouplingFit) -> pd.DataFrame:
-    """Worst convergence numbers over couplings and discrepancy, per cutoff.
+    """Worst convergence numbers over all parameters, per cutoff.
 
     Columns: cutoff, rhat, ess_bulk, ess_tail, divergences, bfmi. The last two are NaN
     for independent draws. Divergences are counted per cutoff, because a count pooled
@@ -17,7 +19,7 @@ def convergence(fit: CouplingFit) -> pd.DataFrame:
     rows = []
     for cutoff in fit.cutoffs:
         tree = fit.at(cutoff)
-        names = [n for n in ("dimensionless", "discrepancy") if n in tree["posterior"]]
+        names = [n for n in _PARAMETERS if n in tree["posterior"]]
 
         def worst(result: object, reduce: object, names: list[str] = names) -> float:
             values = np.concatenate(

@@ -59,14 +59,27 @@ def loo_by_cutoff(fit: CouplingFit) -> pd.DataFrame:
 
 
 def prior_sensitivity(fit: CouplingFit) -> pd.DataFrame:
-    """ArviZ's power-scaling sensitivity of couplings and discrepancy, per cutoff.
+    """ArviZ's power-scaling sensitivity of all parameters, per cutoff.
+
+    Where the natural size is inferred, the priors that are scaled are its own and that
+    of the discrepancy: the prior of the couplings given the size is, to the size, a
+    likelihood. The natural size itself always feels its prior, which one coupling or
+    two inform little; look at the couplings.
 
     Columns: cutoff, parameter, prior, likelihood, diagnosis.
+
+    Source: Kallioinen, Paananen, Bürkner, Vehtari, Statistics and Computing 34 (2024)
+        57, arXiv:2107.14054: of hierarchical priors, scale the top level.
     """
-    names = ["dimensionless"] + (["discrepancy"] if fit.has_discrepancy else [])
+    hierarchical = fit.prior.is_hierarchical
+    scaled = ["natural_size"] if hierarchical else ["dimensionless"]
+    scaled += ["discrepancy"] if fit.has_discrepancy else []
+    names = ["dimensionless", *(name for name in scaled if name != "dimensionless")]
     blocks: list[pd.DataFrame] = []
     for cutoff in fit.cutoffs:
-        table: pd.DataFrame = az.psense_summary(fit.at(cutoff), var_names=names)
+        table: pd.DataFrame = az.psense_summary(
+            fit.at(cutoff), var_names=names, prior_var_names=scaled
+        )
         table = table.rename_axis("parameter").reset_index()
         table.insert(0, "cutoff", cutoff)
         blocks.append(table)

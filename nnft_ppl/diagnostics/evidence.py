@@ -8,6 +8,7 @@ The sampler is dynesty's, an optional extra: it is maintained, pure NumPy and Sc
 brings no other dependency.
 """
 
+import warnings
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -18,12 +19,14 @@ import numpy as np
 from nnft_ppl._errors import FitError, UnavailableError
 from nnft_ppl._typing import Key
 from nnft_ppl.diagnostics.cutoffs import cutoff_number
+from nnft_ppl.eft.action import Action
 from nnft_ppl.inference.likelihood import Likelihood
+from nnft_ppl.inference.priors import Parameters, Prior
 from nnft_ppl.inference.result import CouplingFit
 
 NUM_LIVE = 400
 _LARGEST_LOG = 150.0
-"""Of s: beyond, its square overflows, and no prior has weight there."""
+"""Of s and τ: beyond, powers overflow, and no prior has weight there."""
 _LOG_2PI = np.log(2 * np.pi)
 
 
@@ -47,7 +50,7 @@ def nested_evidence(
     r"""Log evidence of a fit by nested sampling, for any `likelihood.expected`.
 
     .. math:: Z = \int L \, π \, dθ = \int \left( L π / q \right) q \, dθ, \quad
-        θ = (c, \log s)
+        θ = (c, \log s, \log τ)
 
     is sampled with q in the place of the prior: independent Cauchy distributions along
     axes in which the posterior draws are uncorrelated. Whatever q, Z is the same; with
@@ -77,7 +80,10 @@ def nested_evidence(
         nlive=num_live,
         rstate=np.random.default_rng([int(w) for w in jax.random.key_data(key)]),
     )
-    sampler.run_nested(print_progress=False)
+    with warnings.catch_warnings():
+        # Slower, not wrong: couplings and their size are no ellipsoid.
+        warnings.filterwarnings("ignore", message="The enlargement factor")
+        sampler.run_nested(print_progress=False)
     results = sampler.results
     found = Evidence(
         float(results.logz[-1]),
@@ -97,31 +103,42 @@ def nested_evidence(
 class _Target:
     """What the sampler sees: coordinates t with Cauchy prior q, and log(L π / q).
 
-    θ = centre + factor · t holds the couplings c and, where inferred, log s.
+    θ = centre + factor · t holds the couplings c and, where inferred, log s and log τ.
     """
 
     likelihood: Likelihood
     which: int
-    coupling_scales: np.ndarray
-    discrepancy_scale: float | None
+    prior: Prior
+    width: int
+    action: Action
+    has_discrepancy: bool
     centre: np.ndarray
     factor: np.ndarray
 
     @staticmethod
     def of(fit: CouplingFit, which: int) -> "_Target":
         """Placed by the posterior draws of one cutoff."""
-        draws = fit.dimensionless[:, :, which].reshape(-1, fit.dimensionless.shape[-1])
-        if fit.has_discrepancy:
-            log_s = np.log(fit.discrepancy[:, :, which]).reshape(-1, 1)
-            draws = np.concatenate([draws, log_s], axis=1)
+        logs = [fit.discrepancy] if fit.has_discrepancy else []
+        if fit.prior.is_hierarchical:
+            logs.append(fit.natural_size)
+        draws = np.concatenate(
+            [
+                fit.dimensionless[:, :, which],
+                *(np.log(values[:, :, which, None]) for values in logs),
+            ],
+            axis=-1,
+        )
+        draws = draws.reshape(-1, draws.shape[-1])
         centre = draws.mean(axis=0)
         # A QR factor of the draws: a covariance would square their condition.
         root = np.linalg.qr((draws - centre) / np.sqrt(len(draws)), mode="r").T
         return _Target(
             fit.likelihood,
             which,
-            fit.prior.coupling_scales(fit.correlators.network.width, fit.action),
-            fit.prior.discrepancy_scale if fit.has_discrepancy else None,
+            fit.prior,
+            fit.correlators.network.width,
+            fit.action,
+            fit.has_discrepancy,
             centre,
             root,
         )
@@ -133,18 +150,17 @@ class _Target:
     def log_density(self, t: np.ndarray) -> float:
         """log(L π / q), all constants included."""
         parameters = self.centre + self.factor @ t
-        couplings = parameters[: len(self.coupling_scales)]
-        variance = self.likelihood.variance
-        z = couplings / self.coupling_scales
-        density = -0.5 * z @ z - np.sum(np.log(self.coupling_scales))
-        density -= 0.5 * len(z) * _LOG_2PI
-        if self.discrepancy_scale is not None:
-            log_s = np.clip(parameters[-1], -_LARGEST_LOG, _LARGEST_LOG)
-            s = np.exp(log_s)
-            variance = variance + s**2
-            scaled = s / self.discrepancy_scale
-            density += 0.5 * np.log(2 / np.pi) - 0.5 * scaled**2
-            density += log_s - np.log(self.discrepancy_scale)  # ds = s d log s
+        num_couplings = len(self.action.operators)
+        couplings = parameters[:num_couplings]
+        logs = np.clip(parameters[num_couplings:], -_LARGEST_LOG, _LARGEST_LOG)
+        s = np.exp(logs[0]) if self.has_discrepancy else None
+        size = np.exp(logs[-1]) if self.prior.is_hierarchical else None
+        variance = self.likelihood.variance + (0.0 if s is None else s**2)
+        parts = self.prior.log_density(
+            Parameters(couplings, s, size), self.width, self.action
+        )
+        density = sum(float(np.sum(part)) for part in parts.values())
+        density += float(np.sum(logs))  # ds = s d log s, and so for the natural size
         expected = self.likelihood.expected(self.which, couplings)
         residual = self.likelihood.amplitudes - expected
         terms = residual**2 / variance + np.log(variance) + _LOG_2PI

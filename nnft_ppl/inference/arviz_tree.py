@@ -6,13 +6,14 @@ predictive checks) must be given one cutoff: `CouplingFit.at`.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from nnft_ppl.correlators.symmetric import entries
+from nnft_ppl.eft.action import Action
 from nnft_ppl.inference.likelihood import Likelihood
+from nnft_ppl.inference.priors import Parameters, Prior
 
 type Variable = tuple[tuple[str, ...], np.ndarray]
 
@@ -21,26 +22,14 @@ _PRIOR_DRAWS = 1000
 _LOG_2PI = np.log(2 * np.pi)
 
 
-class Sampled(NamedTuple):
-    """Draws at one cutoff.
-
-    Attributes:
-        couplings: Dimensionless, (chain, draw, operator).
-        discrepancy: (chain, draw); `None` when s was not inferred.
-    """
-
-    couplings: np.ndarray
-    discrepancy: np.ndarray | None
-
-
 def build_groups(
     likelihood: Likelihood,
     which: int,
-    names: tuple[str, ...],
+    prior: Prior,
+    width: int,
+    action: Action,
     num_points: int,
-    coupling_scales: np.ndarray,
-    discrepancy_scale: float,
-    posterior: Sampled,
+    posterior: Parameters,
     statistics: Mapping[str, np.ndarray],
     rng: np.random.Generator,
 ) -> dict[str, xr.Dataset]:
@@ -49,37 +38,39 @@ def build_groups(
     Args:
         likelihood: The problem that was fitted.
         which: Number of the cutoff.
-        names: Of the operators.
+        prior: Of all parameters.
+        width: N.
+        action: The operators.
         num_points: Number of inputs.
-        coupling_scales: (operator,) prior standard deviations of c.
-        discrepancy_scale: Scale of the half-normal prior of s.
-        posterior: The draws.
+        posterior: The draws, (chain, draw) and operator.
         statistics: ArviZ name -> (chain, draw).
         rng: For the prior and the predictive draws.
     """
-    scale = likelihood.scale[which]
-    shape = (1, _PRIOR_DRAWS)
-    prior = Sampled(
-        coupling_scales * rng.standard_normal((*shape, len(names))),
-        None
-        if posterior.discrepancy is None
-        else discrepancy_scale * np.abs(rng.standard_normal(shape)),
+    scale, names = likelihood.scale[which], action.names
+    before = prior.draw(
+        rng,
+        (1, _PRIOR_DRAWS),
+        width,
+        action,
+        discrepancy=posterior.discrepancy is not None,
     )
 
-    def spread(draws: Sampled) -> np.ndarray:
+    def spread(draws: Parameters) -> np.ndarray:
         s = 0.0 if draws.discrepancy is None else draws.discrepancy[..., None]
         return np.asarray(np.sqrt(likelihood.variance + np.square(s)))
 
-    def parameters(draws: Sampled) -> xr.Dataset:
+    def parameters(draws: Parameters) -> xr.Dataset:
         variables: dict[str, Variable] = {
             "coupling": ((*_SAMPLED, "operator"), draws.couplings / scale),
             "dimensionless": ((*_SAMPLED, "operator"), draws.couplings),
         }
         if draws.discrepancy is not None:
             variables["discrepancy"] = (_SAMPLED, draws.discrepancy)
+        if draws.natural_size is not None:
+            variables["natural_size"] = (_SAMPLED, draws.natural_size)
         return xr.Dataset(variables, coords={"operator": list(names)})
 
-    def predictive(draws: Sampled) -> xr.Dataset:
+    def predictive(draws: Parameters) -> xr.Dataset:
         expected = likelihood.expected(which, draws.couplings)
         replicate = expected + spread(draws) * rng.standard_normal(expected.shape)
         return xr.Dataset({"amplitude": ((*_SAMPLED, "mode"), replicate)})
@@ -89,8 +80,8 @@ def build_groups(
         "sample_stats": xr.Dataset(
             {name: (_SAMPLED, values) for name, values in statistics.items()}
         ),
-        "prior": parameters(prior),
-        "prior_predictive": predictive(prior),
+        "prior": parameters(before),
+        "prior_predictive": predictive(before),
         "posterior_predictive": predictive(posterior),
         "log_likelihood": xr.Dataset(
             {
@@ -104,7 +95,16 @@ def build_groups(
                 )
             }
         ),
-        "log_prior": _log_prior(posterior, names, coupling_scales, discrepancy_scale),
+        "log_prior": xr.Dataset(
+            {
+                name: (
+                    (*_SAMPLED, "operator") if name == "dimensionless" else _SAMPLED,
+                    values,
+                )
+                for name, values in prior.log_density(posterior, width, action).items()
+            },
+            coords={"operator": list(names)},
+        ),
         "observed_data": xr.Dataset({"amplitude": ("mode", likelihood.amplitudes)}),
         "constant_data": xr.Dataset(
             {
@@ -161,28 +161,6 @@ def stack(
 def _normal(deviation: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """Log density of a normal distribution."""
     return np.asarray(-0.5 * ((deviation / spread) ** 2 + _LOG_2PI) - np.log(spread))
-
-
-def _log_prior(
-    draws: Sampled,
-    names: tuple[str, ...],
-    coupling_scales: np.ndarray,
-    discrepancy_scale: float,
-) -> xr.Dataset:
-    """Log prior density of every parameter, which ArviZ's psense needs."""
-    variables: dict[str, Variable] = {
-        "dimensionless": (
-            (*_SAMPLED, "operator"),
-            _normal(draws.couplings, coupling_scales),
-        )
-    }
-    if draws.discrepancy is not None:
-        twice = np.log(2.0)  # the half-normal density is that of one side, doubled
-        variables["discrepancy"] = (
-            _SAMPLED,
-            _normal(draws.discrepancy, np.array(discrepancy_scale)) + twice,
-        )
-    return xr.Dataset(variables, coords={"operator": list(names)})
 
 
 def entry_coordinates(likelihood: Likelihood, num_points: int) -> dict[str, object]:

@@ -1,42 +1,75 @@
-"""Closed-form inference: linear-Gaussian in the couplings, a grid in the discrepancy.
+"""Closed-form inference: normal in the couplings, a grid in s and the natural size.
 
-At a fixed discrepancy s the posterior of the couplings is Gaussian and the evidence is
-known. With s inferred, p(s | data) is one-dimensional and tabulated on a fine grid of
-log s, so the posterior is an exact mixture up to the grid. This is both the sampler
-`conjugate` and the oracle of NUTS.
+At a fixed discrepancy s and a fixed size of the couplings the posterior of linear
+couplings is normal and its evidence known. What is left, p(s, size | data), has two
+dimensions at most and is tabulated on a grid of their logarithms, so the posterior is
+an exact mixture up to the grid. This is both the sampler `conjugate` and the oracle of
+NUTS. Predictions that are quadratic in the couplings are linearised where they are
+likeliest; then it is an approximation, of relative order δc/c.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from nnft_ppl.inference.likelihood import Likelihood
+from nnft_ppl.inference.priors import SizePrior
 
-_COARSE_POINTS = 181
-_FINE_POINTS = 401
-_NEGLIGIBLE = 30.0
-"""Points this far below the top in log probability are left out of the fine grid."""
+_COARSE_POINTS = (121, 25)
+_FINE_POINTS = (161, 25)
+"""Of log s and of the log of the size. The trapezoidal rule needs no more: with one
+point per standard deviation it integrates a normal density to 10⁻⁸."""
+_NEGLIGIBLE = 25.0
+"""Points this far below the top in log probability are left out."""
+_SMALLEST = 1e-4
+"""Discrepancy, over the error of the best mode, below which the data see none."""
+_SPREADS = 6.0
+_MAX_STEPS = 100
+_STEP_TOLERANCE = 1e-6
+"""Of the posterior standard deviation, for the point of linearisation."""
 _LOG_2PI = np.log(2 * np.pi)
+
+
+class Draws(NamedTuple):
+    """Independent posterior draws.
+
+    Attributes:
+        couplings: c, (draw, operator).
+        discrepancy: s, (draw,).
+        relative_size: τ / natural_size, (draw,).
+    """
+
+    couplings: np.ndarray
+    discrepancy: np.ndarray
+    relative_size: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class ClosedForm:
-    """The posterior at one cutoff.
+    """The posterior at one cutoff: a mixture of normals over a grid.
 
     Attributes:
-        discrepancy: (grid,) values of s; a single 0 when there is none.
+        discrepancy: (grid,) values of s; 0 when there is none.
+        relative_size: (grid,) values of τ / natural_size; 1 when it is fixed.
+        cell: Widths of a cell of the grid in log s and in log τ; 0 where fixed.
         weight: (grid,) posterior probability of each.
-        mean: (grid, operator) posterior mean of c given s.
-        factor: (grid, operator, operator) lower triangular, covariance = F Fᵀ given s.
-        log_evidence: log p(data), natural units, s integrated out.
+        mean: (grid, operator) posterior mean of c given s and τ.
+        factor: (grid, operator, operator) lower triangular, covariance = F Fᵀ given s
+            and τ.
+        log_evidence: log p(data), natural units, s and τ integrated out.
+        settled: Whether the point of linearisation was found; true for linear problems.
     """
 
     discrepancy: Float[np.ndarray, " grid"]
+    relative_size: Float[np.ndarray, " grid"]
+    cell: tuple[float, float]
     weight: Float[np.ndarray, " grid"]
     mean: Float[np.ndarray, "grid operator"]
     factor: Float[np.ndarray, "grid operator operator"]
     log_evidence: float
+    settled: bool = True
 
     @property
     def mode(self) -> int:
@@ -44,29 +77,51 @@ class ClosedForm:
         return int(np.argmax(self.weight))
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Posterior mean and standard deviation of c, s integrated out."""
+        """Posterior mean and standard deviation of c, s and τ integrated out."""
         mean = self.weight @ self.mean
         variance = np.einsum("gij,gij->gi", self.factor, self.factor)
         spread = variance + (self.mean - mean) ** 2
         return mean, np.sqrt(self.weight @ spread)
 
-    def draw(
-        self, rng: np.random.Generator, num_draws: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Independent posterior draws: c (draw, operator) and s (draw,)."""
-        if len(self.weight) == 1:
-            which = np.zeros(num_draws, dtype=int)
-            discrepancy = np.zeros(num_draws)
-        else:
-            # Uniform within the cell of log s around each grid point.
-            which = rng.choice(len(self.weight), size=num_draws, p=self.weight)
-            step = np.log(self.discrepancy[1] / self.discrepancy[0])
-            jitter = rng.uniform(-0.5, 0.5, num_draws) * step
-            discrepancy = self.discrepancy[which] * np.exp(jitter)
+    def draw(self, rng: np.random.Generator, num_draws: int) -> Draws:
+        """Independent posterior draws."""
+        which = rng.choice(len(self.weight), size=num_draws, p=self.weight)
+        # Uniform within the cell of the logarithms around each grid point.
+        jitter = rng.uniform(-0.5, 0.5, (2, num_draws))
         normals = rng.standard_normal((num_draws, self.mean.shape[1]))
-        return self.mean[which] + np.einsum(
+        couplings = self.mean[which] + np.einsum(
             "dij,dj->di", self.factor[which], normals
-        ), discrepancy
+        )
+        return Draws(
+            couplings,
+            self.discrepancy[which] * np.exp(jitter[0] * self.cell[0]),
+            self.relative_size[which] * np.exp(jitter[1] * self.cell[1]),
+        )
+
+
+class _Problem(NamedTuple):
+    """A linear problem: data ~ N(design · c, variance + s²), with priors."""
+
+    design: np.ndarray
+    data: np.ndarray
+    variance: np.ndarray
+    coupling_scales: np.ndarray
+    discrepancy_scale: float | None
+    size: SizePrior | None
+
+
+class _Table(NamedTuple):
+    """The posterior of (log s, log size) on a grid.
+
+    Attributes:
+        log_weight: (s, size) log of evidence × prior, less `offset`.
+        offset: Of all of them.
+        triangle: (s, size, operator + 1, operator + 1) R of each least-squares fit.
+    """
+
+    log_weight: np.ndarray
+    offset: float
+    triangle: np.ndarray
 
 
 def solve(
@@ -74,79 +129,172 @@ def solve(
     cutoff: int,
     coupling_scales: np.ndarray,
     discrepancy_scale: float | None,
+    size: SizePrior | None = None,
 ) -> ClosedForm:
     """The posterior at cutoff number `cutoff`.
+
+    Predictions quadratic in c are replaced by their tangent at the posterior mean,
+    which is found by iterating (Gauss–Newton). The closed form is then that of the
+    linearisation, with errors of relative order δc/c, δc the posterior's width.
 
     Args:
         likelihood: From `build_likelihood`.
         cutoff: Index into the likelihood's cutoffs.
-        coupling_scales: (operator,) prior standard deviations of c.
+        coupling_scales: (operator,) prior standard deviations of c, at relative size 1.
         discrepancy_scale: Scale of the half-normal prior of s; `None` fixes s = 0.
+        size: Prior of the relative size; `None` fixes it at 1.
     """
-    design, data = likelihood.design[cutoff], likelihood.amplitudes
+    problem = _Problem(
+        likelihood.design[cutoff],
+        likelihood.amplitudes,
+        likelihood.variance,
+        coupling_scales,
+        discrepancy_scale,
+        size,
+    )
+    form = _integrate(problem)
+    if likelihood.is_linear:
+        return form
+    point = np.zeros(len(coupling_scales))
+    damping, previous = 1.0, np.inf
+    for _ in range(_MAX_STEPS):
+        mean, sd = form.moments()
+        step = mean - point
+        length = float(np.max(np.abs(step) / sd))
+        if length < _STEP_TOLERANCE:
+            return form
+        if length > previous:  # overshooting
+            damping /= 2
+        previous = length
+        point = point + damping * step
+        tangent = likelihood.response(cutoff, point)
+        offset = likelihood.expected(cutoff, point) - tangent @ point
+        form = _integrate(
+            problem._replace(design=tangent, data=likelihood.amplitudes - offset)
+        )
+    return ClosedForm(**{**vars(form), "settled": False})
 
-    def tabulate(s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return _given_discrepancy(design, data, likelihood.variance, s, coupling_scales)
 
-    if discrepancy_scale is None:
-        log_evidence, mean, factor = tabulate(np.zeros(1))
-        return ClosedForm(np.zeros(1), np.ones(1), mean, factor, float(log_evidence[0]))
-    low = 1e-3 * np.sqrt(likelihood.variance.min())
-    s = np.geomspace(low, 10 * discrepancy_scale, _COARSE_POINTS)
-    log_weight = tabulate(s)[0] + _log_prior(s, discrepancy_scale)
-    likely = np.flatnonzero(log_weight > log_weight.max() - _NEGLIGIBLE)
-    first, last = max(likely[0] - 1, 0), min(likely[-1] + 1, len(s) - 1)
-    s = np.geomspace(s[first], s[last], _FINE_POINTS)
-    log_evidence, mean, factor = tabulate(s)
-    log_weight = log_evidence + _log_prior(s, discrepancy_scale)
-    top = log_weight.max()
-    weight = np.exp(log_weight - top)
-    step = np.log(s[1] / s[0])
+def _integrate(problem: _Problem) -> ClosedForm:
+    """Tabulate the posterior of (s, size) where it is not negligible."""
+    log_s, log_size = _coarse_axes(problem)
+    weight = _tabulate(problem, log_s, log_size).log_weight
+    likely = weight > weight.max() - _NEGLIGIBLE
+    log_s = _refined(log_s, likely.any(axis=1), _FINE_POINTS[0])
+    log_size = _refined(log_size, likely.any(axis=0), _FINE_POINTS[1])
+    table = _tabulate(problem, log_s, log_size)
+    cell = (_step(log_s), _step(log_size))
+    top = table.log_weight.max()
+    kept = np.nonzero(table.log_weight > top - _NEGLIGIBLE)
+    mean, factor = _normal(table.triangle[kept])
+    weight = np.exp(table.log_weight[kept] - top)
+    volume = float(np.prod([width for width in cell if width > 0]))
     return ClosedForm(
-        s, weight / weight.sum(), mean, factor, float(top + np.log(weight.sum() * step))
+        discrepancy=np.exp(log_s[kept[0]]),
+        relative_size=np.exp(log_size[kept[1]]),
+        cell=cell,
+        weight=weight / weight.sum(),
+        mean=mean,
+        factor=factor,
+        log_evidence=float(table.offset + top + np.log(weight.sum() * volume)),
     )
 
 
-def _log_prior(s: np.ndarray, scale: float) -> np.ndarray:
-    """Log density of log s when s is half-normal: ds = s d log s."""
-    return np.asarray(
-        0.5 * np.log(2 / np.pi) - np.log(scale) - 0.5 * (s / scale) ** 2 + np.log(s)
-    )
+def _coarse_axes(problem: _Problem) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithms of s and of the relative size that may matter."""
+    log_s = np.array([-np.inf])
+    if problem.discrepancy_scale is not None:
+        log_s = np.linspace(
+            np.log(_SMALLEST * np.sqrt(problem.variance.min())),
+            np.log(10 * problem.discrepancy_scale),
+            _COARSE_POINTS[0],
+        )
+    log_size = np.zeros(1)
+    if problem.size is not None:
+        spread, powers = problem.size
+        # Couplings of zero pull the size down by spread² Σ power; large ones pull it up
+        # no further than themselves.
+        low = -_SPREADS * spread - spread**2 * powers.sum()
+        wide = _tabulate(problem, np.median(log_s)[None], np.full(1, _SPREADS * spread))
+        fitted = _normal(wide.triangle[0])[0][0]
+        with np.errstate(divide="ignore"):
+            pull = np.log(np.abs(fitted / problem.coupling_scales)) / np.maximum(
+                powers, 0.5
+            )
+        high = max(_SPREADS * spread, float(pull.max()) + spread)
+        log_size = np.linspace(low, high, _COARSE_POINTS[1])
+    return log_s, log_size
 
 
-def _given_discrepancy(
-    design: np.ndarray,
-    data: np.ndarray,
-    variance: np.ndarray,
-    s: np.ndarray,
-    tau: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Log evidence, posterior mean and covariance factor for every s of a grid.
+def _refined(axis: np.ndarray, likely: np.ndarray, num_points: int) -> np.ndarray:
+    """A finer axis over the likely part of a coarse one, and a step beyond it."""
+    if len(axis) == 1:
+        return axis
+    found = np.flatnonzero(likely)
+    first, last = max(found[0] - 1, 0), min(found[-1] + 1, len(axis) - 1)
+    return np.linspace(axis[first], axis[last], num_points)
+
+
+def _step(axis: np.ndarray) -> float:
+    return float(axis[1] - axis[0]) if len(axis) > 1 else 0.0
+
+
+def _tabulate(problem: _Problem, log_s: np.ndarray, log_size: np.ndarray) -> _Table:
+    """Evidence × prior over (log s, log size).
 
     Least squares by QR of [design, data] with the prior as extra rows, which leaves χ²
     in the last diagonal element of R. Normal equations would form it as a difference of
-    numbers that are 10¹⁸ times larger when the data are exact.
+    numbers that are 10¹⁸ times larger when the data are exact. The data are reduced
+    once for each s, to as many rows as there are couplings; all sizes share that.
     """
+    design, data = problem.design, problem.data
     num_operators = design.shape[1]
-    sd = np.sqrt(variance + s[:, None] ** 2)
-    table = np.zeros((len(s), len(data) + num_operators, num_operators + 1))
+    sd = np.sqrt(problem.variance + np.exp(2 * log_s)[:, None])
+    rows = max(len(data), num_operators + 1)
+    table = np.zeros((len(log_s), rows, num_operators + 1))
     table[:, : len(data), :-1] = design / sd[..., None]
     table[:, : len(data), -1] = data / sd
-    table[:, len(data) :, :-1] = np.diag(1 / tau)
-    r = np.linalg.qr(table, mode="r")
-    triangle, chi_squared = r[:, :-1, :-1], r[:, -1, -1] ** 2
-    mean = np.linalg.solve(triangle, r[:, :-1, -1:])[..., 0]
-    inverse = np.linalg.inv(triangle)
-    # Covariance R⁻¹R⁻ᵀ = FFᵀ by another QR: squaring would lose operators that predict
-    # nearly the same.
-    factor = np.swapaxes(np.linalg.qr(np.swapaxes(inverse, 1, 2), mode="r"), 1, 2)
-    factor = factor * np.sign(np.diagonal(factor, axis1=1, axis2=2))[:, None, :]
-    log_det = np.sum(np.log(np.abs(np.diagonal(triangle, axis1=1, axis2=2))), axis=1)
-    log_evidence = (
-        -0.5 * chi_squared
-        - np.sum(np.log(sd), axis=1)
+    reduced = np.linalg.qr(table, mode="r")
+    # χ² of the data alone may be 10²⁰, and the prior of the size must show beside it.
+    given_s = (
+        -0.5 * reduced[:, -1, -1] ** 2
+        - np.sum(np.log(sd), axis=-1)
         - 0.5 * len(data) * _LOG_2PI
-        - np.sum(np.log(tau))
-        - log_det
     )
-    return log_evidence, mean, factor
+    if problem.discrepancy_scale is not None:
+        # The half-normal density, as one of log s: ds = s d log s.
+        relative = np.exp(log_s) / problem.discrepancy_scale
+        given_s += 0.5 * np.log(2 / np.pi) - 0.5 * relative**2 + np.log(relative)
+    powers = 0.0 if problem.size is None else problem.size.powers
+    scales = problem.coupling_scales * np.exp(log_size[:, None] * powers)
+    given_size = -np.sum(np.log(scales), axis=-1)
+    if problem.size is not None:
+        spread = problem.size.spread
+        given_size -= 0.5 * (log_size / spread) ** 2 + np.log(spread) + 0.5 * _LOG_2PI
+    table = np.zeros((len(log_s), len(log_size), 2 * num_operators, num_operators + 1))
+    table[:, :, :num_operators] = reduced[:, None, :num_operators]
+    diagonal = np.arange(num_operators)
+    table[:, :, num_operators + diagonal, diagonal] = 1 / scales
+    triangle = np.linalg.qr(table, mode="r")
+    pivots = np.abs(np.diagonal(triangle, axis1=-2, axis2=-1))
+    offset = float(given_s.max())
+    log_weight = (
+        (given_s - offset)[:, None]
+        + given_size
+        - 0.5 * pivots[..., -1] ** 2
+        - np.sum(np.log(pivots[..., :-1]), axis=-1)
+    )
+    return _Table(log_weight, offset, triangle)
+
+
+def _normal(triangle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(grid, operator) mean and lower triangular covariance factor of each fit.
+
+    Covariance R⁻¹R⁻ᵀ = FFᵀ by another QR: squaring would lose operators that predict
+    nearly the same.
+    """
+    inverse = np.linalg.inv(triangle[:, :-1, :-1])
+    mean = np.linalg.solve(triangle[:, :-1, :-1], triangle[:, :-1, -1:])[..., 0]
+    factor = np.swapaxes(np.linalg.qr(np.swapaxes(inverse, 1, 2), mode="r"), 1, 2)
+    sign = np.sign(np.diagonal(factor, axis1=1, axis2=2))
+    return mean, factor * sign[:, None, :]

@@ -17,8 +17,9 @@ from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.integrals import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
 from nnft_ppl.inference.conjugate import ClosedForm, solve
-from nnft_ppl.inference.likelihood import build_likelihood
-from nnft_ppl.inference.nuts import run_nuts
+from nnft_ppl.inference.identifiability import check_identifiable
+from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
+from nnft_ppl.inference.nuts import problem_at, run_nuts
 from nnft_ppl.inference.priors import Prior
 from nnft_ppl.inference.result import CouplingFit
 
@@ -68,13 +69,19 @@ def fit_couplings(
         discrepancy: Infer a relative model discrepancy s beside the couplings;
             otherwise the action is taken to be exact.
         sampler: `nuts`, or `conjugate` for independent draws from the closed form.
-        prior: Scales of the priors; `Prior()` when `None`.
+            Where predictions are quadratic in the couplings (a six-field operator
+            beside four-field ones) NUTS samples them as they are, and the closed form,
+            `log_evidence` included, is that of their linearisation at the posterior
+            mean: good to relative order δc/c, so for couplings known to some percent.
+        prior: Of couplings, their natural size and the discrepancy; `Prior()` when
+            `None`.
 
     Returns:
         `CouplingFit`, with draws of every coupling at every cutoff.
 
     Raises:
-        SpecError: An argument is out of range.
+        SpecError: An argument is out of range, or no data on these inputs could tell
+            the couplings apart.
         UnavailableError: The architecture gives no kernel.
         FitError: A cutoff integral or the posterior is not usable.
     """
@@ -105,22 +112,79 @@ def fit_couplings(
     key = check_key(key)
     prior = Prior() if prior is None else prior
     likelihood = build_likelihood(correlators, action, values)
-    scales = prior.coupling_scales(correlators.network.width, action)
-    discrepancy_scale = prior.discrepancy_scale if discrepancy else None
+    check_identifiable(likelihood, action.names, values)
+    return infer_couplings(
+        correlators,
+        action,
+        values,
+        likelihood,
+        prior,
+        key=key,
+        num_warmup=num_warmup,
+        num_samples=num_samples,
+        num_chains=num_chains,
+        discrepancy=discrepancy,
+        sampler=sampler,
+    )
+
+
+def infer_couplings(
+    correlators: Correlators,
+    action: Action,
+    values: tuple[float, ...],
+    likelihood: Likelihood,
+    prior: Prior,
+    *,
+    key: Key,
+    num_warmup: int,
+    num_samples: int,
+    num_chains: int,
+    discrepancy: bool,
+    sampler: str,
+) -> CouplingFit:
+    """Infer without checking arguments or that the couplings can be told apart.
+
+    Args:
+        correlators: As in `fit_couplings`, and so are all others.
+        action: The operators.
+        values: The cutoffs.
+        likelihood: From `build_likelihood` at these cutoffs.
+        prior: Of all parameters.
+        key: A JAX random key.
+        num_warmup: Adaptation steps of NUTS.
+        num_samples: Draws kept per chain.
+        num_chains: Number of chains.
+        discrepancy: Infer s.
+        sampler: `nuts` or `conjugate`.
+
+    Raises:
+        FitError: The posterior is not usable.
+    """
+    width = correlators.network.width
     forms = [
-        solve(likelihood, which, scales, discrepancy_scale)
+        solve(
+            likelihood,
+            which,
+            prior.scales_at(prior.natural_size, width, action),
+            prior.discrepancy_scale if discrepancy else None,
+            prior.size_prior(action),
+        )
         for which in range(len(values))
     ]
     chain_key, predictive_key = jax.random.split(key)
     statistics: dict[str, np.ndarray] = {}
     if sampler == "conjugate":
+        _check_settled(forms, values)
         draws = _closed_form_draws(forms, chain_key, num_chains, num_samples)
+        draws["natural_size"] *= prior.natural_size
     else:
         out = run_nuts(
-            likelihood,
-            scales,
-            discrepancy_scale,
-            forms,
+            [
+                problem_at(likelihood, which, prior, width, action, form)
+                for which, form in enumerate(forms)
+            ],
+            discrepancy=discrepancy,
+            hierarchical=prior.is_hierarchical,
             key=chain_key,
             num_warmup=num_warmup,
             num_samples=num_samples,
@@ -128,6 +192,9 @@ def fit_couplings(
         )
         draws = {"dimensionless": out["dimensionless"]}
         draws["discrepancy"] = out.get("discrepancy", np.zeros(out["energy"].shape))
+        draws["natural_size"] = out.get(
+            "natural_size", np.full(out["energy"].shape, prior.natural_size)
+        )
         statistics = {theirs: out[ours] for ours, theirs in _STATISTICS.items()}
         statistics["lp"] = -out["potential_energy"]
     if not all(np.isfinite(v).all() for v in draws.values()):
@@ -145,6 +212,7 @@ def fit_couplings(
         has_discrepancy=discrepancy,
         dimensionless=draws["dimensionless"],
         discrepancy=draws["discrepancy"],
+        natural_size=draws["natural_size"],
         statistics=statistics,
         log_evidence=np.array([form.log_evidence for form in forms]),
         seed=tuple(int(word) for word in jax.random.key_data(predictive_key)),
@@ -158,9 +226,23 @@ def _closed_form_draws(
     words = [int(word) for word in jax.random.key_data(key)]
     total = num_chains * num_samples
     drawn = [form.draw(np.random.default_rng(words), total) for form in forms]
-    couplings = np.stack([c for c, _ in drawn], axis=1)
-    discrepancy = np.stack([s for _, s in drawn], axis=1)
+    couplings, discrepancy, relative_size = (
+        np.stack(part, axis=1) for part in zip(*drawn, strict=True)
+    )
+    shape = (num_chains, num_samples, len(forms))
     return {
-        "dimensionless": couplings.reshape(num_chains, num_samples, len(forms), -1),
-        "discrepancy": discrepancy.reshape(num_chains, num_samples, len(forms)),
+        "dimensionless": couplings.reshape(*shape, -1),
+        "discrepancy": discrepancy.reshape(shape),
+        "natural_size": relative_size.reshape(shape),
     }
+
+
+def _check_settled(forms: list[ClosedForm], cutoffs: tuple[float, ...]) -> None:
+    """Refuse a closed form about a point that is not the posterior mean."""
+    for form, cutoff in zip(forms, cutoffs, strict=True):
+        if not form.settled:
+            raise FitError(
+                f"at cutoff {cutoff:g} no point was found at which the quadratic "
+                "predictions can be linearised; use sampler='nuts', which does not "
+                "linearise"
+            )

@@ -2,10 +2,13 @@
 
 Every cutoff has the same shapes, so the whole MCMC run is mapped over cutoffs: one
 compile serves 1 or 21. The couplings are sampled in coordinates standardised by the
-closed form at its most probable discrepancy (an exact linear change of variables, prior
-included), because exact data pins them to 10⁻⁹ of their prior.
+closed form at its most probable discrepancy and the current natural size (an exact
+linear change of variables, prior included), because exact data pins them to 10⁻⁹ of
+their prior and poor data leave them as wide as it. Where predictions are quadratic in
+the couplings, the coordinates come from the linearisation and the likelihood is whole.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,12 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from jax.scipy.linalg import solve_triangular
 from numpyro.infer import MCMC, NUTS, init_to_value
 
 from nnft_ppl._compile import compiled
 from nnft_ppl._typing import Key
+from nnft_ppl.eft.action import Action
 from nnft_ppl.inference.conjugate import ClosedForm
 from nnft_ppl.inference.likelihood import Likelihood
+from nnft_ppl.inference.priors import Prior
 
 _EXTRA_FIELDS = (
     "diverging",
@@ -38,89 +44,174 @@ class Problem(NamedTuple):
 
     Attributes:
         design: (mode, operator) response to dimensionless couplings.
+        quadratic: (mode, operator, operator) response to their products, or `None`.
         amplitudes: (mode,) data.
         variance: (mode,) of the data.
         centre: (operator,) and
-        factor: (operator, operator): c = centre + factor · standardized.
-        prior_loc: (operator,) and
-        prior_factor: (operator, operator): prior of `standardized`.
+        factor: (operator, operator) lower triangular: posterior mean of c and factor of
+            its covariance at the likeliest s and natural size.
+        scales: (operator,) prior standard deviations of c at that natural size.
+        powers: (operator,) they go as natural size to this power.
+        size_start: () that natural size, where the chains start.
+        natural_size: () median of its prior.
+        spread: () standard deviation of its logarithm.
         discrepancy_scale: () scale of the half-normal prior of s.
         discrepancy_start: () where the chains start.
     """
 
     design: Any
+    quadratic: Any
     amplitudes: Any
     variance: Any
     centre: Any
     factor: Any
-    prior_loc: Any
-    prior_factor: Any
+    scales: Any
+    powers: Any
+    size_start: Any
+    natural_size: Any
+    spread: Any
     discrepancy_scale: Any
     discrepancy_start: Any
 
 
-def correlator_model(problem: Problem, *, discrepancy: bool) -> None:
+def correlator_model(
+    problem: Problem, *, discrepancy: bool, hierarchical: bool
+) -> None:
     """The NumPyro model at one cutoff.
 
     Sites: `standardized` (couplings in closed-form coordinates), `dimensionless` (c),
-    `discrepancy` (s, where inferred), `amplitude` (data, plate `mode`).
+    `discrepancy` (s, where inferred), `natural_size` (τ, where inferred), `amplitude`
+    (data, plate `mode`).
 
     Args:
         problem: Data and prior.
         discrepancy: Infer s; else s = 0.
+        hierarchical: Infer τ; else it is the one at which the chains start.
     """
     variance = problem.variance
     if discrepancy:
         s = numpyro.sample("discrepancy", dist.HalfNormal(problem.discrepancy_scale))
         variance = variance + s**2
+    if hierarchical:
+        size = numpyro.sample(
+            "natural_size",
+            dist.LogNormal(jnp.log(problem.natural_size), problem.spread),
+        )
+        scales = problem.scales * (size / problem.size_start) ** problem.powers
+        centre, factor = _given_size(problem, scales)
+    else:
+        scales, centre, factor = problem.scales, problem.centre, problem.factor
+    # c = centre + factor·u with c ~ N(0, diag scales²) makes u normal around
+    # −factor⁻¹ centre with covariance factor⁻¹ diag(scales²) factor⁻ᵀ, and
+    # factor⁻¹ diag(scales) is lower triangular as factor is.
+    columns = jnp.concatenate([-centre[:, None], jnp.diag(scales)], axis=1)
+    columns = solve_triangular(factor, columns, lower=True)
     standardized = numpyro.sample(
         "standardized",
-        dist.MultivariateNormal(problem.prior_loc, scale_tril=problem.prior_factor),
+        dist.MultivariateNormal(columns[:, 0], scale_tril=columns[:, 1:]),
     )
-    couplings = numpyro.deterministic(
-        "dimensionless", problem.centre + problem.factor @ standardized
-    )
+    couplings = numpyro.deterministic("dimensionless", centre + factor @ standardized)
+    expected = problem.design @ couplings
+    if problem.quadratic is not None:
+        expected = expected + (problem.quadratic @ couplings) @ couplings
     with numpyro.plate("mode", problem.design.shape[0]):
         numpyro.sample(
             "amplitude",
-            dist.Normal(problem.design @ couplings, jnp.sqrt(variance)),
+            dist.Normal(expected, jnp.sqrt(variance)),
             obs=problem.amplitudes,
         )
 
 
-def run_nuts(
+def _given_size(problem: Problem, scales: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Posterior mean and covariance factor of c for prior standard deviations `scales`.
+
+    A coupling that the data leave open is as wide as its prior. In coordinates that do
+    not follow the prior's size, the two would make a funnel, which NUTS cannot sample.
+
+    With v the coordinates of the problem's own centre b and factor F at scales D, the
+    precision of v is I there, and Fᵀ D⁻² F of it the prior's. At other scales D' it is
+    P = I + Fᵀ (D'⁻² − D⁻²) F, and the mean of v is P⁻¹ Fᵀ (D⁻² − D'⁻²) b.
+    """
+    factor = problem.factor
+    change = scales**-2.0 - problem.scales**-2.0
+    identity = jnp.eye(len(scales))
+    precision = identity + factor.T @ (change[:, None] * factor)
+    # A lower triangular G with G Gᵀ = P⁻¹, from the Cholesky factor in reversed order.
+    upper = jnp.linalg.cholesky(precision[::-1, ::-1])[::-1, ::-1]
+    inverse = solve_triangular(upper.T, identity, lower=True)
+    shift = inverse @ (inverse.T @ (factor.T @ (-change * problem.centre)))
+    return problem.centre + factor @ shift, factor @ inverse
+
+
+def problem_at(
     likelihood: Likelihood,
-    coupling_scales: np.ndarray,
-    discrepancy_scale: float | None,
-    closed_forms: list[ClosedForm],
+    cutoff: int,
+    prior: Prior,
+    width: int,
+    action: Action,
+    form: ClosedForm,
+) -> Problem:
+    """One cutoff's problem, standardised at its likeliest discrepancy and size.
+
+    Args:
+        likelihood: From `build_likelihood`.
+        cutoff: Index into its cutoffs.
+        prior: Of couplings, natural size and discrepancy.
+        width: N.
+        action: What is fitted.
+        form: The closed form; sets coordinates and starting point.
+    """
+    start = float(form.relative_size[form.mode]) * prior.natural_size
+    quadratic = likelihood.quadratic
+    return Problem(
+        design=likelihood.design[cutoff],
+        quadratic=None if quadratic is None else quadratic[cutoff],
+        amplitudes=likelihood.amplitudes,
+        variance=likelihood.variance,
+        centre=form.mean[form.mode],
+        factor=form.factor[form.mode],
+        scales=prior.scales_at(start, width, action),
+        powers=prior.powers(action),
+        size_start=np.array(start),
+        natural_size=np.array(prior.natural_size),
+        spread=np.array(prior.spread),
+        discrepancy_scale=np.array(prior.discrepancy_scale),
+        discrepancy_start=form.discrepancy[form.mode],
+    )
+
+
+def run_nuts(
+    problems: Sequence[Problem],
     *,
+    discrepancy: bool,
+    hierarchical: bool,
     key: Key,
     num_warmup: int,
     num_samples: int,
     num_chains: int,
 ) -> dict[str, np.ndarray]:
-    """Run NUTS at every cutoff.
+    """Run NUTS on all problems, which have the same shapes, in one program.
 
     Args:
-        likelihood: From `build_likelihood`.
-        coupling_scales: (operator,) prior standard deviations of c.
-        discrepancy_scale: Scale of the half-normal prior of s; `None` fixes s = 0.
-        closed_forms: One per cutoff; they set coordinates and starting points.
+        problems: One per cutoff.
+        discrepancy: Infer s; else s = 0.
+        hierarchical: Infer the natural size.
         key: A JAX random key, the same at every cutoff.
         num_warmup: Adaptation steps.
         num_samples: Draws kept per chain.
         num_chains: Number of chains.
 
     Returns:
-        `dimensionless` (chain, draw, cutoff, operator), `discrepancy` (chain, draw,
-        cutoff) when inferred, and the sampler's statistics (chain, draw, cutoff).
+        `dimensionless` (chain, draw, cutoff, operator), `discrepancy` and
+        `natural_size` (chain, draw, cutoff) where inferred, and the sampler's
+        statistics (chain, draw, cutoff).
     """
-    problems = _problems(likelihood, coupling_scales, discrepancy_scale, closed_forms)
     with jax.enable_x64(True):
         out = _run(
             key,
-            jax.tree.map(jnp.asarray, problems),
-            discrepancy_scale is not None,
+            jax.tree.map(lambda *parts: jnp.asarray(np.stack(parts)), *problems),
+            discrepancy,
+            hierarchical,
             num_warmup,
             num_samples,
             num_chains,
@@ -133,6 +224,7 @@ def _run_all(
     key: Key,
     problems: Problem,
     discrepancy: bool,
+    hierarchical: bool,
     num_warmup: int,
     num_samples: int,
     num_chains: int,
@@ -143,6 +235,8 @@ def _run_all(
         initial = {"standardized": jnp.zeros(problem.design.shape[1])}
         if discrepancy:
             initial["discrepancy"] = problem.discrepancy_start
+        if hierarchical:
+            initial["natural_size"] = problem.size_start
         sampler = MCMC(
             NUTS(
                 correlator_model,
@@ -155,7 +249,13 @@ def _run_all(
             chain_method="vectorized",
             progress_bar=False,
         )
-        sampler.run(key, problem, discrepancy=discrepancy, extra_fields=_EXTRA_FIELDS)
+        sampler.run(
+            key,
+            problem,
+            discrepancy=discrepancy,
+            hierarchical=hierarchical,
+            extra_fields=_EXTRA_FIELDS,
+        )
         return {
             **sampler.get_samples(group_by_chain=True),
             **sampler.get_extra_fields(group_by_chain=True),
@@ -164,34 +264,7 @@ def _run_all(
     return jax.vmap(run_one)(problems)
 
 
-_run = compiled(_run_all, ("discrepancy", "num_warmup", "num_samples", "num_chains"))
-
-
-def _problems(
-    likelihood: Likelihood,
-    coupling_scales: np.ndarray,
-    discrepancy_scale: float | None,
-    forms: list[ClosedForm],
-) -> Problem:
-    """All cutoffs' problems, standardised at the likeliest discrepancy.
-
-    c = centre + factor·u with c ~ N(0, diag τ²) makes u normal around −factor⁻¹ centre
-    with covariance factor⁻¹ diag(τ²) factor⁻ᵀ, and factor⁻¹ diag(τ) is lower triangular
-    as factor is.
-    """
-    centre = np.stack([form.mean[form.mode] for form in forms])
-    factor = np.stack([form.factor[form.mode] for form in forms])
-    inverse = np.linalg.inv(factor)
-    number = len(forms)
-    scale = 1.0 if discrepancy_scale is None else discrepancy_scale
-    return Problem(
-        design=likelihood.design,
-        amplitudes=np.tile(likelihood.amplitudes, (number, 1)),
-        variance=np.tile(likelihood.variance, (number, 1)),
-        centre=centre,
-        factor=factor,
-        prior_loc=-np.einsum("cij,cj->ci", inverse, centre),
-        prior_factor=inverse * coupling_scales,
-        discrepancy_scale=np.full(number, scale),
-        discrepancy_start=np.array([form.discrepancy[form.mode] for form in forms]),
-    )
+_run = compiled(
+    _run_all,
+    ("discrepancy", "hierarchical", "num_warmup", "num_samples", "num_chains"),
+)

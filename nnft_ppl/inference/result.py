@@ -21,10 +21,10 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.operators import operators
 from nnft_ppl.inference import adequacy
-from nnft_ppl.inference.arviz_tree import Sampled, build_groups, stack
+from nnft_ppl.inference.arviz_tree import build_groups, stack
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.prediction import predict_moment
-from nnft_ppl.inference.priors import Prior
+from nnft_ppl.inference.priors import Parameters, Prior
 from nnft_ppl.inference.running import measure_running
 from nnft_ppl.inference.truncation import TruncationPrior
 
@@ -46,6 +46,7 @@ class CouplingFit:
         has_discrepancy: Whether the model discrepancy was inferred.
         dimensionless: c, (chain, draw, cutoff, operator); g = c / likelihood.scale.
         discrepancy: s, (chain, draw, cutoff); zero when not inferred.
+        natural_size: τ, (chain, draw, cutoff); the prior's own when its spread is zero.
         statistics: ArviZ name -> (chain, draw, cutoff); empty for `conjugate`.
         log_evidence: (cutoff,) log p(data) in closed form, natural units.
         seed: Words that fix the predictive draws.
@@ -60,6 +61,7 @@ class CouplingFit:
     has_discrepancy: bool
     dimensionless: np.ndarray
     discrepancy: np.ndarray
+    natural_size: np.ndarray
     statistics: Mapping[str, np.ndarray]
     log_evidence: np.ndarray
     seed: tuple[int, ...]
@@ -100,13 +102,14 @@ class CouplingFit:
         return build_groups(
             self.likelihood,
             which,
-            self.action.names,
+            self.prior,
+            self.correlators.network.width,
+            self.action,
             len(self.correlators.x),
-            self.prior.coupling_scales(self.correlators.network.width, self.action),
-            self.prior.discrepancy_scale,
-            Sampled(
+            Parameters(
                 self.dimensionless[:, :, which],
                 self.discrepancy[:, :, which] if self.has_discrepancy else None,
+                self.natural_size[:, :, which] if self.prior.is_hierarchical else None,
             ),
             {name: values[:, :, which] for name, values in self.statistics.items()},
             np.random.default_rng(self.seed),
@@ -292,6 +295,7 @@ class CouplingFit:
                 ),
                 "dimensionless": ((*sampled, "operator"), self.dimensionless),
                 "discrepancy": (sampled, self.discrepancy),
+                "natural_size": (sampled, self.natural_size),
             },
             coords=coords,
         )
@@ -328,6 +332,14 @@ class CouplingFit:
         posterior = store.child(tree, "posterior")
         cutoffs = tuple(float(c) for c in store.array(posterior, "cutoff"))
         couplings = store.array(posterior, "dimensionless")
+        discrepancy = store.array(posterior, "discrepancy")
+        # Files from before the natural size was inferred have neither it nor a spread.
+        prior = Prior(**{"spread": 0.0, **record["prior"]})
+        size = (
+            store.array(posterior, "natural_size")
+            if prior.is_hierarchical
+            else np.full(discrepancy.shape, prior.natural_size)
+        )
         likelihood = build_likelihood(correlators, action, cutoffs)
         scale = store.array(tree, "evidence/scale")
         if not np.allclose(likelihood.scale, scale, rtol=1e-6, atol=0):
@@ -340,11 +352,12 @@ class CouplingFit:
             action=action,
             cutoffs=cutoffs,
             likelihood=likelihood,
-            prior=Prior(**record["prior"]),
+            prior=prior,
             sampler=record["sampler"],
             has_discrepancy=record["has_discrepancy"],
             dimensionless=couplings,
-            discrepancy=store.array(posterior, "discrepancy"),
+            discrepancy=discrepancy,
+            natural_size=size,
             statistics={
                 str(name): values.to_numpy()
                 for name, values in store.child(tree, "sample_stats").data_vars.items()

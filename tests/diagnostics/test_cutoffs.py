@@ -39,7 +39,8 @@ def test_loo_agrees_with_exact_leave_one_out(fit):
     """Refit without each mode: the closed form makes that cheap."""
     problem = fit.likelihood
     width = fit.correlators.network.width
-    scales = fit.prior.coupling_scales(width, fit.action)
+    prior = fit.prior
+    scales = prior.scales_at(prior.natural_size, width, fit.action)
     total = 0.0
     for out in range(len(problem.amplitudes)):
         keep = np.arange(len(problem.amplitudes)) != out
@@ -49,8 +50,10 @@ def test_loo_agrees_with_exact_leave_one_out(fit):
             variance=problem.variance[keep],
             design=problem.design[:, keep],
         )
-        form = solve(rest, 0, scales, fit.prior.discrepancy_scale)
-        c, s = form.draw(np.random.default_rng(out), 4000)
+        form = solve(
+            rest, 0, scales, prior.discrepancy_scale, prior.size_prior(fit.action)
+        )
+        c, s, _ = form.draw(np.random.default_rng(out), 4000)
         spread = np.sqrt(problem.variance[out] + s**2)
         z = (problem.amplitudes[out] - c @ problem.design[0, out]) / spread
         density = -0.5 * z**2 - np.log(spread) - 0.5 * np.log(2 * np.pi)
@@ -60,12 +63,50 @@ def test_loo_agrees_with_exact_leave_one_out(fit):
 
 def test_prior_sensitivity_of_the_stack_is_wrong_and_ours_is_not(fit):
     ours = nnft.prior_sensitivity(fit)
-    stacked = az.psense_summary(fit.data, var_names=["discrepancy"])
-    single = az.psense_summary(fit.at(10.0), var_names=["discrepancy"])
+    assert set(ours["parameter"]) == {
+        "dimensionless[lambda_0]",
+        "discrepancy",
+        "natural_size",
+    }
+    top = ["natural_size", "discrepancy"]
+    stacked = az.psense_summary(
+        fit.data, var_names=["discrepancy"], prior_var_names=top
+    )
+    single = az.psense_summary(
+        fit.at(10.0), var_names=["discrepancy"], prior_var_names=top
+    )
     mine = ours[(ours["cutoff"] == 10.0) & (ours["parameter"] == "discrepancy")]
     assert mine["likelihood"].iloc[0] == single["likelihood"].iloc[0]
     # The trap: the stack scales both cutoffs' likelihoods at once.
     assert stacked["likelihood"].iloc[1] != single["likelihood"].iloc[0]
+
+
+def test_power_scaling_of_the_size_moves_it_as_its_own_prior_would(fit):
+    """p(τ)^α is log-normal of spread/√α: the closed form can be asked for that."""
+    prior = fit.prior
+    width = fit.correlators.network.width
+    scales = prior.scales_at(prior.natural_size, width, fit.action)
+    alpha = 2.0
+    forms = [
+        solve(
+            fit.likelihood,
+            0,
+            scales,
+            prior.discrepancy_scale,
+            prior.size_prior(fit.action)._replace(spread=spread),
+        )
+        for spread in (prior.spread, prior.spread / np.sqrt(alpha))
+    ]
+    expected = [form.weight @ np.log(form.relative_size) for form in forms]
+    tree = fit.at(10.0)
+    logs = np.log(tree["posterior"]["natural_size"].values / prior.natural_size)
+    weight = np.exp((alpha - 1) * tree["log_prior"]["natural_size"].values)
+    # p(τ)^α also holds a factor τ^(1 − α) that the log-normal density does not.
+    weight = weight * np.exp((alpha - 1) * logs)
+    found = np.sum(weight * logs) / np.sum(weight)
+    error = 4 * logs.std() * np.sqrt(np.sum(weight**2)) / np.sum(weight)
+    assert abs(expected[1] - expected[0]) > 2 * error
+    assert found == pytest.approx(expected[1], abs=error)
 
 
 def test_pointwise_dimensions_do_not_pad(fit):

@@ -14,7 +14,7 @@ from nnft_ppl.diagnostics.evidence import nested_evidence
 X = [-1.0, -0.4, 0.1, 0.7]
 
 
-def make_fit(names, *, measured, discrepancy=True):
+def make_fit(names, *, measured, discrepancy=True, prior=None):
     net = nnft.network("erf-net", width=20, input_dim=1, bias_std=1.0)
     data = (
         nnft.measure_correlators(
@@ -30,6 +30,7 @@ def make_fit(names, *, measured, discrepancy=True):
         key=jax.random.key(0),
         sampler="conjugate",
         discrepancy=discrepancy,
+        prior=prior,
     )
 
 
@@ -67,7 +68,9 @@ def test_where_the_draws_lie_does_not_matter():
 @pytest.mark.parametrize("discrepancy", [True, False])
 def test_predictions_that_are_not_linear_are_integrated(discrepancy):
     """One coupling, one quadratic term of the size of the linear one; by quadrature."""
-    fit = make_fit(["lambda_0"], measured=True, discrepancy=discrepancy)
+    fit = make_fit(
+        ["lambda_0"], measured=True, discrepancy=discrepancy, prior=nnft.Prior(spread=0)
+    )
     linear = fit.likelihood
     mean = fit.dimensionless[:, :, 0].mean()
     likelihood = dataclasses.replace(

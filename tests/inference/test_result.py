@@ -93,6 +93,7 @@ def rough():
         [10.0],
         key=jax.random.key(0),
         sampler="conjugate",
+        prior=nnft.Prior(natural_size=300.0, spread=0.0),
     )
 
 
