@@ -22,7 +22,7 @@ from nnft_ppl.eft.nodes import Nodes
 from nnft_ppl.eft.rays import Chunk, Cloud
 from nnft_ppl.eft.regions import region
 
-_MAX_PAIR_NODES = 1 << 14
+_MAX_PAIR_NODES = 1 << 15
 _MAX_TAIL_SHELLS = 32
 _TAIL_TOLERANCE = 1e-16
 _ROUNDING = 16 * float(np.finfo(np.float64).eps)

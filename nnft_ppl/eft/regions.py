@@ -27,17 +27,7 @@ _RUNGS = {
 }
 _SOBOL_LEVELS = 8
 _SAME = 1e-12  # relative distance below which two marks are one
-_GAUSSIAN_STEPS = (
-    -6.0,
-    -4.0,
-    -2.0,
-    0.0,
-    2.0,
-    4.0,
-    6.5,
-    9.0,
-    12.5,
-)  # e^{−12.5²/2} < 1e-33
+_GAUSSIAN_STEPS = (-6.0, -3.0, 0.0, 3.0, 6.0, 9.0, 12.5)  # e^{−12.5²/2} < 1e-33
 
 
 @dataclass(frozen=True)
@@ -114,7 +104,7 @@ def region(
 def _scales(dim: int, soft: bool) -> Radii:
     """Radii, in units of Λ, between which the radial weight is smooth.
 
-    r^{d−1} is all near Λ in many dimensions; r^{d−1} e^{−r²/2Λ²}, within Λ of √(d − 1) Λ.
+    In many dimensions r^{d−1} is all near Λ, r^{d−1} e^{−r²/2Λ²} all near √(d − 1) Λ.
     """
     if soft:
         steps = np.array([*_GAUSSIAN_STEPS, 1.0]) + np.sqrt(dim - 1)
