@@ -49,11 +49,8 @@ def mean_over_all_samples(num_draws, *, kernel_is_exact):
 
 
 @pytest.mark.parametrize("kernel_is_exact", [True, False])
-@pytest.mark.parametrize("num_draws", [4, 5])
-def test_conditional_estimates_are_unbiased_at_every_number_of_networks(
-    num_draws, kernel_is_exact
-):
-    found = mean_over_all_samples(num_draws, kernel_is_exact=kernel_is_exact)
+def test_conditional_estimates_of_five_networks_are_unbiased(kernel_is_exact):
+    found = mean_over_all_samples(5, kernel_is_exact=kernel_is_exact)
     for order in ORDERS:
         assert found[order] == pytest.approx(TRUE[order], rel=1e-10)
 

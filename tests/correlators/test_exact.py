@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracles.single_neuron import erf_two_inputs
+from oracles.single_neuron import gauss_hermite
+from scipy.special import erf
 
 from nnft_ppl import SpecError, UnavailableError, network
 from nnft_ppl.correlators.exact import exact_cumulants, normal_moment
@@ -132,23 +133,22 @@ def test_cumulants_of_sampled_networks_agree():
 
 
 def test_erf_eight_point_function_is_the_cumulant_of_independent_moments():
-    """All 8-pt entries of two inputs, moments by scipy's adaptive quadrature."""
+    """All 8-pt entries of two inputs, moments by a tensor Gauss–Hermite rule."""
     x = np.array([-0.4, 0.9])
-    net = network("erf-net", width=3, input_dim=1, weight_std=1.2, bias_std=0.7)
+    net = network("erf-net", width=3, input_dim=1, weight_std=0.8, bias_std=0.5)
     found, errors = exact_cumulants(net, x, (8,))
-    covariance = 0.7**2 + 1.2**2 * np.outer(x, x)
-    moment = cache(
-        lambda p, q: erf_two_inputs(covariance, (p, q)) * prod(range(1, p + q, 2))
-    )
+    covariance = 0.5**2 + 0.8**2 * np.outer(x, x)
+    moment = cache(lambda legs: gauss_hermite(erf, covariance, legs, 120))
     for entry, legs in enumerate(entries(2, 8)):
         value = 0.0
         for blocks in set_partitions(list(legs)):
             if all(len(block) % 2 == 0 for block in blocks):
                 product = (-1) ** (len(blocks) - 1) * factorial(len(blocks) - 1)
                 for block in blocks:
-                    product = product * moment(block.count(0), block.count(1))
+                    weight = prod(range(1, len(block), 2))
+                    product = product * weight * moment(tuple(sorted(block)))
                 value += product
-        assert found[8][entry] == pytest.approx(1.2**8 / 3**3 * value, rel=1e-7)
+        assert found[8][entry] == pytest.approx(0.8**8 / 3**3 * value, rel=1e-7)
         assert errors[8][entry] < 1e-9 * abs(value)
 
 
