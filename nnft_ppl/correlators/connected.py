@@ -100,4 +100,4 @@ def _k_statistic(
     if order == 6:
         return central * m**2 / ((m - 1) * (m - 2))
     scale = m**2 / ((m - 1) * (m - 2) * (m - 3))
-    return scale * ((m + 1) * central - (m - 1) * products)
+    return np.asarray(scale * ((m + 1) * central - (m - 1) * products))
