@@ -28,6 +28,7 @@ from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.integrals import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
 from nnft_ppl.inference.conjugate import solve
+from nnft_ppl.inference.identifiability import check_identifiable
 from nnft_ppl.inference.likelihood import build_likelihood
 from nnft_ppl.inference.priors import Prior
 from nnft_ppl.inference.running_law import (
@@ -98,7 +99,8 @@ def fit_running(
         prior: Of the couplings at each cutoff, for the discrepancy; see `Prior`.
 
     Raises:
-        SpecError: An argument is out of range.
+        SpecError: An argument is out of range, or no data on these inputs could tell
+            the couplings apart.
         UnavailableError: The architecture gives no kernel.
         FitError: A coupling's sign is not determined or changes between the cutoffs, or
             a cutoff integral did not converge.
@@ -126,13 +128,21 @@ def fit_running(
     key = check_key(key)
     prior = Prior() if prior is None else prior
     likelihood = build_likelihood(correlators, action, tuple(values))
-    discrepancies = np.zeros(len(values))
-    if discrepancy:
-        scales = prior.coupling_scales(correlators.network.width, action)
-        for which in range(len(values)):
-            form = solve(likelihood, which, scales, prior.discrepancy_scale)
-            discrepancies[which] = np.sqrt(form.weight @ form.discrepancy**2)
-    estimates = joint_estimates(likelihood, discrepancies)
+    check_identifiable(likelihood, action.names, tuple(values))
+    forms = [
+        solve(
+            likelihood,
+            which,
+            prior.coupling_scales(correlators.network.width, action),
+            prior.discrepancy_scale if discrepancy else None,
+        )
+        for which in range(len(values))
+    ]
+    estimates = joint_estimates(
+        likelihood,
+        np.array([np.sqrt(form.weight @ form.discrepancy**2) for form in forms]),
+        np.array([form.weight @ form.mean for form in forms]),
+    )
     _check_estimates(estimates, action, values)
     problem, centre = law_problem(estimates, likelihood.scale, values, curvature)
     chain_key, ambiguity_key = jax.random.split(key)

@@ -79,19 +79,25 @@ class Conditional(NamedTuple):
 
 
 def joint_estimates(
-    likelihood: Likelihood, discrepancies: Float[np.ndarray, " cutoff"]
+    likelihood: Likelihood,
+    discrepancies: Float[np.ndarray, " cutoff"],
+    centres: Float[np.ndarray, "cutoff operator"],
 ) -> Estimates:
     """Least-squares couplings at every cutoff, and the errors that they share.
 
     Args:
         likelihood: From `build_likelihood`.
         discrepancies: s at each cutoff.
+        centres: Couplings c around which predictions are linearised, where they are not
+            linear.
     """
     couplings, noise, ambiguity = [], [], []
-    for design, s in zip(likelihood.design, discrepancies, strict=True):
+    for cutoff, (centre, s) in enumerate(zip(centres, discrepancies, strict=True)):
+        design = likelihood.response(cutoff, centre)
+        left = likelihood.amplitudes - likelihood.expected(cutoff, centre)
         weight = 1 / np.sqrt(likelihood.variance + s**2)
         inverse = np.linalg.pinv(design * weight[:, None]) * weight
-        coupling = inverse @ likelihood.amplitudes
+        coupling = centre + inverse @ left
         couplings.append(coupling)
         relative = inverse / coupling[:, None]
         noise.append(relative * np.sqrt(likelihood.variance))

@@ -118,7 +118,9 @@ def test_joint_errors_are_those_of_repeated_data():
     """20 000 replicas of the data; weighted least squares at every cutoff."""
     likelihood = build_likelihood(measured(1.0), LAMBDA, (7.0, 30.0, 1e3))
     s = np.array([0.1, 0.2, 0.3])
-    got = joint_estimates(likelihood, s)
+    got = joint_estimates(likelihood, s, np.ones((3, 1)))
+    other = joint_estimates(likelihood, s, np.zeros((3, 1)))
+    np.testing.assert_allclose(got.dimensionless, other.dimensionless, rtol=1e-9)
     rng = np.random.default_rng(0)
     num_modes = len(likelihood.amplitudes)
     noise = rng.normal(size=(20_000, num_modes)) * np.sqrt(likelihood.variance)
@@ -245,6 +247,11 @@ def test_a_coupling_without_a_sign_has_no_law():
     )
     with pytest.raises(FitError, match=r"'lambda_0' at cutoff .* is determined to"):
         run(noisy)
+
+
+def test_operators_that_predict_the_same_are_refused():
+    with pytest.raises(SpecError, match="'lambda_0', 'lambda_2' make the same"):
+        run(exact(), action=nnft.Action(["lambda_0", "lambda_2"]))
 
 
 def test_too_few_or_infinite_cutoffs_are_refused():

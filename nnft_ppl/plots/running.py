@@ -1,0 +1,245 @@
+"""How couplings run, for one or several networks: couplings, laws, local exponents."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from nnft_ppl._errors import SpecError
+from nnft_ppl.eft.relevance import relevance
+from nnft_ppl.eft.running import running_alone
+from nnft_ppl.inference.running_result import LAW_TOLERANCE, RunningFit
+from nnft_ppl.plots.style import COLORS, INK, MARKERS, MUTED, look, panels
+
+_PER_DECADE = 12
+"""Cutoffs a decade at which the theory is drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Series:
+    """One coupling of one network, as it is drawn."""
+
+    label: str
+    color: str
+    marker: str
+    cutoffs: np.ndarray
+    coupling: np.ndarray
+    error: np.ndarray
+    law: np.ndarray
+    exponent: tuple[float, float]
+    curvature: float | None
+    describes: bool
+    grid: np.ndarray
+    theory: np.ndarray
+    local: np.ndarray
+    mean_exponent: np.ndarray
+    asymptote: float
+
+
+def plot_running(
+    fits: RunningFit | Sequence[RunningFit] | Mapping[str, RunningFit],
+) -> Figure:
+    """Couplings against the cutoff with the laws fitted to them; below, the exponents.
+
+    Upper panel: |g| at each cutoff with its error (shared between the cutoffs), the
+    theory's coupling of that operator alone as a line through them, and the fitted law
+    dashed, its exponent with one standard deviation in the legend, and whether the law
+    describes the running (`RunningFit.summary`). Lower panel: the theory's local
+    exponent as a line, the exponents between neighbouring cutoffs as points, on bars
+    that span the interval, with the theory averaged over the same interval as a ring
+    around each; dotted, the limit Λ → ∞.
+
+    Args:
+        fits: One fit, several, or label -> fit.
+
+    Raises:
+        SpecError: No fits are given.
+    """
+    if isinstance(fits, RunningFit):
+        fits = [fits]
+    if not isinstance(fits, Mapping):
+        fits = {_label(fit, i, fits): fit for i, fit in enumerate(fits)}
+    if not fits:
+        raise SpecError("no fits of the running to plot; give at least one")
+    series = _collect(fits)
+    with look():
+        figure, axes = panels(
+            2, 1, (7.0, 7.0), sharex=True, gridspec_kw={"height_ratios": [3, 2]}
+        )
+        upper, lower = axes[0][0], axes[1][0]
+        for one in series:
+            _draw_couplings(upper, one)
+            _draw_exponents(lower, one)
+        upper.set_xscale("log")
+        upper.set_yscale("log")
+        upper.set_ylabel("coupling $|g|$")
+        lower.set_xlabel(r"cutoff $\Lambda$")
+        lower.set_ylabel(r"exponent $d\,\log|g|\,/\,d\,\log\Lambda$")
+        lower.ticklabel_format(axis="y", useOffset=False)
+        _widen(lower)
+        _legends(upper, lower, series)
+    return figure
+
+
+def _label(fit: RunningFit, number: int, fits: Sequence[RunningFit]) -> str:
+    """Name and dimension; the number too where these do not tell the fits apart."""
+    network = fit.correlators.network
+    label = f"{network.name}, $d={network.hyperparameters.input_dim}$"
+    alike = [
+        other
+        for other in fits
+        if other.correlators.network.name == network.name
+        and other.correlators.network.hyperparameters.input_dim
+        == network.hyperparameters.input_dim
+    ]
+    return label if len(alike) == 1 else f"{label} ({number + 1})"
+
+
+def _collect(fits: Mapping[str, RunningFit]) -> list[_Series]:
+    """Everything that is drawn, one entry per coupling of every fit."""
+    series = []
+    looks = cycle(zip(COLORS, MARKERS, strict=True))
+    for label, fit in fits.items():
+        network, x = fit.correlators.network, fit.correlators.x
+        cutoffs = np.array(fit.cutoffs)
+        decades = np.log10(cutoffs[-1] / cutoffs[0])
+        number = max(2, int(np.ceil(_PER_DECADE * decades)) + 1)
+        grid = np.geomspace(cutoffs[0], cutoffs[-1], number)
+        everywhere = np.concatenate([grid, cutoffs])
+        local, log_theory = running_alone(fit.action, network, x, everywhere)
+        order = relevance(fit.action, network, x, cutoffs[-1:])
+        limits = dict(zip(order["operator"], order["asymptotic"], strict=True))
+        rows = fit.summary().to_dict("records")
+        law = np.median(np.abs(fit.law(grid)), axis=(0, 1))
+        for i, operator in enumerate(fit.action.operators):
+            color, marker = next(looks)
+            size = np.abs(fit.coupling[:, i])
+            on_grid, at_cutoffs = np.split(log_theory[:, i], [len(grid)])
+            level = np.mean(np.log(size) - at_cutoffs)
+            row = rows[i]
+            series.append(
+                _Series(
+                    label=f"{label}: ${operator.symbol}$",
+                    color=color,
+                    marker=marker,
+                    cutoffs=cutoffs,
+                    coupling=size,
+                    error=size * fit.relative_error[:, i],
+                    law=law[:, i],
+                    exponent=(float(row["exponent"]), float(row["exponent_sd"])),
+                    curvature=float(row["curvature"]) if fit.has_curvature else None,
+                    describes=float(row["scatter"]) <= LAW_TOLERANCE,
+                    grid=grid,
+                    theory=np.exp(on_grid + level),
+                    local=local[: len(grid), i],
+                    mean_exponent=np.diff(at_cutoffs) / np.diff(np.log(cutoffs)),
+                    asymptote=float(limits[operator.name]),
+                )
+            )
+    return series
+
+
+def _draw_couplings(axis: Axes, one: _Series) -> None:
+    axis.plot(one.grid, one.theory, "-", color=one.color, lw=1.1, alpha=0.55)
+    axis.plot(one.grid, one.law, "--", color=one.color, lw=1.3)
+    axis.errorbar(
+        one.cutoffs,
+        one.coupling,
+        yerr=one.error,
+        fmt=one.marker,
+        ms=4.5,
+        mec="white",
+        mew=0.5,
+        capsize=2,
+        color=one.color,
+        label=_law_text(one),
+    )
+
+
+def _draw_exponents(axis: Axes, one: _Series) -> None:
+    """Between neighbouring cutoffs: theory and fit averaged over the same interval."""
+    logs = np.log(one.cutoffs)
+    centre = np.exp((logs[1:] + logs[:-1]) / 2)
+    measured = np.diff(np.log(one.coupling)) / np.diff(logs)
+    axis.plot(one.grid, one.local, "-", color=one.color, lw=1.1, alpha=0.55)
+    axis.hlines(measured, one.cutoffs[:-1], one.cutoffs[1:], color=one.color, lw=0.8)
+    axis.plot(
+        centre,
+        one.mean_exponent,
+        "o",
+        ms=8,
+        mfc="none",
+        mew=0.8,
+        color=one.color,
+        alpha=0.7,
+    )
+    axis.plot(centre, measured, one.marker, ms=4, mec="white", mew=0.5, color=one.color)
+    if np.isfinite(one.asymptote):
+        axis.axhline(one.asymptote, color=one.color, lw=0.9, ls=":")
+
+
+def _law_text(one: _Series) -> str:
+    """The coupling and its law, with a word where the law does not describe it."""
+    power = rf"\propto \Lambda^{{{with_error(*one.exponent)}}}$"
+    if one.curvature is not None:
+        slope = f"{one.curvature:+.2g}".replace("-", "−")
+        power += rf" at $\Lambda^*$, running by ${slope}$ per $\log\Lambda$"
+    law = f"{one.label} ${power}"
+    if one.describes:
+        return law
+    return f"{law}, not {'one power' if one.curvature is None else 'described by it'}"
+
+
+def with_error(value: float, error: float) -> str:
+    """A number with its error in the last digit, such as −4.967(9), at most 4 digits.
+
+    An error below that precision leaves the number alone.
+    """
+    digits = 4 if error <= 0 else int(np.clip(-np.floor(np.log10(error)), 0, 4))
+    last = round(error * 10**digits)
+    if last == 10:  # 0.0096 rounds up to the digit before
+        digits, last = digits - 1, 1
+    text = f"{value:.{digits}f}".replace("-", "−")
+    return f"{text}({last})" if last else text
+
+
+def _widen(axis: Axes) -> None:
+    """A flat running should look flat."""
+    low, high = axis.get_ylim()
+    if high - low < 0.2:
+        middle = (low + high) / 2
+        axis.set_ylim(middle - 0.25, middle + 0.25)
+
+
+def _legends(upper: Axes, lower: Axes, series: list[_Series]) -> None:
+    found, labels = upper.get_legend_handles_labels()
+    lines = [
+        Line2D([], [], color=INK, lw=1.1, alpha=0.55, label="theory"),
+        Line2D([], [], color=INK, lw=1.3, ls="--", label="fitted law"),
+    ]
+    upper.legend(
+        [*found, *lines], [*labels, *(str(line.get_label()) for line in lines)]
+    )
+    handles = [
+        Line2D([], [], color=INK, lw=1.1, alpha=0.55, label="theory, local"),
+        Line2D(
+            [],
+            [],
+            color=INK,
+            ls="none",
+            marker="o",
+            ms=8,
+            mfc="none",
+            mew=0.8,
+            label="theory, mean over the interval",
+        ),
+        Line2D(
+            [], [], color=INK, lw=0.8, marker="o", ms=4, label="fit, over the interval"
+        ),
+        Line2D([], [], color=MUTED, ls=":", lw=0.9, label=r"limit $\Lambda\to\infty$"),
+    ]
+    lower.legend(handles=handles, loc="best", ncols=2)
