@@ -94,6 +94,8 @@ def leave_tuple_out(
     )
     if fit.has_discrepancy:
         posterior["discrepancy"] = (sampled, s)
+    if fit.prior.is_hierarchical:
+        posterior["natural_size"] = (sampled, fit.natural_size[:, :, which])
     tree = xr.DataTree.from_dict({"posterior": posterior, "log_likelihood": pointwise})
     with warnings.catch_warnings():
         # Whoever asks gets `pareto_k`, and our tables count the high ones.
@@ -188,6 +190,7 @@ def _evidence_without(fit: CouplingFit, which: int, left_out: np.ndarray) -> flo
     if not len(kept):
         return 0.0
     variance, basis = _modes_of(kept, likelihood.variance)
+    prior, width = fit.prior, fit.correlators.network.width
     return solve(
         dataclasses.replace(
             likelihood,
@@ -196,8 +199,9 @@ def _evidence_without(fit: CouplingFit, which: int, left_out: np.ndarray) -> flo
             design=basis @ likelihood.design,
         ),
         which,
-        fit.prior.coupling_scales(fit.correlators.network.width, fit.action),
-        fit.prior.discrepancy_scale if fit.has_discrepancy else None,
+        prior.scales_at(prior.natural_size, width, fit.action),
+        prior.discrepancy_scale if fit.has_discrepancy else None,
+        prior.size_prior(fit.action),
     ).log_evidence
 
 

@@ -10,18 +10,15 @@ all the same. Symmetries that an architecture declares are not believed but meas
 import math
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 import pandas as pd
 
-from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Packed, Points
 from nnft_ppl.correlators.correlators import Correlators
-from nnft_ppl.diagnostics.comparison import compare_actions
+from nnft_ppl.diagnostics.comparison import compare_fits, fit_alike
 from nnft_ppl.eft.action import Action
 from nnft_ppl.inference import adequacy
-from nnft_ppl.inference.fit import fit_couplings
 from nnft_ppl.inference.priors import Prior
 from nnft_ppl.inference.result import CouplingFit
 
@@ -128,7 +125,7 @@ def naturalness(
     Args:
         correlators: Of orders 2 and 4, of a network whose kernel is known.
         cutoff: Λ.
-        prior: Scales; `Prior()` when `None`.
+        prior: `Prior()` when `None`.
 
     Raises:
         SpecError: The correlators lack order 4, or the cutoff is not usable.
@@ -136,21 +133,8 @@ def naturalness(
 
     Source: theory.md §5; arXiv:2008.08601 §3.2 and §4.4 on technical naturalness.
     """
-    if not isinstance(correlators, Correlators):
-        raise SpecError(
-            f"`correlators` is {correlators!r}; expected nnft_ppl.Correlators"
-        )
-    fits = [
-        fit_couplings(
-            correlators,
-            Action(_POLYNOMIAL[:number]),
-            [cutoff],
-            key=jax.random.key(0),
-            sampler="conjugate",
-            prior=prior,
-        )
-        for number in range(1, len(_POLYNOMIAL) + 1)
-    ]
+    actions = [Action(_POLYNOMIAL[:n]) for n in range(1, len(_POLYNOMIAL) + 1)]
+    fits = fit_alike(correlators, actions, cutoff, prior)
     constant, function = fits[0], fits[-1]
     network, x = correlators.network, correlators.x
     near, far = _shift_ranges(x, constant.cutoffs[0])
@@ -161,9 +145,7 @@ def naturalness(
     couplings = local["coupling"].to_numpy()
     predicted = [_prediction(fit) for fit in (constant, function)]
     share = _rms(predicted[1] - predicted[0]) / _rms(predicted[1])
-    table = compare_actions(
-        correlators, [fit.action for fit in fits], constant.cutoffs[0], prior=prior
-    )
+    table = compare_fits(fits)
     row = constant.adequacy().iloc[0]
     answer = _answer(
         str(row["verdict"]),

@@ -1,9 +1,14 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 import nnft_ppl as nnft
+from nnft_ppl.diagnostics import comparison
+from nnft_ppl.diagnostics.comparison import fit_alike
 from nnft_ppl.diagnostics.leave_out import leave_tuple_out
+from nnft_ppl.inference.likelihood import build_likelihood
 
 X = np.array([-1.2, -0.6, 0.2, 0.6, 1.0, 1.2])
 NAMES = (["lambda_0"], ["lambda_0", "lambda_2"], ["lambda_0", "lambda_2", "lambda_nl"])
@@ -63,6 +68,49 @@ def test_nested_evidence_can_be_asked_for(exact):
     assert (off < 4 * nested["log_evidence_error"]).all()
 
 
+def test_all_actions_face_the_same_noise():
+    """Else their evidences would be of different data."""
+    net = nnft.network("erf-net", width=5, input_dim=1, bias_std=1.0)
+    measured = nnft.measure_correlators(
+        net, X[:4], (2, 4), num_draws=20_000, key=jax.random.key(2)
+    )
+    actions = [nnft.Action(names) for names in NAMES]
+    fits = fit_alike(measured, actions, 10.0, None)
+    full = nnft.fit_couplings(
+        measured, actions[-1], [10.0], key=jax.random.key(0), sampler="conjugate"
+    )
+    for fit in fits:
+        np.testing.assert_array_equal(fit.likelihood.variance, full.likelihood.variance)
+        np.testing.assert_array_equal(fit.likelihood.rotation, full.likelihood.rotation)
+    assert fits[-1].log_evidence[0] == pytest.approx(full.log_evidence[0], rel=1e-9)
+    alone = nnft.fit_couplings(
+        measured, actions[0], [10.0], key=jax.random.key(0), sampler="conjugate"
+    )
+    assert not np.allclose(alone.likelihood.variance, full.likelihood.variance)
+
+
+def test_actions_that_are_not_linear_are_compared_by_nested_sampling(monkeypatch):
+    """A quadratic term too small to matter: the closed form is known all the same."""
+    net = nnft.network("erf-net", width=5, input_dim=1, bias_std=1.0)
+    exact = nnft.exact_correlators(net, X[:4], (2, 4))
+    actions = [nnft.Action(["lambda_0"]), nnft.Action(["lambda_nl"])]
+    closed = nnft.compare_actions(exact, actions, 10.0).set_index("action")
+
+    def bent(*arguments):
+        likelihood = build_likelihood(*arguments)
+        quadratic = np.einsum("cmi,cmj->cmij", *[1e-6 * likelihood.design] * 2)
+        return dataclasses.replace(likelihood, quadratic=quadratic)
+
+    monkeypatch.setattr(comparison, "build_likelihood", bent)
+    nested = nnft.compare_actions(exact, actions, 10.0).set_index("action")
+    off = (nested["log_evidence"] - closed["log_evidence"]).abs()
+    assert (nested["log_evidence_error"] > 0).all()
+    assert (off < 3 * nested["log_evidence_error"]).all()
+    np.testing.assert_allclose(nested["elpd"], closed["elpd"], atol=0.5)
+    with pytest.raises(nnft.SpecError, match="choose evidence='auto'"):
+        nnft.compare_actions(exact, actions, 10.0, evidence="closed form")
+
+
 def test_more_operators_leave_less_misfit(exact):
     table = nnft.compare_actions(exact, [nnft.Action(n) for n in NAMES], 100.0)
     misfit = table.set_index("action")["discrepancy"]
@@ -84,6 +132,13 @@ def test_comparisons_that_mean_nothing_are_refused(exact):
     ]
     with pytest.raises(nnft.SpecError, match=r"'lambda_2'\] is given more than once"):
         nnft.compare_actions(exact, same, 10.0)
+    namesake = nnft.Operator(name="lambda_0", symbol="x", fields=(0, 0, 1, 1))
+    with pytest.raises(nnft.SpecError, match="operators are all called 'lambda_0'"):
+        nnft.compare_actions(
+            exact,
+            [nnft.Action(["lambda_0", "lambda_2"]), nnft.Action([namesake])],
+            10.0,
+        )
     one_and_two = [nnft.Action(names) for names in NAMES[:2]]
     with pytest.raises(nnft.SpecError, match="`evidence` is 'guess'; choose one of"):
         nnft.compare_actions(exact, one_and_two, 10.0, evidence="guess")

@@ -110,7 +110,8 @@ def exact_elpd(fit, which, blocks):
     p(y_B | y_−B) is a ratio of evidences; the covariance is formed from scratch.
     """
     likelihood = fit.likelihood
-    scales = fit.prior.coupling_scales(fit.correlators.network.width, fit.action)
+    prior, width = fit.prior, fit.correlators.network.width
+    scales = prior.scales_at(prior.natural_size, width, fit.action)
     alive = likelihood.size > 0
     rotation = likelihood.rotation[alive]
     covariance = rotation @ np.diag(likelihood.variance) @ rotation.T
@@ -126,8 +127,8 @@ def exact_elpd(fit, which, blocks):
             variance=variance,
             design=np.einsum("em,ceo->cmo", basis, design[:, keep]),
         )
-        scale = fit.prior.discrepancy_scale if fit.has_discrepancy else None
-        without = solve(rest, which, scales, scale)
+        scale = prior.discrepancy_scale if fit.has_discrepancy else None
+        without = solve(rest, which, scales, scale, prior.size_prior(fit.action))
         out.append(fit.log_evidence[which] - without.log_evidence)
     return np.array(out)
 
