@@ -7,7 +7,6 @@ choose nodes, nor know where the kernel has kinks.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import ArrayLike, Float
@@ -19,6 +18,9 @@ from nnft_ppl.eft.blocks import Block, Blocks, Part, Shares
 from nnft_ppl.eft.double import DoubleSum, Factor, PairWeight
 from nnft_ppl.eft.measures import Box, Measure
 from nnft_ppl.eft.nodes import Nodes
+from nnft_ppl.eft.pair_sums import PairSums as PairSums
+from nnft_ppl.eft.pair_sums import Table
+from nnft_ppl.eft.pair_sums import check_cutoffs as check_cutoffs
 from nnft_ppl.eft.rays import Chunk, Cloud
 from nnft_ppl.eft.regions import region
 
@@ -30,55 +32,8 @@ _STANDARD_ERRORS = 3.0  # of the mean over replicates
 _TRIED_DIRECTIONS = 8
 _SMALLEST_PART = 16  # nodes, below which parts are not worth their overhead
 
-type Cutoffs = Float[np.ndarray, " cutoff"]
-type Table = Float[np.ndarray, "cutoff row column"]
 type Replicates = Float[np.ndarray, "replicate cutoff row column"]
 type Factors = Callable[[Nodes], tuple[Matrix, Matrix]]
-
-
-@dataclass(frozen=True, eq=False)
-class PairSums:
-    """∫ dμ_Λ(y) left(y) right(y)ᵀ per cutoff.
-
-    Args:
-        values: (cutoff, l, r), cutoffs in the order given.
-        error: Absolute error, same shape: the change on the last refinement (an upper
-            bound where that converges), plus rounding, plus three standard errors
-            where directions are sampled.
-        slope: d values/d log Λ, same shape, or `None` when it was not asked for.
-    """
-
-    values: Table
-    error: Table
-    slope: Table | None
-
-
-def check_cutoffs(cutoffs: ArrayLike) -> Cutoffs:
-    """Cutoffs as a float64 array; `math.inf` is allowed.
-
-    Raises:
-        SpecError: No cutoffs, or one that is NaN, zero or negative.
-    """
-    try:
-        given = np.atleast_1d(np.asarray(cutoffs))
-        if given.dtype.kind not in "iuf":
-            raise TypeError
-    except (TypeError, ValueError):
-        raise SpecError(
-            f"cutoffs are {cutoffs!r}; expected a list of numbers > 0"
-        ) from None
-    values = given.astype(np.float64)
-    if values.ndim != 1 or not values.size:
-        raise SpecError(
-            f"cutoffs have shape {values.shape}; expected a list of at least one"
-        )
-    bad = values[~(values > 0)]
-    if bad.size:
-        raise SpecError(
-            f"cutoff {float(bad[0])!r} is not allowed; the integrals reach out to Λ, "
-            "so give numbers > 0 (or math.inf where the integral converges)"
-        )
-    return values
 
 
 class Quadrature:
@@ -92,7 +47,7 @@ class Quadrature:
         sources: Points whose propagators the nodes carry, (source, input_dim);
             default `x`.
         tolerance: Refinement stops when the change is this small beside the largest
-            entry; default 1e-10, 1e-6, 1e-5 in 1, 2, 3 dimensions (those of the span
+            entry; default 1e-10, 1e-8, 1e-5 in 1, 2, 3 dimensions (those of the span
             of the inputs and the radius, where the measure is reduced to them) and
             1e-3 where directions are sampled.
 
@@ -223,10 +178,12 @@ class Quadrature:
             fine, size = sums(level)
             values, rounding = fine.mean(axis=0), _ROUNDING * size
             change = np.abs(values - coarse.mean(axis=0))
-            if mesh.replicates > 1:
-                spread = fine.std(axis=0, ddof=1) / np.sqrt(mesh.replicates)
-                change += _STANDARD_ERRORS * spread
             scale = np.abs(values).max(axis=(1, 2), keepdims=True)
+            if mesh.replicates > 1:
+                # Scaled, lest squares overflow at a large cutoff in many dimensions.
+                unit = np.where(scale > 0, scale, 1.0)
+                spread = unit * (fine / unit).std(axis=0, ddof=1)
+                change += _STANDARD_ERRORS * spread / np.sqrt(mesh.replicates)
             if (change <= np.maximum(self.tolerance * scale, rounding)).all():
                 break
             if level + 1 >= mesh.num_levels:
@@ -346,7 +303,7 @@ class Quadrature:
         reduced = self._region.reduced
         if reduced is None:
             return
-        radius = np.abs(self.sources).max()
+        radius = np.abs(self.sources).max() or 1.0
         tables = []
         for rule in (reduced, reduced.turned()):
             directions, _ = rule.rule(0)

@@ -85,16 +85,19 @@ def region(
     axes = np.eye(dim) if dim <= DIRECT_DIMENSIONS else basis
     fixed = _distinct_marks(norms, scales)
     lengths = kernel_lengths(network, x, axes, fixed[-1])
-    directions, reduced = _directions(x, lengths[:-1], basis, measure)
-    mesh = RayMesh(
-        dim, radii[:0] if soft else radii, _marks(fixed, norms, lengths), directions
-    )
-    sampled = isinstance(directions, SobolSphere)
+    marks, shells = _marks(fixed, norms, lengths), radii[:0] if soft else radii
     span = min(dim, len(basis) + 1) if dim > DIRECT_DIMENSIONS else dim
+    max_nodes = {1: 1 << 17, 2: 1 << 20}.get(span, 6_000_000)
+    directions, reduced = _directions(x, lengths[:-1], basis, measure)
+    mesh = RayMesh(dim, shells, marks, directions)
+    if reduced is not None and mesh.num_nodes(1, 0) > max_nodes:
+        directions, reduced = SobolSphere(basis, _SOBOL_LEVELS), None
+        mesh = RayMesh(dim, shells, marks, directions)
+    sampled = isinstance(directions, SobolSphere)
     return Region(
         mesh,
-        1e-3 if sampled else {1: 1e-10, 2: 1e-6}.get(span, 1e-5),
-        {1: 1 << 17, 2: 1 << 20}.get(span, 6_000_000),
+        1e-3 if sampled else {1: 1e-10, 2: 1e-8}.get(span, 1e-5),
+        max_nodes,
         1 << 11 if dim == 1 else 1 << 14 if dim <= DIRECT_DIMENSIONS else 1 << 12,
         soft,
         reduced,
