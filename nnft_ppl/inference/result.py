@@ -258,9 +258,12 @@ class CouplingFit:
 
         Returns:
             `exponent` (chain, draw, cutoff, operator): d log|g|/d log Λ by differences
-            between neighbouring finite cutoffs; `theory` (cutoff, operator): the local
-            value −d log I/d log Λ; `slope` (chain, draw, operator): the straight line
-            through all finite cutoffs. NaN where there are fewer than two of these.
+            between neighbouring finite cutoffs; `slope` (chain, draw, operator): the
+            straight line through all finite cutoffs. `theory` (cutoff, operator): the
+            local value −d log I/d log Λ; `theory_exponent` (cutoff, operator) and
+            `theory_slope` (operator): the theory's couplings differenced and fitted in
+            the same way, which is what to compare `exponent` and `slope` with. NaN
+            where there are fewer than two finite cutoffs, except `theory`.
 
         Source: theory.md §5.
         """

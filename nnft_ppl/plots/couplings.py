@@ -116,12 +116,15 @@ def _mark_infinity(axis: Axes, fit: CouplingFit, place: np.ndarray) -> None:
 
 
 def _exponents(axis: Axes, fit: CouplingFit) -> None:
-    """Local exponent d log|g|/d log Λ with its interval, and the theory's."""
+    """Exponent d log|g|/d log Λ with its interval, and the theory's.
+
+    Both by differences between neighbouring cutoffs, which far apart are not local.
+    """
     finite = np.isfinite(fit.cutoffs)
     cutoffs = np.array(fit.cutoffs)[finite]
     running = fit.running()
     exponent = running["exponent"].values[:, :, finite]
-    theory = running["theory"].values[finite]
+    theory = running["theory_exponent"].values[finite]
     couplings = fit.dimensionless[:, :, finite]
     styles = colored()
     for i, operator in enumerate(fit.action.operators):
