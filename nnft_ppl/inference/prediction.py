@@ -97,7 +97,8 @@ def predict_moment(
         max_power,
         rng,
     )
-    return np.asarray(draws + error.reshape(draws.shape))
+    draws += error.reshape(draws.shape)
+    return draws
 
 
 def _misfit_factors(likelihood: Likelihood, propagator: Matrix) -> dict[int, Matrix]:

@@ -215,7 +215,9 @@ def truncation_draws(
     for power in range(max_power + 1, len(terms)):
         normals = rng.standard_normal((num_draws, factor.shape[1])) @ factor.T
         size = spread * known.parameter**power
-        total += size[..., None] * (normals * terms[power])[:, None]
+        shape = normals * terms[power]
+        for cutoff in range(size.shape[1]):  # one at a time: all are large together
+            total[:, cutoff] += size[:, cutoff, None] * shape
     return total
 
 
