@@ -145,9 +145,10 @@ def _line(marks: Edges, widths: Float[np.ndarray, " mark"]) -> Edges:
     edges[-1] = 1.0  # had a mark come just before it
     narrow: list[float] = []
     for mark, width in zip(marks, widths, strict=True):
-        gaps = np.abs(edges - mark)
-        if width < gaps[gaps > _SAME].min() / 4:
-            narrow += [mark - width, mark + width]
+        for way in (1.0, -1.0):  # the next edge may be near on one side alone
+            gaps = way * (edges - mark)
+            if width < gaps[gaps > _SAME].min(initial=np.inf) / 4:
+                narrow.append(mark + way * width)
     seeds = np.array(narrow)
     seeds = seeds[np.abs(seeds) < 1]
     if not seeds.size:

@@ -286,6 +286,15 @@ def test_the_error_estimate_bounds_the_error(measure, dim, factors):
         assert_within_error(rough.pair_sums(factors, "f"), truth[cutoff], cutoff)
 
 
+@pytest.mark.parametrize("x", [[40.0, 41.0], [250.0, 10.0]])
+def test_a_kernel_much_narrower_than_its_distance_is_found(x):
+    x = np.array([x, [0.0, 3.0]])
+    sums = Quadrature(net("gauss-net", 2), x, [1e3]).pair_sums(squares, "f4")
+    for i in range(2):
+        truth = gaussian_product(x[[i] * 4], 4, math.inf)
+        assert abs(sums.values[0, i, i] - truth) <= sums.error[0, i, i] < 1e-4 * truth
+
+
 def test_a_kink_off_all_marks_is_in_the_error():
     network = with_kernel(lambda x, y: jnp.exp(-jnp.sum((y - x) ** 2)))
 
