@@ -15,6 +15,7 @@ from nnft_ppl._typing import Points
 from nnft_ppl.eft.panels import Edges, graded_edges, panel_nodes
 
 _SAME = 1e-9  # breakpoints closer than this are one
+_NARROW = 0.125  # width, beside a face of 2
 
 type Weights = Float[np.ndarray, " direction"]
 
@@ -81,11 +82,14 @@ class CubeFaces:
         corners = kinks / np.abs(kinks).max(axis=1, keepdims=True)
         corners = np.concatenate([corners, -corners])
         widths = np.concatenate([widths, widths])
+        # A narrow kernel near the edge of its face is felt on the next face too.
+        reach = np.where(widths < _NARROW, 4 * widths, _SAME)
         self._faces: list[tuple[int, float, list[Edges]]] = []
         for axis in range(self.dim):
             for side in (1.0, -1.0):
-                here = np.abs(corners[:, axis] - side) < _SAME
-                others = np.delete(corners[here], axis, axis=1)
+                here = corners[:, axis] * side > 1 - reach
+                ahead = corners[here] / np.abs(corners[here, axis, None])
+                others = np.delete(np.clip(ahead, -1.0, 1.0), axis, axis=1)
                 lines = [_line(marks, widths[here]) for marks in others.T]
                 self._faces.append((axis, side, lines))
 
