@@ -263,6 +263,23 @@ class Network:
         """
         return self.kernel(x, y) - self.output_bias_variance
 
+    def propagator_variance(self, x: ArrayLike) -> Float[np.ndarray, " point"]:
+        """K_W(x, x), float64, (point,); see `kernel` for what is raised."""
+        single = self.architecture.kernel
+        if single is None:
+            self.kernel(x)  # refuses
+        points = self.check_inputs(x)
+        with jax.enable_x64(True):
+            values = np.asarray(self._kernel_diagonal(jnp.asarray(points)))
+        return np.asarray(values - self.output_bias_variance)
+
+    @cached_property
+    def _kernel_diagonal(self) -> Callable[[jax.Array], jax.Array]:
+        """K(x, x) over a set of inputs, compiled once per shape."""
+        single, hp = self.architecture.kernel, self.hyperparameters
+        assert single is not None  # the caller has seen to it
+        return jax.jit(jax.vmap(lambda a: single(hp, a, a)))
+
     @property
     def output_bias_variance(self) -> float:
         """σ_b² of the output bias; 0 where no readout tells it."""

@@ -14,7 +14,7 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.diagnostics.evidence import nested_evidence
 from nnft_ppl.diagnostics.leave_out import leave_tuple_out, num_high_pareto_k
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.integrals import check_cutoffs
+from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.inference.fit import infer_couplings
 from nnft_ppl.inference.identifiability import NOT_IDENTIFIABLE, null_combination
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood

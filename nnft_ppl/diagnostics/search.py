@@ -19,9 +19,9 @@ from nnft_ppl._typing import Matrix, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.diagnostics.held_out import check_held_out, relative_error
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.integrals import check_cutoffs
+from nnft_ppl.eft.expansion import design_matrix
 from nnft_ppl.eft.operators import BUILT_IN_OPERATORS
-from nnft_ppl.eft.predict import design_matrix
+from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.operator import Operator
 
 MAX_OPERATORS = 12

@@ -9,8 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl.eft.measures import Ball, Box, Empirical, GaussianCutoff, Measure
 from nnft_ppl.eft.operators import operator
 from nnft_ppl.operator import Operator
+
+SCHEMES = ("renormalised", "bare")
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -18,20 +21,42 @@ class Action:
     """ΔS = Σ_i g_i O_i, with P ∝ e^{−S_GP − ΔS}: a negative g goes with positive G4c.
 
     Couplings carry no 1/4! or 1/6! (theory.md §4). Two actions are equal when they hold
-    equal operators in the same order.
+    equal operators in the same order, with one measure and one scheme.
 
     Args:
         operators: Names, `Operator` objects, or both mixed.
+        measure: What the integration points y run over at a cutoff Λ.
+        scheme: `renormalised`: propagators are the exact 2-pt function, and fields of
+            one operator are not contracted with one another, because that is absorbed
+            in the propagator and in lower couplings. `bare`: they are, to first order,
+            so that an operator shifts every lower correlator too (theory.md §4).
 
     Raises:
-        SpecError: No operators, one named twice, or something that is neither.
+        SpecError: No operators, one named twice, something that is neither, or an
+            unknown measure or scheme.
         PluginError: No operator has that name; the message lists those there are.
     """
 
     operators: tuple[Operator, ...]
+    measure: Measure
+    scheme: str
 
-    def __init__(self, operators: Iterable[str | Operator]) -> None:
+    def __init__(
+        self,
+        operators: Iterable[str | Operator],
+        *,
+        measure: Measure | None = None,
+        scheme: str = "renormalised",
+    ) -> None:
         """Look the names up and check the list."""
+        if scheme not in SCHEMES:
+            raise SpecError(f"`scheme` is {scheme!r}; choose one of {list(SCHEMES)}")
+        measure = Box() if measure is None else measure
+        if not isinstance(measure, (Box, Ball, GaussianCutoff, Empirical)):
+            raise SpecError(
+                f"`measure` is {measure!r}; expected nnft_ppl.Box(), Ball(), "
+                "GaussianCutoff() or Empirical(points)"
+            )
         if isinstance(operators, (str, Operator)):
             raise SpecError(
                 f"an action needs a list of operators, not {operators!r} alone; write "
@@ -55,6 +80,8 @@ class Action:
                 "give distinct names"
             )
         object.__setattr__(self, "operators", given)
+        object.__setattr__(self, "measure", measure)
+        object.__setattr__(self, "scheme", scheme)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,13 +89,47 @@ class Action:
         return tuple(operator.name for operator in self.operators)
 
     @property
+    def is_bare(self) -> bool:
+        """Whether fields of one operator are contracted with one another."""
+        return self.scheme == "bare"
+
+    @property
     def orders(self) -> tuple[int, ...]:
-        """Orders of the connected correlators that get a first-order term, sorted."""
-        return tuple(sorted({operator.num_fields for operator in self.operators}))
+        """Orders of the connected correlators that the couplings are fitted to, sorted.
+
+        Those with a first-order term. In the bare scheme that is every lower order too;
+        the 2-pt function is left out, because it is the input of the diagrams.
+        """
+        present = {operator.num_fields for operator in self.operators}
+        if self.is_bare:
+            present |= set(range(4, max(present), 2))
+        return tuple(sorted(present))
+
+    @property
+    def power(self) -> int:
+        """Power of 1/N up to which the connected correlators are complete.
+
+        A connected k-pt function is of order N^{1−k/2}: 1 with quartic operators, 2
+        with a sextic one, beside which the trees of two quartic vertices count.
+        """
+        return max(operator.num_fields for operator in self.operators) // 2 - 1
+
+    @property
+    def tree_operators(self) -> tuple[int, ...]:
+        """Numbers of the operators whose pairs make trees of the order of a sextic one.
+
+        Empty without a sextic operator, and in the bare scheme, which is of first order
+        alone.
+        """
+        if self.is_bare or self.power < 2:
+            return ()
+        return tuple(i for i, o in enumerate(self.operators) if o.num_fields == 4)
 
     def __repr__(self) -> str:
-        """Show the names."""
-        return f"Action({list(self.names)})"
+        """Show the names, and measure and scheme where they are not the usual ones."""
+        extras = "" if self.measure == Box() else f", measure={self.measure!r}"
+        extras += f", scheme={self.scheme!r}" if self.is_bare else ""
+        return f"Action({list(self.names)}{extras})"
 
 
 def _resolve(item: str | Operator) -> Operator:

@@ -11,7 +11,7 @@ from jaxtyping import ArrayLike, Float
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.integrals import check_cutoffs
+from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.eft.running import Response, responses
 
 _BATCH_AXES = ("chain", "draw")

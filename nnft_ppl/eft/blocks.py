@@ -135,8 +135,9 @@ class Blocks:
         if self.region.soft:
             ratio = chunk.radius / self.cutoffs[:, None]
             return np.asarray(np.exp(-(ratio**2) / 2))
-        index = np.arange(len(self.cutoffs))
-        return (chunk.shell <= index[:, None]).astype(np.float64)
+        # Without end every shell counts, those beyond the outermost mark too.
+        last = np.where(np.isinf(self.cutoffs), np.inf, np.arange(len(self.cutoffs)))
+        return (chunk.shell <= last[:, None]).astype(np.float64)
 
     def _cut(self, source: Rays | Cloud) -> Iterator[Block]:
         """Cut a mesh in blocks of one size."""

@@ -1,164 +1,346 @@
-"""First-order diagrams of an operator summed over the quadrature nodes of one shell.
+"""From diagrams to integrals: every entry of a first-order correlator at once.
 
-In: shells of nodes with their propagators. Out: what a shell adds to ∂G^(k)_c/∂g when
-the box grows by it. Works for one integration point, and for two with any weight
-w(y, y'); the node product is walked through in blocks, so memory stays flat.
+In: an operator and a quadrature. Out: ∂G^(k)_c/∂g at every cutoff for all packed
+entries, or for all but one leg at inputs and one leg open. Diagrams of one shape share
+an integral: a product of matrices over the nodes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from nnft_ppl._errors import PluginError, UnavailableError
-from nnft_ppl._typing import Matrix, Packed, Points
-from nnft_ppl.correlators.symmetric import entries, positions
-from nnft_ppl.eft.diagrams import first_order_diagrams
-from nnft_ppl.operator import Operator, unit_weight
+from nnft_ppl._typing import Matrix
+from nnft_ppl.correlators.symmetric import entries
+from nnft_ppl.eft.diagrams import Diagram, Slot, first_order_diagrams
+from nnft_ppl.eft.nodes import Nodes
+from nnft_ppl.eft.pair_sums import PairSums
+from nnft_ppl.eft.quadrature import Quadrature
+from nnft_ppl.eft.rows import Group, Sources, row_numbers, row_products
+from nnft_ppl.operator import Operator, ProductWeight, unit_weight
 
-_BLOCK = 1 << 20  # weights held at once
+type Line = tuple[Slot, Slot]
 
 
-@dataclass(frozen=True)
-class Shell:
-    """Quadrature nodes of one shell between two boxes.
+class Response(NamedTuple):
+    """∂G_c/∂g with its error and its slope d/d log Λ.
 
-    Args:
-        nodes: y, (node, dim).
-        weights: Quadrature weights, (node,).
-        propagator: K_W(x, y), (point, node).
+    Attributes:
+        values: (cutoff, entry, feature); one feature when no leg is open.
+        error: Absolute, same shape.
+        slope: Same shape.
     """
 
-    nodes: Points
-    weights: Float[np.ndarray, " node"]
-    propagator: Matrix
+    values: Float[np.ndarray, "cutoff entry feature"]
+    error: Float[np.ndarray, "cutoff entry feature"]
+    slope: Float[np.ndarray, "cutoff entry feature"]
 
+    def times(self, other: "Response") -> "Response":
+        """Product, with the product rule for the slope and errors added."""
+        return Response(
+            self.values * other.values,
+            np.abs(self.values) * other.error + self.error * np.abs(other.values),
+            self.values * other.slope + self.slope * other.values,
+        )
 
-def require_supported(operator: Operator) -> None:
-    """Raise `UnavailableError` for more integration points than the sums handle."""
-    if operator.num_points > 2:
-        raise UnavailableError(
-            f"operator {operator.name!r} has {operator.num_points} integration points; "
-            "only operators with 1 or 2 are integrated for now"
+    def scaled(self, factor: float) -> "Response":
+        """Multiplied by a number."""
+        return Response(
+            factor * self.values, abs(factor) * self.error, factor * self.slope
         )
 
 
-def shell_sum(operator: Operator, inner: Sequence[Shell], shell: Shell) -> Packed:
-    """What `shell` adds to ∂G^(k)_c/∂g of the box filled by `inner`, per packed entry.
-
-    With two integration points: every pair of nodes of which at least one is new.
-    """
-    if operator.num_points == 1:
-        return _one_point(operator, shell)
-    total = shell_cross_sum(operator, inner, shell)
-    total += _two_points(operator, shell, shell)
-    return total
-
-
-def shell_cross_sum(operator: Operator, inner: Sequence[Shell], shell: Shell) -> Packed:
-    """As `shell_sum` but linear in `shell`: no pair of nodes both in it.
-
-    For a shell of zero thickness that is the boundary derivative of the box integral.
-    """
-    if operator.num_points == 1:
-        return _one_point(operator, shell)
-    total: Packed = np.zeros(len(entries(len(shell.propagator), operator.num_fields)))
-    if inner:
-        box = joined(inner)
-        total += _two_points(operator, shell, box) + _two_points(operator, box, shell)
-    return total
-
-
-def joined(shells: Sequence[Shell]) -> Shell:
-    """The shells as one."""
-    return Shell(
-        np.concatenate([s.nodes for s in shells]),
-        np.concatenate([s.weights for s in shells]),
-        np.concatenate([s.propagator for s in shells], axis=1),
-    )
-
-
-def _one_point(operator: Operator, shell: Shell) -> Packed:
-    """−k! Σ_y w(y) Π K_W, through products of half the legs."""
-    half = operator.num_fields // 2
-    weights = shell.weights * _weight(operator, shell.nodes)
-    left = _monomials(shell.propagator, half) * weights
-    right = _monomials(shell.propagator, operator.num_fields - half)
-    legs = tuple(range(operator.num_fields))
-    return _gather(operator, left @ right.T, len(shell.propagator), legs[:half])
-
-
-def _two_points(operator: Operator, first: Shell, second: Shell) -> Packed:
-    """−Σ over diagrams and nodes y of `first`, y' of `second`."""
-    counts = [operator.fields.count(point) for point in (0, 1)]
-    left = _monomials(first.propagator, counts[0]) * first.weights
-    right = _monomials(second.propagator, counts[1]) * second.weights
-    if operator.weight is unit_weight:  # the double integral factorises
-        table = np.outer(left.sum(axis=1), right.sum(axis=1))
-        return _gather(operator, table, len(first.propagator), None)
-    rows, columns = len(first.weights), len(second.weights)
-    table = np.zeros((len(left), len(right)))
-    step = max(1, _BLOCK // max(1, columns))
-    for start in range(0, rows, step):
-        block = slice(start, min(start + step, rows))
-        shape = (block.stop - start, columns, first.nodes.shape[1])
-        weight = _weight(
-            operator,
-            np.broadcast_to(first.nodes[block, None, :], shape),
-            np.broadcast_to(second.nodes[None, :, :], shape),
-        )
-        table += left[:, block] @ (weight @ right.T)
-    return _gather(operator, table, len(first.propagator), None)
-
-
-def _gather(
+def respond(
     operator: Operator,
-    table: Matrix,
-    num_points: int,
-    split: tuple[int, ...] | None,
-) -> Packed:
-    """Sum the diagrams of every packed entry out of the table of leg products.
+    order: int,
+    quadrature: Quadrature,
+    sources: Sources,
+    propagator: Matrix,
+    *,
+    open_leg: bool = False,
+) -> Response:
+    """First-order connected correlator per unit coupling.
 
     Args:
         operator: The operator.
-        table: Integral of (product of the legs of the row) × (those of the column).
-        num_points: Number of inputs.
-        split: With one integration point, which legs the rows stand for.
+        order: Number of legs; below the number of fields in the bare scheme alone.
+        quadrature: Of the measure; its nodes carry the tables that `sources` describes.
+        sources: What legs can be.
+        propagator: (point, point) K_W at the inputs, or (point, feature) appended when
+            a leg is open: what a quadratic form joins.
+        open_leg: The last leg is open; the entries are those of the other legs.
+
+    Raises:
+        UnavailableError: The operator needs an integral that is not there.
+        SpecError: An integral diverges or the kernel cannot be differentiated.
     """
-    index = entries(num_points, operator.num_fields)
-    total = np.zeros(len(index))
-    for diagram in first_order_diagrams(operator):
-        if split is None:
-            rows, columns = (list(legs) for legs in diagram.legs)
-        else:
-            rows = list(split)
-            columns = [leg for leg in diagram.legs[0] if leg not in split]
-        total -= (
-            diagram.multiplicity
-            * table[
-                positions(num_points, index[:, rows]),
-                positions(num_points, index[:, columns]),
-            ]
+    dim = quadrature.sources.shape[1]
+    index = entries(sources.num_points, order - open_leg)
+    integrals = _Integrals(operator, quadrature, sources, open_leg)
+    total: Response | None = None
+    for diagram in first_order_diagrams(operator, order, dim):
+        term = integrals.of(diagram, index)
+        for pair in diagram.pairs:
+            term = term.times(_joined(pair, index, propagator, sources.num_points))
+        term = term.scaled(-diagram.multiplicity)
+        total = (
+            term
+            if total is None
+            else Response(*(a + b for a, b in zip(total, term, strict=True)))
         )
-    return total
+    assert total is not None  # first_order_diagrams gives at least one
+    shape = (len(quadrature.cutoffs), *total.values.shape[1:])
+    return Response(*(np.broadcast_to(part, shape) for part in total))
 
 
-def _monomials(propagator: Matrix, degree: int) -> Matrix:
-    """Products of `degree` propagators, (packed entry, node)."""
-    index = entries(len(propagator), degree)
-    product = np.ones((len(index), propagator.shape[1]))
-    for leg in range(degree):
-        product *= propagator[index[:, leg]]
+def _joined(
+    pair: tuple[int, int], index: np.ndarray, propagator: Matrix, num_points: int
+) -> Response:
+    """K(x_a, x_b) of the two legs of a quadratic form, or the features of one."""
+    a, b = pair
+    if b < index.shape[1]:
+        values = propagator[index[:, a], index[:, b]][None, :, None]
+    else:
+        values = propagator[index[:, a], num_points:][None]
+    return _constant(values)
+
+
+def _constant(values: np.ndarray) -> Response:
+    """Exact, and the same at every cutoff."""
+    return Response(values, np.zeros_like(values), np.zeros_like(values))
+
+
+class _Integrals:
+    """The integral of a diagram; those of one shape are computed once."""
+
+    def __init__(
+        self,
+        operator: Operator,
+        quadrature: Quadrature,
+        sources: Sources,
+        open_leg: bool,
+    ) -> None:
+        self._operator = operator
+        self._label = f"operator {operator.name!r}"
+        self._quadrature = quadrature
+        self._sources = sources
+        self._open = open_leg
+        self._sums: Callable[..., Response] = cache(self._integrate)
+
+    def of(self, diagram: Diagram, index: np.ndarray) -> Response:
+        """All entries of one diagram, multiplicity and pairs left out."""
+        operator = self._operator
+        if operator.num_points == 0:
+            return Response(
+                np.ones((1, 1, 1)), np.zeros((1, 1, 1)), np.zeros((1, 1, 1))
+            )
+        if operator.num_points == 1:
+            legs = [(slot[1], leg) for slot, ends in diagram.legs for leg in ends]
+            closed = [leg for leg in legs if not self._is_open(leg, index)]
+            half = len(legs) // 2
+            rest = closed[half:] + [leg for leg in legs if self._is_open(leg, index)]
+            return self._gather(closed[:half], rest, diagram.lines, index)
+        across = [line for line in diagram.lines if line[0][0] != line[1][0]]
+        at = [
+            [(s[1], leg) for s, ends in diagram.legs if s[0] == point for leg in ends]
+            for point in range(operator.num_points)
+        ]
+        if across or not _is_product(operator):
+            return self._pairwise(at, diagram.lines, index)
+        total: Response | None = None
+        for point, legs in enumerate(at):
+            lines = tuple(line for line in diagram.lines if line[0][0] == point)
+            factor = self._at_point(point, legs, lines, index)
+            total = factor if total is None else total.times(factor)
+        assert total is not None
+        return Response(*(part.sum(axis=-1) for part in total))
+
+    def _is_open(self, leg: tuple[int, int], index: np.ndarray) -> bool:
+        return bool(leg[1] == index.shape[1])
+
+    def _groups(
+        self, legs: list[tuple[int, int]], index: np.ndarray
+    ) -> tuple[tuple[Group, ...], list[np.ndarray]]:
+        """Legs (direction, number) as groups, the open one last, and their inputs."""
+        directions = [d for d, leg in legs if not self._is_open((d, leg), index)]
+        groups = [Group(d, directions.count(d)) for d in dict.fromkeys(directions)]
+        inputs = [
+            index[:, [leg for d, leg in legs if d == group.direction][: group.num_legs]]
+            for group in groups
+        ]
+        for leg in legs:
+            if self._is_open(leg, index):
+                groups.append(Group(leg[0], 1, is_open=True))
+                inputs.append(index[:, :0])
+        return tuple(groups), inputs
+
+    def _gather(
+        self,
+        left: list[tuple[int, int]],
+        right: list[tuple[int, int]],
+        lines: tuple[Line, ...],
+        index: np.ndarray,
+    ) -> Response:
+        """One integration point: half of the legs as rows, the rest as columns."""
+        left_groups, left_inputs = self._groups(left, index)
+        right_groups, right_inputs = self._groups(right, index)
+        sums = self._sums(0, left_groups, right_groups, lines)
+        rows = row_numbers(left_inputs, left_groups, self._sources)
+        columns = row_numbers(right_inputs, right_groups, self._sources)
+        return self._entries(sums, rows, columns, self._features(right_groups))
+
+    def _at_point(
+        self,
+        point: int,
+        legs: list[tuple[int, int]],
+        lines: tuple[Line, ...],
+        index: np.ndarray,
+    ) -> Response:
+        """One of several points: (cutoff, entry, feature, term)."""
+        groups, inputs = self._groups(legs, index)
+        sums = self._sums(point, groups, None, lines)
+        rows = row_numbers(inputs, groups, self._sources)
+        features = self._features(groups)
+        places = rows[:, None] + np.arange(features)
+        return Response(
+            *(part[:, places] for part in (sums.values, sums.error, sums.slope))
+        )
+
+    def _features(self, groups: tuple[Group, ...]) -> int:
+        is_open = any(group.is_open for group in groups)
+        return len(self._sources.mixing) if is_open else 1
+
+    @staticmethod
+    def _entries(
+        sums: Response, rows: np.ndarray, columns: np.ndarray, features: int
+    ) -> Response:
+        places = columns[:, None] + np.arange(features)
+        return Response(*(part[:, rows[:, None], places] for part in sums))
+
+    def _integrate(
+        self,
+        point: int,
+        left: tuple[Group, ...],
+        right: tuple[Group, ...] | None,
+        lines: tuple[Line, ...],
+    ) -> Response:
+        """Sum over nodes; without `right`, over the terms of the product weight."""
+
+        def factors(nodes: Nodes) -> tuple[np.ndarray, np.ndarray]:
+            inner = _self_contractions(nodes, lines)
+            rows = row_products(nodes, left, self._sources)
+            if right is not None:
+                columns = row_products(nodes, right, self._sources)
+                columns = columns * _weight(self._operator, nodes.position)
+                return rows, columns * inner
+            # A weight grows where fields fade: kept together, their product is what
+            # the rounding error is estimated from.
+            reach = np.abs(rows).max(axis=0)
+            rows = rows / np.where(reach > 0, reach, 1.0)
+            return rows, self._terms(point, nodes) * (inner * reach)
+
+        return _table(self._quadrature.pair_sums(factors, self._label, slope=True))
+
+    def _terms(self, point: int, nodes: Nodes) -> np.ndarray:
+        """(term, node) factors of the product weight at one point."""
+        weight = self._operator.weight
+        if not isinstance(weight, ProductWeight):
+            return np.ones((1, len(nodes.weight)))
+        values = np.asarray(weight.factors[point](nodes.position), dtype=np.float64)
+        if values.ndim != 2 or len(values) != len(nodes.position):
+            raise PluginError(
+                f"operator {self._operator.name!r}: factor {point} of its weight has "
+                f"shape {values.shape} for {nodes.position.shape[0]} points; expected "
+                "(point, term)"
+            )
+        return values.T
+
+    def _pairwise(
+        self,
+        at: list[list[tuple[int, int]]],
+        lines: tuple[Line, ...],
+        index: np.ndarray,
+    ) -> Response:
+        """Two points that the weight or a line couples, over pairs of nodes."""
+        operator = self._operator
+        if operator.num_points > 2 or self._open:
+            raise UnavailableError(
+                f"operator {operator.name!r} has {operator.num_points} integration "
+                "points whose integral does not factorise"
+                + (", in a second-order diagram" if self._open else "")
+                + "; write its weight as a ProductWeight"
+            )
+        across = [line for line in lines if line[0][0] != line[1][0]]
+        if any(direction for line in across for _, direction in line):
+            raise UnavailableError(
+                f"operator {operator.name!r} contracts derivatives at different "
+                "points with one another; use the renormalised scheme"
+            )
+        sides, numbers = [], []
+        for point in (0, 1):
+            groups, inputs = self._groups(at[point], index)
+            within = tuple(line for line in lines if line[0][0] == line[1][0] == point)
+            sides.append(self._side(groups, within))
+            numbers.append(row_numbers(inputs, groups, self._sources))
+
+        network = self._quadrature.network
+
+        def weight(y: np.ndarray, z: np.ndarray) -> np.ndarray:
+            values = _weight(operator, y, z)
+            if across:
+                values = values * network.propagator(y[:, 0], z[0]) ** len(across)
+            return values
+
+        sums = self._quadrature.double_sums(
+            sides[0], weight, sides[1], self._label, slope=True
+        )
+        return self._entries(_table(sums), numbers[0], numbers[1], 1)
+
+    def _side(
+        self, groups: tuple[Group, ...], lines: tuple[Line, ...]
+    ) -> Callable[[Nodes], np.ndarray]:
+        def side(nodes: Nodes) -> np.ndarray:
+            products = row_products(nodes, groups, self._sources)
+            return np.asarray(products * _self_contractions(nodes, lines))
+
+        return side
+
+
+def _table(sums: PairSums) -> Response:
+    """Sums as a `Response` whose axes are (cutoff, row, column)."""
+    assert sums.slope is not None  # it was asked for
+    return Response(
+        sums.values, sums.error, np.broadcast_to(sums.slope, sums.values.shape)
+    )
+
+
+def _is_product(operator: Operator) -> bool:
+    return operator.weight is unit_weight or isinstance(operator.weight, ProductWeight)
+
+
+def _self_contractions(nodes: Nodes, lines: tuple[Line, ...]) -> np.ndarray:
+    """Product of the coincident propagators of the lines, (node,)."""
+    product = np.ones(len(nodes.weight))
+    for (_, first), (_, second) in lines:
+        if first and second:
+            product = product * nodes.gradient_covariance[first - 1, second - 1]
+        elif first or second:
+            product = product * nodes.mixed[max(first, second) - 1]
+        else:
+            product = product * nodes.variance
     return product
 
 
-def _weight(operator: Operator, *nodes: np.ndarray) -> np.ndarray:
+def _weight(operator: Operator, *positions: np.ndarray) -> np.ndarray:
     """The operator's weight at (..., dim) points, checked to have shape (...)."""
-    weight = np.asarray(operator.weight(*nodes), dtype=np.float64)
-    if weight.shape != nodes[0].shape[:-1]:
+    weight = np.asarray(operator.weight(*positions), dtype=np.float64)
+    expected = np.broadcast_shapes(*(p.shape[:-1] for p in positions))
+    if weight.shape != expected:
         raise PluginError(
             f"operator {operator.name!r}: its weight has shape {weight.shape} for "
-            f"points of shape {nodes[0].shape}; expected {nodes[0].shape[:-1]}"
+            f"points of shape {positions[0].shape}; expected {expected}"
         )
-    return weight
+    return np.asarray(weight)

@@ -1,92 +1,175 @@
 """Diagrams of one operator at first order, from Wick contraction.
 
-In: at which integration point each field of the operator sits. Out: the distinct ways
-to hang the external legs on those points, each with its symmetry factor. No factor is
-typed in anywhere.
+In: the fields of the operator, their integration points and derivatives. Out: the
+distinct ways to hang external legs on them, and, in the bare scheme, to contract the
+fields that are left with one another, each with its symmetry factor. No factor is typed
+in anywhere.
 """
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
-from math import factorial, prod
+from itertools import combinations, product
+from math import perm
 
+from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl.operator import Operator
 
+type Slot = tuple[int, int]
+"""Integration point, and direction of the derivative: 0 none, a for ∂_a (from 1)."""
 
-@dataclass(frozen=True)
+
+type _Legs = tuple[tuple[Slot, tuple[int, ...]], ...]
+type _Lines = tuple[tuple[Slot, Slot], ...]
+type _Pairs = tuple[tuple[int, int], ...]
+type _Key = tuple[_Legs, _Lines, _Pairs]
+
+
+@dataclass(frozen=True, order=True)
 class Diagram:
-    """One term of the first-order connected correlator with k = num_fields legs.
+    """One term of the first-order connected correlator.
 
-    It stands for −g · multiplicity · ∫ dy_0 dy_1 … w(y_0, y_1, …)
-    Π_p Π_{leg in legs[p]} K_W(x_leg, y_p).
+    It stands for −g · multiplicity · Π_pairs K(x_a, x_b) · ∫ w Π over slots
+    Π_{leg in legs} ∂^slot K(x_leg, y) · Π over lines ∂^slot ∂^slot' K(y, y').
 
     Args:
-        legs: For each integration point, the sorted external legs that end there.
+        legs: (slot, sorted external legs that end there), sorted by slot.
+        lines: Self-contractions, (slot, slot) sorted; they may repeat.
+        pairs: Pairs of legs that a quadratic form joins, sorted.
         multiplicity: Number of contractions that give this term.
     """
 
-    legs: tuple[tuple[int, ...], ...]
+    legs: _Legs
+    lines: _Lines
+    pairs: _Pairs
     multiplicity: int
 
 
 def first_order_diagrams(
-    operator: Operator, *, symmetric_weight: bool = False
+    operator: Operator, num_legs: int, dim: int = 1
 ) -> tuple[Diagram, ...]:
-    r"""Distinct first-order diagrams of an operator, sorted by their legs.
+    r"""Distinct first-order diagrams of an operator with `num_legs` external legs.
 
-    Connected at first order in g with as many legs as fields means that every leg is
-    contracted with one field:
+    Connected at first order means that every leg is contracted with a field; the fields
+    left over, if any, are contracted with one another:
 
-    .. math:: \partial G^{(k)}_c/\partial g = -\sum_{\pi \in S_k} \int dy\, w(y)
-        \prod_i K_W(x_{\pi(i)}, y_{\mathrm{fields}[i]}),
+    .. math:: G^{(k)}_c \ni -g \sum_{\text{contractions}} \int dy\, w(y)
+        \prod_{\text{legs}} K(x_i, y) \prod_{\text{lines}} K(y, y')
 
-    and contractions that hang the same legs on the same points are equal.
+    and contractions with the same factors are counted together. S_GP = ½ ∫∫ f K⁻¹ f
+    with legs a, b on it is K(x_a, x_b): its ½ cancels the two ways to hang them, and
+    K⁻¹ the two propagators.
 
     Args:
         operator: The operator.
-        symmetric_weight: Whether the weight is unchanged when its points are permuted;
-            then diagrams that differ only in the numbering of the points are counted
-            together.
+        num_legs: Even number of external legs, at most the number of fields.
+        dim: Input dimension: directions that ∂_a ∂_a is summed over.
 
-    Returns:
-        The diagrams; their multiplicities sum to k!.
+    Raises:
+        SpecError: The number of legs is odd, negative or above the number of fields.
+        UnavailableError: A quadratic form would be contracted with itself.
 
     Source: theory.md §4, "In general".
     """
-    return _diagrams(operator.fields, symmetric_weight)
+    if num_legs not in range(2, operator.num_fields + 1, 2):
+        raise SpecError(
+            f"operator {operator.name!r} of {operator.num_fields} fields has no "
+            f"first-order diagram with {num_legs} legs"
+        )
+    if operator.quadratic_forms and num_legs < operator.num_fields:
+        raise UnavailableError(
+            f"operator {operator.name!r} holds S_GP, whose contraction with itself is "
+            "the infinite number of modes; use the renormalised scheme"
+        )
+    directions = dim if operator.is_differential else 1
+    return _diagrams(
+        operator.fields,
+        operator.derivatives,
+        operator.quadratic_forms,
+        num_legs,
+        directions,
+    )
 
 
-@lru_cache(maxsize=64)
-def _diagrams(fields: tuple[int, ...], merge: bool) -> tuple[Diagram, ...]:
-    """Deal the legs to the points; order within a point gives the same term."""
-    counts = Counter(fields)
-    sizes = tuple(counts[point] for point in range(len(counts)))
-    same_term = prod(factorial(size) for size in sizes)
-    found: Counter[tuple[tuple[int, ...], ...]] = Counter()
-    for legs in _deals(tuple(range(len(fields))), sizes):
-        found[_renumbered(legs) if merge else legs] += same_term
-    return tuple(Diagram(legs, found[legs]) for legs in sorted(found))
+@lru_cache(maxsize=256)
+def _diagrams(
+    fields: tuple[int, ...],
+    derivatives: tuple[int, ...],
+    quadratic_forms: int,
+    num_legs: int,
+    directions: int,
+) -> tuple[Diagram, ...]:
+    found: Counter[_Key] = Counter()
+    for slots in _slots(fields, derivatives, directions):
+        for pairs, left in _form_pairs(tuple(range(num_legs)), quadratic_forms):
+            counts = tuple(sorted(Counter(slots).items()))
+            for legs, free, hangings in _hang(left, counts):
+                for lines, pairings in _pairings(free):
+                    key = legs, tuple(sorted(lines)), tuple(sorted(pairs))
+                    found[key] += hangings * pairings
+    return tuple(
+        sorted(Diagram(*key, multiplicity) for key, multiplicity in found.items())
+    )
 
 
-def _deals(
-    legs: tuple[int, ...], sizes: tuple[int, ...]
-) -> Iterator[tuple[tuple[int, ...], ...]]:
-    """Every way to deal `legs` into sorted groups of the given sizes, in order."""
-    if not sizes:
-        yield ()
+def _slots(
+    fields: tuple[int, ...], derivatives: tuple[int, ...], directions: int
+) -> Iterator[tuple[Slot, ...]]:
+    """The slot of every field, once per direction of every derivative."""
+    labels = sorted({label for label in derivatives if label})
+    for chosen in product(range(1, directions + 1), repeat=len(labels)):
+        direction = {0: 0, **dict(zip(labels, chosen, strict=True))}
+        given = derivatives or (0,) * len(fields)
+        yield tuple(
+            (point, direction[label])
+            for point, label in zip(fields, given, strict=True)
+        )
+
+
+def _form_pairs(
+    legs: tuple[int, ...], forms: int
+) -> Iterator[tuple[list[tuple[int, int]], tuple[int, ...]]]:
+    """Deal a pair of legs to every (numbered) quadratic form, and the legs left."""
+    if not forms:
+        yield [], legs
         return
-    for group in combinations(legs, sizes[0]):
-        rest = tuple(leg for leg in legs if leg not in group)
-        for others in _deals(rest, sizes[1:]):
-            yield (group, *others)
+    for i, a in enumerate(legs):
+        for b in legs[i + 1 :]:
+            rest = tuple(leg for leg in legs if leg not in (a, b))
+            for pairs, left in _form_pairs(rest, forms - 1):
+                yield [(a, b), *pairs], left
 
 
-def _renumbered(legs: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
-    """The representative in which points with equally many fields come sorted."""
-    by_size = {
-        size: iter(sorted(group for group in legs if len(group) == size))
-        for size in {len(group) for group in legs}
-    }
-    return tuple(next(by_size[len(group)]) for group in legs)
+def _hang(
+    legs: tuple[int, ...], counts: tuple[tuple[Slot, int], ...]
+) -> Iterator[tuple[_Legs, tuple[tuple[Slot, int], ...], int]]:
+    """Deal the legs to the slots; the fields left free, and in how many ways."""
+    if not counts:
+        if not legs:
+            yield (), (), 1
+        return
+    (slot, count), others = counts[0], counts[1:]
+    for number in range(min(count, len(legs)) + 1):
+        for hung in combinations(legs, number):
+            rest = tuple(leg for leg in legs if leg not in hung)
+            for more, free, ways in _hang(rest, others):
+                here = ((slot, hung),) if hung else ()
+                left = ((slot, count - number),) if count > number else ()
+                yield (*here, *more), (*left, *free), ways * perm(count, number)
+
+
+def _pairings(
+    counts: tuple[tuple[Slot, int], ...],
+) -> Iterator[tuple[list[tuple[Slot, Slot]], int]]:
+    """Every way to pair the free fields up, and how many pairings say so."""
+    left = {slot: count for slot, count in counts if count}
+    if not left:
+        yield [], 1
+        return
+    first = min(left)
+    left[first] -= 1
+    for partner in sorted(slot for slot, count in left.items() if count):
+        rest = {**left, partner: left[partner] - 1}
+        for lines, ways in _pairings(tuple(rest.items())):
+            yield [(first, partner), *lines], ways * left[partner]

@@ -1,219 +1,179 @@
-"""Cutoff integrals: first-order correlators per unit coupling over the box [−Λ, Λ].
+"""Diagrams of the effective theory summed over the measure, at every cutoff.
 
-In: a network, inputs, cutoffs and operators. Out: ∂G^(k)_c/∂g per cutoff and packed
-entry, float64, with an error estimate. One set of nodes serves every operator and every
-cutoff; the caller need not choose nodes or know where the kernel has kinks.
+In: a network, inputs, cutoffs, a measure and operators. Out: ∂G^(k)_c/∂g per cutoff and
+packed entry, float64, with an error estimate; its derivative with the cutoff; and the
+second-order trees. One set of nodes serves every operator and every cutoff; the caller
+need not choose nodes or know where the kernel has kinks.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
-from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
-from nnft_ppl.correlators.symmetric import num_entries
-from nnft_ppl.eft.boxes import NestedBoxes
-from nnft_ppl.eft.contraction import (
-    Shell,
-    require_supported,
-    shell_cross_sum,
-    shell_sum,
-)
+from nnft_ppl.eft.contraction import Response, respond
+from nnft_ppl.eft.low_rank import Factorisation, factorise
+from nnft_ppl.eft.measures import Box, Measure
+from nnft_ppl.eft.pair_sums import check_cutoffs
+from nnft_ppl.eft.quadrature import Quadrature
+from nnft_ppl.eft.rows import Sources
+from nnft_ppl.eft.trees import Tree
 from nnft_ppl.operator import Operator
 
-RELATIVE_TOLERANCE = 1e-10
-"""Refinement stops when the change is this small beside the largest entry."""
+_MAX_RANK = 200
+_CANDIDATES = 4096  # nodes that may become inducing points
 
-_MAX_NODES = {1: 1 << 17, 2: 1 << 13}  # by number of integration points
-_MAX_TAIL_SHELLS = 32
-_TAIL_TOLERANCE = 1e-16
-_ROUNDING = 16 * float(np.finfo(np.float64).eps)
-
-type Cutoffs = Float[np.ndarray, " cutoff"]
 type CutoffEntries = Float[np.ndarray, "cutoff entry"]
 
 
 @dataclass(frozen=True, eq=False)
 class FirstOrder:
-    """∂G^(k)_c/∂g of one operator, k its number of fields, at g = 0.
+    """∂G^(k)_c/∂g of one operator at g = 0, or a second-order tree.
 
     Args:
         values: Per cutoff and packed entry; the minus sign of e^{−S} is in them.
-        error: Absolute error estimate of `values`: the change on the last bisection of
-            all panels (an upper bound where that converges), plus rounding.
+        error: Absolute error estimate of `values`.
     """
 
     values: CutoffEntries
     error: CutoffEntries
 
 
-def check_cutoffs(cutoffs: ArrayLike | Sequence[float]) -> Cutoffs:
-    """Cutoffs as a float64 array; `math.inf` is allowed.
-
-    Raises:
-        SpecError: No cutoffs, or one that is NaN, zero or negative.
-    """
-    try:
-        given = np.atleast_1d(np.asarray(cutoffs))
-        if given.dtype.kind not in "iuf":
-            raise TypeError
-    except (TypeError, ValueError):
-        raise SpecError(
-            f"cutoffs are {cutoffs!r}; expected a list of numbers > 0"
-        ) from None
-    values = given.astype(np.float64)
-    if values.ndim != 1 or not values.size:
-        raise SpecError(
-            f"cutoffs have shape {values.shape}; expected a list of at least one"
-        )
-    bad = values[~(values > 0)]
-    if bad.size:
-        raise SpecError(
-            f"cutoff {float(bad[0])!r} is not allowed; the box is [−Λ, Λ], so give "
-            "numbers > 0 (or math.inf where the integral converges)"
-        )
-    return values
-
-
 def first_order(
-    operator: Operator, network: Network, x: ArrayLike, cutoffs: ArrayLike
+    operator: Operator,
+    network: Network,
+    x: ArrayLike,
+    cutoffs: ArrayLike,
+    measure: Measure | None = None,
 ) -> FirstOrder:
     r"""First-order connected correlators of an operator, per unit coupling.
 
     .. math:: \partial G^{(k)}_c/\partial g = -\sum_{\text{assignments}}
-        \int_{[-Λ,Λ]} dy_0 \ldots w(y_0, \ldots) \prod K_W(x, y)
+        \int dμ_Λ(y_0) \ldots w(y_0, \ldots) \prod \partial K_W(x, y)
 
     Args:
-        operator: One or two integration points, any weight.
+        operator: Any of the language of `Operator`.
         network: Its propagator K_W (the output bias left out) is used.
-        x: Distinct inputs (point, input_dim); input_dim 1 for now.
+        x: Distinct inputs (point, input_dim).
         cutoffs: Λ, in any order; `math.inf` where the integral converges.
+        measure: What y is integrated over; `Box()` when `None`.
 
     Returns:
         Values and errors, (cutoff, entry), entries packed. Dimension: that of K^k times
-        one power of length per integration point, times that of the weight.
+        that of the measure per integration point, times that of the weight.
 
     Raises:
-        SpecError: A cutoff or input is not allowed, or the integral diverges.
-        UnavailableError: input_dim above 1, no kernel, or over two integration points.
+        SpecError: A cutoff or input is not allowed, the integral diverges, or a
+            derivative is asked of a kernel that has none.
+        UnavailableError: No kernel, or an integral that no rule here can do.
 
     Source: theory.md §4.
     """
-    return BoxIntegrals(network, x, cutoffs).first_order(operator)
+    return Integrals(network, x, cutoffs, measure).first_order(operator)
 
 
-class BoxIntegrals:
-    """First-order correlators of several operators that share nodes and propagators.
+class Integrals:
+    """Diagrams of several operators that share nodes and propagators.
 
     Args:
         network: As in `first_order`.
         x: As in `first_order`.
         cutoffs: As in `first_order`.
+        measure: As in `first_order`.
     """
 
-    def __init__(self, network: Network, x: ArrayLike, cutoffs: ArrayLike) -> None:
+    def __init__(
+        self,
+        network: Network,
+        x: ArrayLike,
+        cutoffs: ArrayLike,
+        measure: Measure | None = None,
+    ) -> None:
         """Check the inputs and lay the panels."""
         self.cutoffs = check_cutoffs(cutoffs)
-        dim = network.hyperparameters.input_dim
-        if dim != 1:
-            raise UnavailableError(
-                f"the box integrals have only input_dim 1 for now; {network!r} has "
-                f"input_dim {dim}"
-            )
-        points = network.check_inputs(x, distinct=True)
+        self._points = network.check_inputs(x, distinct=True)
         self._network = network
-        self._num_points = len(points)
-        self._radii = np.unique(self.cutoffs[np.isfinite(self.cutoffs)])
-        self._boxes = NestedBoxes(network, points, self._radii)
-        self._done: dict[Operator, tuple[FirstOrder, int]] = {}
+        self._measure = Box() if measure is None else measure
+        self._quadrature = Quadrature(
+            network, self._points, self.cutoffs, self._measure
+        )
+        self._sources = Sources(len(self._points), np.zeros((0, 0)))
+        self._done: dict[tuple[Operator, int], Response] = {}
+        self._open_vertices: dict[Operator, Response] = {}
 
-    def first_order(self, operator: Operator) -> FirstOrder:
-        """See the function `first_order`."""
-        return self._converged(operator)[0]
+    def first_order(self, operator: Operator, order: int | None = None) -> FirstOrder:
+        """See the function `first_order`.
 
-    def log_cutoff_derivative(self, operator: Operator) -> CutoffEntries:
-        """d(values)/d log Λ from the boundary of the box; 0 where Λ = ∞."""
-        result, level = self._converged(operator)
-        slope = np.zeros_like(result.values)
-        if self._radii.size:
-            for i, surface in enumerate(self._boxes.surfaces()):
-                inner = [self._boxes.shell(level, j) for j in range(i + 1)]
-                slope[self.cutoffs == self._radii[i]] = shell_cross_sum(
-                    operator, inner, surface
-                )
-        return slope
+        Args:
+            operator: The operator.
+            order: Number of external legs; the number of fields when `None`. Below
+                that, the other fields are contracted with one another: the bare scheme.
+        """
+        response = self._response(operator, order)
+        return FirstOrder(response.values[..., 0], response.error[..., 0])
 
-    def _converged(self, operator: Operator) -> tuple[FirstOrder, int]:
-        """Values at the level of refinement that met the tolerance, and that level."""
-        if operator in self._done:
-            return self._done[operator]
-        require_supported(operator)
-        limit = _MAX_NODES[operator.num_points]
-        # Overflow is looked for in the sums themselves.
-        with np.errstate(over="ignore", invalid="ignore"):
-            infinite = bool(np.isinf(self.cutoffs).any())
-            num_tail = self._tail_length(operator) if infinite else 0
-            level, coarse = 1, self._sums(operator, 0, num_tail)
-            while True:
-                fine = self._sums(operator, level, num_tail)
-                error = np.abs(fine - coarse)
-                scale = np.abs(fine).max(axis=1, keepdims=True)
-                if (error <= RELATIVE_TOLERANCE * scale).all():
-                    break
-                if self._boxes.num_nodes(level + 1, num_tail) > limit:
-                    break
-                level, coarse = level + 1, fine
-        rows = np.searchsorted(self._radii, self.cutoffs)  # ∞ comes after them all
-        result = FirstOrder(fine[rows], (error + _ROUNDING * scale)[rows])
-        self._done[operator] = result, level
-        return result, level
+    def log_cutoff_derivative(
+        self, operator: Operator, order: int | None = None
+    ) -> CutoffEntries:
+        """d(values)/d log Λ: the integrand on the boundary; 0 where Λ = ∞."""
+        return np.asarray(self._response(operator, order).slope[..., 0])
 
-    def _sums(self, operator: Operator, level: int, num_tail: int) -> CutoffEntries:
-        """Sums over the boxes of all distinct cutoffs, ∞ last, at one level."""
-        inner: list[Shell] = []
-        boxes = [np.zeros(num_entries(self._num_points, operator.num_fields))]
-        for i in range(len(self._radii) + (1 + num_tail if num_tail else 0)):
-            shell = self._boxes.shell(level, i)
-            boxes.append(boxes[-1] + shell_sum(operator, inner, shell))
-            inner.append(shell)
-        finite = boxes[1 : len(self._radii) + 1]
-        sums = np.array([*finite, boxes[-1]] if num_tail else finite)
-        self._refuse_overflow(operator, sums)
-        return sums
+    def tree(self, first: Operator, second: Operator) -> FirstOrder:
+        """T_ij of the 6-pt function, G6c ∋ Σ_ij g_i g_j T_ij (see `Tree`).
 
-    def _tail_length(self, operator: Operator) -> int:
-        """Number of tail shells after which the integral over all space has settled.
+        Args:
+            first: An operator of four fields.
+            second: Another, or the same.
 
         Raises:
-            SpecError: It does not settle.
+            UnavailableError: Two integration points are coupled by a weight that is no
+                sum of products.
         """
-        inner: list[Shell] = []
-        total = np.zeros(num_entries(self._num_points, operator.num_fields))
-        for i in range(len(self._radii) + 1 + _MAX_TAIL_SHELLS):
-            shell = self._boxes.shell(0, i)
-            change = shell_sum(operator, inner, shell)
-            total = total + change
-            if not np.isfinite(total).all():
-                break
-            num_tail = i - len(self._radii)
-            settled = np.abs(change).max() <= _TAIL_TOLERANCE * np.abs(total).max()
-            if num_tail > 0 and settled:
-                return num_tail
-            inner.append(shell)
-        raise SpecError(
-            f"operator {operator.name!r} has no limit at cutoff inf with "
-            f"{self._network!r}: its integral keeps growing with the box (or settles "
-            "too slowly to tell); give a finite cutoff"
-        )
+        tree = Tree(self._vertex(first), self._vertex(second), len(self._points))
+        return FirstOrder(tree.values, tree.error)
 
-    def _refuse_overflow(self, operator: Operator, boxes: CutoffEntries) -> None:
-        """Raise `SpecError` at the first cutoff whose integral is not finite."""
-        bad = np.flatnonzero(~np.isfinite(boxes).all(axis=1))
-        if bad.size:
-            cutoff = np.append(self._radii, np.inf)[bad[0]]
-            raise SpecError(
-                f"operator {operator.name!r} is not finite in float64 at cutoff "
-                f"{cutoff:g} with {self._network!r}; give a smaller cutoff"
+    def _response(self, operator: Operator, order: int | None) -> Response:
+        legs = operator.num_fields if order is None else order
+        if (operator, legs) not in self._done:
+            self._done[operator, legs] = respond(
+                operator,
+                legs,
+                self._quadrature,
+                self._sources,
+                self._network.propagator(self._points),
             )
+        return self._done[operator, legs]
+
+    def _vertex(self, operator: Operator) -> Response:
+        """Three legs at inputs and one open, (cutoff, entry, feature)."""
+        if operator not in self._open_vertices:
+            line, quadrature = self._line
+            n = len(self._points)
+            propagator = self._network.propagator(self._points, quadrature.sources)
+            features = propagator[:, n:] @ line.mixing.T
+            self._open_vertices[operator] = respond(
+                operator,
+                operator.num_fields,
+                quadrature,
+                Sources(n, line.mixing),
+                np.concatenate([propagator[:, :n], features], axis=1),
+                open_leg=True,
+            )
+        return self._open_vertices[operator]
+
+    @cached_property
+    def _line(self) -> tuple[Factorisation, Quadrature]:
+        """The factorised propagator, and nodes that carry it."""
+        nodes = self._quadrature.positions(_CANDIDATES)
+        line = factorise(
+            self._network,
+            self._points,
+            np.concatenate([self._points, nodes]),
+            _MAX_RANK,
+        )
+        sources = np.concatenate([self._points, line.points])
+        return line, Quadrature(
+            self._network, self._points, self.cutoffs, self._measure, sources=sources
+        )

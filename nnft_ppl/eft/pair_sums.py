@@ -1,5 +1,6 @@
 """What a `Quadrature` takes and gives: checked cutoffs, sums with errors and slopes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ class PairSums:
     slope: Table | None
 
 
-def check_cutoffs(cutoffs: ArrayLike) -> Cutoffs:
+def check_cutoffs(cutoffs: ArrayLike | Sequence[float]) -> Cutoffs:
     """Cutoffs as a float64 array; `math.inf` is allowed.
 
     Raises:

@@ -1,7 +1,7 @@
-"""From couplings to correlators: the design matrix and the full k-pt functions.
+"""From connected correlators to the full k-pt functions, by powers of 1/N.
 
-In: an action, and later connected correlators from its couplings. Out: the linear map
-from couplings to G^(k)_c at every cutoff, and G^(k) = disconnected pieces + G^(k)_c.
+In: the kernel and the connected correlators that an action predicts. Out: G^(k) = the
+disconnected pieces + G^(k)_c.
 """
 
 from collections.abc import Mapping
@@ -9,63 +9,12 @@ from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 
 from nnft_ppl._errors import SpecError
-from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed
 from nnft_ppl.correlators.partitions import even_partitions
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
-from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.integrals import BoxIntegrals
-
-
-class DesignMatrix(NamedTuple):
-    """G^(k)_c = Σ_i values[cutoff, entry, i] g_i to first order, and its error.
-
-    Args:
-        values: ∂G^(k)_c/∂g_i per cutoff, packed entry and operator.
-        error: Absolute error estimate of `values`.
-    """
-
-    values: Float[np.ndarray, "cutoff entry operator"]
-    error: Float[np.ndarray, "cutoff entry operator"]
-
-
-def design_matrix(
-    action: Action, network: Network, x: ArrayLike, cutoffs: ArrayLike, order: int
-) -> DesignMatrix:
-    """Response of the connected order-pt correlators to each coupling of an action.
-
-    Operators with another number of fields do not contribute at first order, in the
-    scheme whose propagator is the exact one (theory.md §4), and have zero columns.
-
-    Args:
-        action: The operators, in column order.
-        network: Supplies the propagator.
-        x: Distinct inputs (point, input_dim).
-        cutoffs: Λ per row; see `first_order`.
-        order: Even order k of the correlator.
-
-    Raises:
-        SpecError: The order is not even and positive, or see `first_order`.
-        UnavailableError: See `first_order`.
-    """
-    _check_order(order)
-    integrals = BoxIntegrals(network, x, cutoffs)
-    num_points = len(network.check_inputs(x))
-    shape = (
-        len(integrals.cutoffs),
-        num_entries(num_points, order),
-        len(action.operators),
-    )
-    design = DesignMatrix(np.zeros(shape), np.zeros(shape))
-    for i, operator in enumerate(action.operators):
-        if operator.num_fields == order:
-            column = integrals.first_order(operator)
-            design.values[..., i] = column.values
-            design.error[..., i] = column.error
-    return design
 
 
 class Product(NamedTuple):

@@ -13,7 +13,7 @@ from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
-from nnft_ppl._typing import Matrix
+from nnft_ppl._typing import Matrix, Points
 from nnft_ppl.eft.blocks import Block, Blocks, Part, Shares
 from nnft_ppl.eft.double import DoubleSum, Factor, PairWeight
 from nnft_ppl.eft.measures import Box, Measure
@@ -109,6 +109,12 @@ class Quadrature:
             if slope and slopes is None:
                 slopes = np.zeros_like(values)
         return self._in_order(values, error, slopes)
+
+    def positions(self, limit: int) -> Points:
+        """At most `limit` of the nodes, spread as they are: (node, input_dim)."""
+        blocks = [block.nodes.position for block in self._blocks.part(0, 0)]
+        nodes = np.concatenate(blocks)
+        return nodes[:: -(-len(nodes) // limit)]
 
     def double_sums(
         self,

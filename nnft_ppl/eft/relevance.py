@@ -10,7 +10,7 @@ from jaxtyping import ArrayLike
 
 from nnft_ppl._network import Network
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.integrals import check_cutoffs
+from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.eft.running import local_exponent
 
 _FAR = 10.0 ** np.arange(4, 9)

@@ -14,7 +14,7 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.integrals import BoxIntegrals
+from nnft_ppl.eft.integrals import Integrals
 
 type PerOperator = Float[np.ndarray, "cutoff operator"]
 
@@ -48,7 +48,7 @@ def responses(
         SpecError: An operator's integrals all vanish, or see `first_order`.
         UnavailableError: See `first_order`.
     """
-    integrals = BoxIntegrals(network, x, cutoffs)
+    integrals = Integrals(network, x, cutoffs, action.measure)
     variance = np.diag(network.propagator(x))
     found = []
     for operator in action.operators:

@@ -16,8 +16,8 @@ from nnft_ppl._typing import Key, Matrix
 from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.density import EdgeworthDensity
-from nnft_ppl.eft.integrals import check_cutoffs
-from nnft_ppl.eft.predict import design_matrix
+from nnft_ppl.eft.expansion import design_matrix
+from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
 from nnft_ppl.ensemble.sample import Ensemble
 from nnft_ppl.inference.function_space_model import STATISTICS, Problem, run_nuts

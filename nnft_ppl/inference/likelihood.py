@@ -18,12 +18,12 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.predict import design_matrix
+from nnft_ppl.eft.expansion import DesignMatrix, Expansion, expand
 from nnft_ppl.inference.covariance import gaussian_models, no_noise, noise_modes
 
 _EXACT_FLOOR = 1e-9
 """Relative precision granted to exact correlators and integrals."""
-_INTEGRAL_LIMIT = 1e-4
+_INTEGRAL_LIMIT = 1e-3
 """Relative error of a cutoff integral beyond which a fit would be meaningless."""
 
 
@@ -83,7 +83,7 @@ class Likelihood:
     def response(self, cutoff: int, couplings: np.ndarray) -> np.ndarray:
         """(mode, operator) derivative of `expected` at couplings c (operator,)."""
         if self.quadratic is None:
-            return self.design[cutoff]
+            return np.asarray(self.design[cutoff])
         return np.asarray(self.design[cutoff] + 2 * self.quadratic[cutoff] @ couplings)
 
     @property
@@ -107,49 +107,100 @@ def build_likelihood(
         UnavailableError: The architecture gives no kernel.
         FitError: A cutoff integral did not converge.
     """
+    _check_data(correlators, action)
+    network, x = correlators.network, correlators.x
+    expansion = expand(action, network, x, np.array(cutoffs), action.orders)
+    integral_error = max(
+        _integral_error(action, cutoffs, expansion.linear[order])
+        for order in action.orders
+    )
+    propagator = network.propagator(x)
+    sizes = {}
+    for order in action.orders:
+        natural = entry_size(np.diag(propagator), order)
+        sizes[order] = natural * _rms(correlators.connected(order)) / _rms(natural)
+    size = np.concatenate(list(sizes.values()))
+    alive = size > 0  # a field that is zero at an input carries no data there
+    scale = _coupling_scale(action, cutoffs, expansion, propagator)
+    design, quadratic = _natural_units(expansion, action.orders, scale)
+    design = design[:, alive] / size[alive, None]
+    data, rounding = (
+        np.concatenate([part[k] for k in action.orders])[alive] / size[alive]
+        for part in (correlators.connected_values, correlators.numerical_error)
+    )
+    floor = max(_EXACT_FLOOR, float(rounding.max()), integral_error) ** 2
+    if correlators.is_exact:
+        modes = no_noise(len(data))
+    else:
+        covariance = correlators.joint_block(action.orders)[np.ix_(alive, alive)]
+        modes = noise_modes(
+            covariance / np.outer(size[alive], size[alive]),
+            correlators.num_batches,
+            gaussian_models(propagator, sizes),
+            np.concatenate(list(design), axis=1),
+        )
+    within, floor = modes.rotation, floor + modes.rounding
+    rotation = np.zeros((len(size), len(data)))
+    rotation[alive] = within
+    if quadratic is not None:
+        quadratic = quadratic[:, alive] / size[alive, None, None]
+        quadratic = np.einsum("em,ceij->cmij", within, quadratic)
+    return Likelihood(
+        orders=action.orders,
+        num_entries=tuple(len(part) for part in sizes.values()),
+        size=size,
+        rotation=rotation,
+        amplitudes=data @ within,
+        variance=modes.variance + floor,
+        relative_noise=modes.relative_noise,
+        resolved=modes.variance > floor,
+        design=np.einsum("em,ceo->cmo", within, design),
+        quadratic=quadratic,
+        scale=scale,
+    )
+
+
+def _check_data(correlators: Correlators, action: Action) -> None:
+    """Refuse data that the action cannot be fitted to."""
     missing = [k for k in action.orders if k not in correlators.orders]
     if missing:
         raise SpecError(
             f"{action} needs connected correlators of order {missing}; the correlators "
             f"hold {correlators.orders}: measure with orders={tuple(action.orders)}"
         )
-    network, x = correlators.network, correlators.x
+    network = correlators.network
     if not network.has_kernel:
         raise UnavailableError(
             f"architecture {network.name!r} gives no GP kernel, and the diagrams of "
             "the effective theory need it between the inputs and every point of the "
             "box; give the architecture a kernel"
         )
-    propagator = network.propagator(x)
-    sizes, blocks, gaussian_sizes = [], [], []
     for order in action.orders:
-        data = correlators.connected(order)
-        natural = entry_size(np.diag(propagator), order)
-        if not _rms(data) > 0:
+        if not _rms(correlators.connected(order)) > 0:
             raise SpecError(
                 f"every connected {order}-pt correlator is zero; there is no coupling "
                 "to infer"
             )
-        sizes.append(natural * _rms(data) / _rms(natural))
-        column, error = design_matrix(action, network, x, np.array(cutoffs), order)
-        gaussian = _rms(gaussian_moment(propagator, order))
-        blocks.append(column)
-        gaussian_sizes.append(gaussian)
-        _check_integrals(action, cutoffs, column, error)
-    size = np.concatenate(sizes)
-    alive = size > 0  # a field that is zero at an input carries no data there
-    scale = np.stack(
+
+
+def _coupling_scale(
+    action: Action,
+    cutoffs: tuple[float, ...],
+    expansion: Expansion,
+    propagator: np.ndarray,
+) -> np.ndarray:
+    """(cutoff, operator) c = g · scale: an integral's size over that of Σ K…K.
+
+    Raises:
+        SpecError: An operator has no effect at a cutoff.
+    """
+    scale = np.max(
         [
-            np.max(
-                [
-                    np.sqrt(np.mean(block[..., i] ** 2, axis=1)) / gaussian
-                    for block, gaussian in zip(blocks, gaussian_sizes, strict=True)
-                ],
-                axis=0,
-            )
-            for i in range(len(action.operators))
+            np.sqrt(np.mean(design.values**2, axis=1))
+            / _rms(gaussian_moment(propagator, order))
+            for order, design in expansion.linear.items()
         ],
-        axis=1,
+        axis=0,
     )
     for name, column in zip(action.names, scale.T, strict=True):
         if not (column > 0).all():
@@ -158,49 +209,43 @@ def build_likelihood(
                 f"{cutoffs[int(np.argmin(column > 0))]}; choose a larger cutoff or "
                 "leave it out"
             )
-    design = np.concatenate(blocks, axis=1)[:, alive] / scale[:, None, :]
-    design = design / size[alive, None]
-    data, rounding = (
-        np.concatenate([part[k] for k in action.orders])[alive] / size[alive]
-        for part in (correlators.connected_values, correlators.numerical_error)
+    return np.asarray(scale)
+
+
+def _natural_units(
+    expansion: Expansion, orders: tuple[int, ...], scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Responses to dimensionless couplings, all orders joined: linear and quadratic."""
+    linear = np.concatenate([expansion.linear[k].values for k in orders], axis=1)
+    linear = linear / scale[:, None, :]
+    if not expansion.trees:
+        return linear, None
+    number = scale.shape[1]
+    quadratic = np.concatenate(
+        [
+            expansion.trees[k].values
+            if k in expansion.trees
+            else np.zeros((*expansion.linear[k].values.shape, number))
+            for k in orders
+        ],
+        axis=1,
     )
-    floor = max(_EXACT_FLOOR, float(rounding.max())) ** 2
-    if correlators.is_exact:
-        modes = no_noise(len(data))
-    else:
-        covariance = correlators.joint_block(action.orders)[np.ix_(alive, alive)]
-        modes = noise_modes(
-            covariance / np.outer(size[alive], size[alive]),
-            correlators.num_batches,
-            gaussian_models(propagator, dict(zip(action.orders, sizes, strict=True))),
-            np.concatenate(list(design), axis=1),
-        )
-    within, floor = modes.rotation, floor + modes.rounding
-    rotation = np.zeros((len(size), len(data)))
-    rotation[alive] = within
-    return Likelihood(
-        orders=action.orders,
-        num_entries=tuple(len(part) for part in sizes),
-        size=size,
-        rotation=rotation,
-        amplitudes=data @ within,
-        variance=modes.variance + floor,
-        relative_noise=modes.relative_noise,
-        resolved=modes.variance > floor,
-        design=np.einsum("em,ceo->cmo", within, design),
-        quadratic=None,
-        scale=scale,
-    )
+    return linear, quadratic / (scale[:, None, :, None] * scale[:, None, None, :])
 
 
 def _rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
-def _check_integrals(
-    action: Action, cutoffs: tuple[float, ...], column: np.ndarray, error: np.ndarray
-) -> None:
-    """Refuse integrals whose own error would show in the coupling."""
+def _integral_error(
+    action: Action, cutoffs: tuple[float, ...], design: DesignMatrix
+) -> float:
+    """Largest relative error of the integrals.
+
+    Raises:
+        FitError: It would show in the couplings.
+    """
+    column, error = design
     largest = np.abs(column).max(axis=1)
     relative = np.where(largest > 0, error.max(axis=1) / np.maximum(largest, 1e-300), 0)
     if not relative.max() <= _INTEGRAL_LIMIT:
@@ -211,3 +256,4 @@ def _check_integrals(
             f"below {_INTEGRAL_LIMIT}: choose another cutoff or inputs on a scale that "
             "the kernel resolves"
         )
+    return float(relative.max())

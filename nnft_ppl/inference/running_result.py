@@ -16,7 +16,7 @@ from jaxtyping import ArrayLike
 
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.integrals import check_cutoffs
+from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.eft.running import running_alone
 from nnft_ppl.inference import adequacy
 

@@ -11,7 +11,7 @@ from nnft_ppl import SpecError
 from nnft_ppl.correlators.symmetric import entries
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.beta import beta_functions
-from nnft_ppl.eft.integrals import BoxIntegrals
+from nnft_ppl.eft.integrals import Integrals
 from nnft_ppl.eft.running import local_exponent
 
 BOTH_SIGNS = np.array([-1.0, -0.6, 0.2, 1.0])
@@ -24,7 +24,7 @@ def net(name, bias_std=1.0):
 
 def natural_design(network, x, operators, cutoffs):
     """A(Λ), (cutoff, entry, operator), entries over Π √K_W(x, x)."""
-    integrals = BoxIntegrals(network, x, cutoffs)
+    integrals = Integrals(network, x, cutoffs)
     action = Action(operators)
     root = np.sqrt(np.diag(network.propagator(x)))
     table = np.array(entries(len(x), 4))
@@ -53,7 +53,7 @@ def test_boundary_derivative_is_what_automatic_differentiation_gives():
 
     (operator,) = Action(["lambda_0"]).operators
     cutoffs = np.array([2.0, 7.0])
-    integrals = BoxIntegrals(network, BOTH_SIGNS, cutoffs)
+    integrals = Integrals(network, BOTH_SIGNS, cutoffs)
     values = integrals.first_order(operator).values
     slopes = integrals.log_cutoff_derivative(operator)
     with jax.enable_x64(True):

@@ -15,14 +15,16 @@ from oracles.effective_theory import (
 from scipy.special import erf
 
 import nnft_ppl as nnft
-from nnft_ppl import Operator, SpecError, UnavailableError
+from nnft_ppl import Operator, SpecError
 from nnft_ppl._network import Network
 from nnft_ppl.correlators.symmetric import entries, positions
-from nnft_ppl.eft.integrals import BoxIntegrals, check_cutoffs, first_order
+from nnft_ppl.eft.integrals import Integrals, first_order
 from nnft_ppl.eft.operators import BUILT_IN_OPERATORS, operator
+from nnft_ppl.eft.pair_sums import check_cutoffs
 
 INPUTS = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.2])
 BOTH_SIDES = np.array([-1.0, -0.6, -0.2, 0.2, 0.6, 1.0])
+INTEGRATED = {n: o for n, o in BUILT_IN_OPERATORS.items() if o.num_points}
 CUTOFFS = np.geomspace(7.0, 1e5, 21)
 ORACLES = {
     "relu-net": kernels.relu_kernel,
@@ -180,7 +182,7 @@ def test_gaussian_integrals_have_their_closed_form_at_infinite_cutoff():
 
 def test_infinite_and_large_finite_cutoffs_agree_in_any_order():
     cutoffs = [math.inf, 30.0, 2.0, math.inf, 1e5]
-    for which in BUILT_IN_OPERATORS.values():
+    for which in INTEGRATED.values():
         values = first_order(which, net("gauss-net"), BOTH_SIDES, cutoffs).values
         alone = first_order(which, net("gauss-net"), BOTH_SIDES, [2.0]).values
         scale = np.abs(values[0]).max()
@@ -212,9 +214,11 @@ def test_a_weight_that_overflows_where_no_field_reaches_does_no_harm():
     assert result.values[0, 0] == pytest.approx(-24 * np.sqrt(np.pi), rel=1e-12)
 
 
-@pytest.mark.parametrize("which", sorted(BUILT_IN_OPERATORS))
+@pytest.mark.parametrize("which", sorted(INTEGRATED))
 @pytest.mark.parametrize("name", ["relu-net", "erf-net"])
 def test_a_divergent_integral_is_refused_by_name(name, which):
+    if (name, which) == ("erf-net", "gradient"):  # K_W' falls as 1/y²: it converges
+        return
     with pytest.raises(
         SpecError, match=rf"'{which}' has no limit at cutoff inf .*give a finite cutoff"
     ):
@@ -255,14 +259,6 @@ def test_overflow_is_refused_at_its_cutoff():
         first_order(operator("kappa"), net("relu-net"), INPUTS, [10.0, 1e100])
 
 
-def test_more_input_dimensions_are_unavailable():
-    network = net("relu-net", input_dim=2)
-    with pytest.raises(
-        UnavailableError, match=r"only input_dim 1 for now.*input_dim 2"
-    ):
-        first_order(operator("lambda_0"), network, [[0.5, 1.0]], [7.0])
-
-
 def test_repeated_inputs_are_refused():
     with pytest.raises(SpecError, match="given more than once"):
         first_order(operator("lambda_0"), net("relu-net"), [0.2, 0.2], [7.0])
@@ -277,8 +273,8 @@ def test_the_error_estimate_bounds_the_error():
     pair = Operator(
         name="pair",
         symbol="p",
-        fields=(0, 1),
-        weight=lambda y, z: np.abs(y[..., 0] - 0.3123) + z[..., 0] * 0,
+        fields=(0, 0),
+        weight=lambda y: np.abs(y[..., 0] - 0.3123),
     )
     result = first_order(pair, network, [0.0], [2.0])
 
@@ -288,22 +284,23 @@ def test_the_error_estimate_bounds_the_error():
         total = 0.0
         for a, b in pairwise(breaks):
             y = (a + b + (b - a) * unit) / 2
-            f = np.exp(-(y**2)) * np.abs(y - 0.7712) * weight(y)
+            f = (np.exp(-(y**2)) * np.abs(y - 0.7712)) ** 2 * weight(y)
             total += (b - a) / 2 * (q @ f)
         return total
 
-    exact = -2 * side(lambda y: np.abs(y - 0.3123)) * side(lambda y: 1.0)
+    exact = -2 * side(lambda y: np.abs(y - 0.3123))
     error = abs(result.values[0, 0] - exact)
     assert 0 < error <= result.error[0, 0] < 1e-3 * abs(exact)
 
 
 @pytest.mark.parametrize("name", ["relu-net", "erf-net", "gauss-net"])
 def test_smooth_panels_reach_the_tolerance(name):
-    integrals = BoxIntegrals(net(name), BOTH_SIDES, CUTOFFS)
-    for which in BUILT_IN_OPERATORS.values():
+    integrals = Integrals(net(name), BOTH_SIDES, CUTOFFS)
+    for which in INTEGRATED.values():
         result = integrals.first_order(which)
         scale = np.abs(result.values).max(axis=1, keepdims=True)
-        assert (result.error <= 1e-10 * scale).all()
+        # A product of two integrals has the relative errors of both.
+        assert (result.error <= 5e-10 * scale).all()
         assert (result.error > 0).all()
 
 
@@ -320,7 +317,7 @@ def test_a_kernel_much_narrower_than_the_inputs_is_found(x):
 def test_the_boundary_derivative_agrees_with_a_difference():
     step = 1e-4
     cutoffs = [2.0 * math.exp(-step), 2.0, 2.0 * math.exp(step)]
-    names = [*BUILT_IN_OPERATORS.values()]
+    names = [*INTEGRATED.values()]
     names.append(
         Operator(
             name="bilocal",
@@ -329,7 +326,7 @@ def test_the_boundary_derivative_agrees_with_a_difference():
             weight=lambda y, z: np.cos(y - 2 * z)[..., 0],
         )
     )
-    integrals = BoxIntegrals(net("relu-net"), BOTH_SIDES, [*cutoffs])
+    integrals = Integrals(net("relu-net"), BOTH_SIDES, [*cutoffs])
     for which in names:
         values = integrals.first_order(which).values
         slope = integrals.log_cutoff_derivative(which)[1]

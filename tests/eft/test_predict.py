@@ -8,8 +8,9 @@ import nnft_ppl as nnft
 from nnft_ppl import SpecError
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.expansion import design_matrix
 from nnft_ppl.eft.integrals import first_order
-from nnft_ppl.eft.predict import design_matrix, full_from_connected, full_map
+from nnft_ppl.eft.predict import full_from_connected, full_map
 
 NETWORK = nnft.network("erf-net", width=20, input_dim=1, weight_std=1.0, bias_std=1.0)
 X = [-0.5, 0.3, 1.0]

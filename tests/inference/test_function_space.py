@@ -13,7 +13,7 @@ import nnft_ppl as nnft
 from nnft_ppl import FitError, SpecError, UnavailableError
 from nnft_ppl.architecture import Architecture, Option
 from nnft_ppl.eft.density import EdgeworthDensity
-from nnft_ppl.eft.predict import design_matrix
+from nnft_ppl.eft.expansion import design_matrix
 from nnft_ppl.ensemble.sample import Ensemble
 from nnft_ppl.inference.function_space import fit_function_space
 from nnft_ppl.inference.function_space_model import log_bracket

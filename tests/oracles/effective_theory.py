@@ -4,10 +4,16 @@ NumPy and SciPy alone; nothing here imports the package under test.
 """
 
 from collections import Counter
-from itertools import combinations_with_replacement, pairwise, permutations
+from itertools import (
+    combinations,
+    combinations_with_replacement,
+    pairwise,
+    permutations,
+)
+from math import factorial
 
 import numpy as np
-from numpy.polynomial.hermite_e import hermegauss
+from numpy.polynomial.hermite_e import hermegauss, hermeval
 from scipy.integrate import quad
 
 
@@ -23,21 +29,75 @@ def all_pairings(items):
     ]
 
 
-def contraction_counts(fields):
-    """Legs at each integration point -> number of full Wick pairings that say so.
+def contraction_counts(fields, num_legs):
+    """(legs at each point, lines between points) -> number of Wick pairings.
 
-    All (2k−1)!! pairings of k legs with k fields are tried; those that pair every leg
-    with a field are the connected ones.
+    All pairings of the legs with the fields are tried; those that pair every leg with a
+    field are the connected ones. A line is a pair of fields, as sorted points.
     """
-    k = len(fields)
+    k = num_legs
     counts = Counter()
-    for pairing in all_pairings(list(range(2 * k))):
-        if all((a < k) != (b < k) for a, b in pairing):
-            legs = [[] for _ in set(fields)]
-            for a, b in pairing:
+    for pairing in all_pairings(list(range(k + len(fields)))):
+        if any(max(pair) < k for pair in pairing):
+            continue
+        legs = [[] for _ in set(fields)]
+        lines = []
+        for a, b in pairing:
+            if min(a, b) < k:
                 legs[fields[max(a, b) - k]].append(min(a, b))
-            counts[tuple(tuple(sorted(group)) for group in legs)] += 1
+            else:
+                lines.append(tuple(sorted((fields[a - k], fields[b - k]))))
+        key = tuple(tuple(sorted(group)) for group in legs), tuple(sorted(lines))
+        counts[key] += 1
     return counts
+
+
+def hermite_power(f, power, variance):
+    """The Wick-ordered power :f^n: of a Gaussian variable of the given variance."""
+    width = np.sqrt(variance)
+    return width**power * hermeval(f / width, [0] * power + [1])
+
+
+def cumulant_derivatives(operator, variance, order):
+    """d^order/dg^order at g = 0 of the cumulants of exp(−f²/2K − g O(f)), by moments.
+
+    The expansion of moments in g is exact; cumulants follow by the series of log E e^tf
+    with polynomial arithmetic in g.
+    """
+    orders = (2, 4, 6)
+    coefficients = {}
+    for k in (0, *orders):
+        coefficients[k] = np.array(
+            [
+                (-1) ** n
+                / factorial(n)
+                * gaussian_average(
+                    lambda f, k=k, n=n: f**k * operator(f) ** n, variance
+                )
+                for n in range(order + 1)
+            ]
+        )
+
+    def times(*series):
+        product = np.ones(1)
+        for one in series:
+            product = np.convolve(product, one)[: order + 1]
+        return product
+
+    def over(numerator, denominator):
+        quotient = np.zeros(order + 1)
+        for n in range(order + 1):
+            known = sum(quotient[j] * denominator[n - j] for j in range(n))
+            quotient[n] = (numerator[n] - known) / denominator[0]
+        return quotient
+
+    m2, m4, m6 = (over(coefficients[k], coefficients[0]) for k in orders)
+    cumulants = {
+        2: m2,
+        4: m4 - 3 * times(m2, m2),
+        6: m6 - 15 * times(m4, m2) + 30 * times(m2, m2, m2),
+    }
+    return {k: factorial(order) * series[order] for k, series in cumulants.items()}
 
 
 def quad_pieces(integrand, breaks):
@@ -129,3 +189,34 @@ def gaussian_average(function, variance):
 
     norm = np.sqrt(2 * np.pi * variance)
     return quad(integrand, -14 * width, 14 * width, epsrel=1e-12, limit=200)[0] / norm
+
+
+def tree_integral(kernel, points, cutoff, weights, nodes=24):
+    """½ Σ over 20 splits of 24² ∫∫ w w' KKK(y) K(y, y') KKK(y'), packed.
+
+    Product Gauss rule on the square [−Λ, Λ]², panels between the inputs and growing by
+    two beyond them. The kernel takes two arrays.
+    """
+    unit, unit_weight = np.polynomial.legendre.leggauss(nodes)
+    marks = [0.0, *np.abs(points)]
+    far = max(marks)
+    while far < cutoff:
+        far *= 2
+        marks.append(far)
+    marks = sorted({m for m in marks if m < cutoff} | {cutoff})
+    edges = np.array([-m for m in reversed(marks) if m] + marks)
+    half = np.diff(edges) / 2
+    y = (edges[:-1, None] + half[:, None] * (unit + 1)).ravel()
+    q = (half[:, None] * unit_weight).ravel()
+    table = kernel(np.asarray(points), y)
+    line = kernel(y, y)
+    total = []
+    for legs in combinations_with_replacement(range(len(points)), 6):
+        value = 0.0
+        for left in combinations(range(6), 3):
+            right = [leg for leg in range(6) if leg not in left]
+            first = np.prod(table[[legs[leg] for leg in left]], axis=0)
+            second = np.prod(table[[legs[leg] for leg in right]], axis=0)
+            value += (first * q * weights[0](y)) @ line @ (second * q * weights[1](y))
+        total.append(24**2 * value / 2)
+    return np.array(total)

@@ -1,0 +1,136 @@
+"""Connected correlators of an action as an expansion in its couplings.
+
+In: an action, a network, inputs and cutoffs. Out: the linear response of every order,
+and the trees of two quartic vertices where a sextic coupling makes them of its order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import ArrayLike, Float
+
+from nnft_ppl._errors import SpecError
+from nnft_ppl._network import Network
+from nnft_ppl._typing import Packed
+from nnft_ppl.correlators.symmetric import num_entries
+from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.integrals import Integrals
+
+
+class DesignMatrix(NamedTuple):
+    """G^(k)_c = Σ_i values[cutoff, entry, i] g_i to first order, and its error.
+
+    Args:
+        values: ∂G^(k)_c/∂g_i per cutoff, packed entry and operator.
+        error: Absolute error estimate of `values`.
+    """
+
+    values: Float[np.ndarray, "cutoff entry operator"]
+    error: Float[np.ndarray, "cutoff entry operator"]
+
+
+class Trees(NamedTuple):
+    """G^(6)_c ∋ Σ_ij values[cutoff, entry, i, j] g_i g_j, and its error.
+
+    Args:
+        values: Symmetric in the operators, zero but for the quartic ones.
+        error: Absolute error estimate of `values`.
+    """
+
+    values: Float[np.ndarray, "cutoff entry operator operator"]
+    error: Float[np.ndarray, "cutoff entry operator operator"]
+
+
+@dataclass(frozen=True, eq=False)
+class Expansion:
+    """What `expand` returns.
+
+    Attributes:
+        linear: Order -> `DesignMatrix`.
+        trees: Order -> `Trees`, where the action has any: at order 6.
+    """
+
+    linear: Mapping[int, DesignMatrix]
+    trees: Mapping[int, Trees]
+
+    def connected(
+        self, order: int, cutoff: int, couplings: Float[np.ndarray, "*batch operator"]
+    ) -> Float[np.ndarray, "*batch entry"]:
+        """Packed G^(order)_c at cutoff number `cutoff` for couplings g."""
+        total: Packed = couplings @ self.linear[order].values[cutoff].T
+        if order in self.trees:
+            total = total + np.einsum(
+                "...i,...j,eij->...e",
+                couplings,
+                couplings,
+                self.trees[order].values[cutoff],
+                optimize=True,
+            )
+        return total
+
+
+def expand(
+    action: Action,
+    network: Network,
+    x: ArrayLike,
+    cutoffs: ArrayLike,
+    orders: tuple[int, ...],
+) -> Expansion:
+    """Response of connected correlators to the couplings of an action.
+
+    In the renormalised scheme, whose propagator is the exact one, an operator adds to
+    the order of its number of fields alone; in the bare scheme to every lower one too
+    (theory.md §4).
+
+    Args:
+        action: The operators, in column order.
+        network: Supplies the propagator.
+        x: Distinct inputs (point, input_dim).
+        cutoffs: Λ per row; see `first_order`.
+        orders: Even orders k wanted.
+
+    Raises:
+        SpecError: An order is not even and positive, or see `first_order`.
+        UnavailableError: See `first_order`.
+    """
+    for order in orders:
+        if order < 2 or order % 2:
+            raise SpecError(
+                f"order {order!r} is not allowed; expected an even number ≥ 2, because "
+                "odd correlators vanish"
+            )
+    integrals = Integrals(network, x, cutoffs, action.measure)
+    num_points = len(network.check_inputs(x))
+    number = len(action.operators)
+    linear = {}
+    for order in orders:
+        shape = (len(integrals.cutoffs), num_entries(num_points, order), number)
+        design = DesignMatrix(np.zeros(shape), np.zeros(shape))
+        for i, operator in enumerate(action.operators):
+            legs = operator.num_fields
+            if legs == order or (action.is_bare and legs > order):
+                column = integrals.first_order(operator, order)
+                design.values[..., i] = column.values
+                design.error[..., i] = column.error
+        linear[order] = design
+    trees = {}
+    if 6 in orders and action.tree_operators:
+        shape = (*linear[6].values.shape, number)
+        tensor = Trees(np.zeros(shape), np.zeros(shape))
+        for i, j in combinations_with_replacement(action.tree_operators, 2):
+            tree = integrals.tree(action.operators[i], action.operators[j])
+            for a, b in {(i, j), (j, i)}:
+                tensor.values[..., a, b] = tree.values
+                tensor.error[..., a, b] = tree.error
+        trees[6] = tensor
+    return Expansion(linear, trees)
+
+
+def design_matrix(
+    action: Action, network: Network, x: ArrayLike, cutoffs: ArrayLike, order: int
+) -> DesignMatrix:
+    """Response of the connected order-pt correlators to each coupling; see `expand`."""
+    return expand(action, network, x, cutoffs, (order,)).linear[order]
