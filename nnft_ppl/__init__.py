@@ -25,20 +25,47 @@ if TYPE_CHECKING:
     from nnft_ppl.correlators.deviation import mean_deviation as mean_deviation
     from nnft_ppl.correlators.measure import exact_correlators as exact_correlators
     from nnft_ppl.correlators.measure import measure_correlators as measure_correlators
+    from nnft_ppl.diagnostics.calibration import (
+        simulation_based_calibration as simulation_based_calibration,
+    )
     from nnft_ppl.diagnostics.checks import Check as Check
     from nnft_ppl.diagnostics.checks import diagnose as diagnose
     from nnft_ppl.diagnostics.comparison import compare_actions as compare_actions
     from nnft_ppl.diagnostics.cutoffs import loo_by_cutoff as loo_by_cutoff
     from nnft_ppl.diagnostics.cutoffs import prior_sensitivity as prior_sensitivity
+    from nnft_ppl.diagnostics.evidence import nested_evidence as nested_evidence
+    from nnft_ppl.diagnostics.held_out import held_out as held_out
+    from nnft_ppl.diagnostics.invariance import cutoff_invariance as cutoff_invariance
+    from nnft_ppl.diagnostics.leave_out import leave_tuple_out as leave_tuple_out
+    from nnft_ppl.diagnostics.naturalness import naturalness as naturalness
+    from nnft_ppl.diagnostics.search import ActionSearch as ActionSearch
+    from nnft_ppl.diagnostics.search import search_actions as search_actions
     from nnft_ppl.eft.action import Action as Action
+    from nnft_ppl.eft.beta import beta_functions as beta_functions
+    from nnft_ppl.eft.integrals import first_order as first_order
+    from nnft_ppl.eft.measures import Ball as Ball
+    from nnft_ppl.eft.measures import Box as Box
+    from nnft_ppl.eft.measures import Empirical as Empirical
+    from nnft_ppl.eft.measures import GaussianCutoff as GaussianCutoff
     from nnft_ppl.eft.operators import operators as operators
+    from nnft_ppl.eft.relevance import relevance as relevance
     from nnft_ppl.ensemble.sample import Ensemble as Ensemble
     from nnft_ppl.ensemble.sample import sample_ensemble as sample_ensemble
     from nnft_ppl.hookspecs import hookimpl as hookimpl
     from nnft_ppl.inference.fit import fit_couplings as fit_couplings
+    from nnft_ppl.inference.function_space import (
+        fit_function_space as fit_function_space,
+    )
+    from nnft_ppl.inference.function_space_result import (
+        FunctionSpaceFit as FunctionSpaceFit,
+    )
+    from nnft_ppl.inference.joint_running import fit_running as fit_running
     from nnft_ppl.inference.priors import Prior as Prior
     from nnft_ppl.inference.result import CouplingFit as CouplingFit
+    from nnft_ppl.inference.running_result import RunningFit as RunningFit
+    from nnft_ppl.inference.truncation import TruncationPrior as TruncationPrior
     from nnft_ppl.operator import Operator as Operator
+    from nnft_ppl.operator import ProductWeight as ProductWeight
     from nnft_ppl.registry import architectures as architectures
     from nnft_ppl.registry import network as network
 
@@ -77,6 +104,27 @@ _HOME = {
     "prior_sensitivity": "diagnostics.cutoffs",
     "load": "_load",
     "Action": "eft.action",
+    "ProductWeight": "operator",
+    "Box": "eft.measures",
+    "Ball": "eft.measures",
+    "GaussianCutoff": "eft.measures",
+    "Empirical": "eft.measures",
+    "beta_functions": "eft.beta",
+    "relevance": "eft.relevance",
+    "first_order": "eft.integrals",
+    "fit_running": "inference.joint_running",
+    "RunningFit": "inference.running_result",
+    "fit_function_space": "inference.function_space",
+    "FunctionSpaceFit": "inference.function_space_result",
+    "TruncationPrior": "inference.truncation",
+    "leave_tuple_out": "diagnostics.leave_out",
+    "held_out": "diagnostics.held_out",
+    "naturalness": "diagnostics.naturalness",
+    "search_actions": "diagnostics.search",
+    "ActionSearch": "diagnostics.search",
+    "nested_evidence": "diagnostics.evidence",
+    "cutoff_invariance": "diagnostics.invariance",
+    "simulation_based_calibration": "diagnostics.calibration",
 }
 """Public name -> the module it lives in."""
 

@@ -7,4 +7,5 @@ and no global state, so that there is nothing to close.
 from nnft_ppl.plots.couplings import plot_couplings as plot_couplings
 from nnft_ppl.plots.deviation import plot_deviation as plot_deviation
 from nnft_ppl.plots.prediction import plot_prediction as plot_prediction
+from nnft_ppl.plots.running import plot_running as plot_running
 from nnft_ppl.plots.style import png as png
