@@ -196,7 +196,7 @@ def run_nuts(
         problems: One per cutoff.
         discrepancy: Infer s; else s = 0.
         hierarchical: Infer the natural size.
-        key: A JAX random key, the same at every cutoff.
+        key: A JAX random key, the same for all problems, or one for each.
         num_warmup: Adaptation steps.
         num_samples: Draws kept per chain.
         num_chains: Number of chains.
@@ -231,7 +231,7 @@ def _run_all(
 ) -> dict[str, jax.Array]:
     """Samples and statistics, (cutoff, chain, draw, …)."""
 
-    def run_one(problem: Problem) -> dict[str, jax.Array]:
+    def run_one(key: Key, problem: Problem) -> dict[str, jax.Array]:
         initial = {"standardized": jnp.zeros(problem.design.shape[1])}
         if discrepancy:
             initial["discrepancy"] = problem.discrepancy_start
@@ -261,7 +261,7 @@ def _run_all(
             **sampler.get_extra_fields(group_by_chain=True),
         }
 
-    return jax.vmap(run_one)(problems)
+    return jax.vmap(run_one, in_axes=(0 if key.ndim else None, 0))(key, problems)
 
 
 _run = compiled(
