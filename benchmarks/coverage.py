@@ -81,7 +81,7 @@ CASES = {
         1.0,
         0.01 * POINTS,
         math.inf,
-        [(100, SMALL), (1000, SMALL), (4000, SMALL)],
+        [(100, SMALL), (200, SMALL), (1000, SMALL)],
     ),
     "quartic": Case(
         "ReLU, quartic",
