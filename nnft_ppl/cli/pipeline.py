@@ -167,7 +167,8 @@ def correlators(
     "operators",
     multiple=True,
     required=True,
-    help="lambda_0, lambda_2, lambda_nl, kappa, or a plugin's; may be repeated.",
+    help="lambda_0, lambda_2, lambda_4, lambda_nl, lambda_nl2, quadratic_squared, "
+    "gradient, kappa, or a plugin's; may be repeated.",
 )
 @click.option(
     "--cutoff",
@@ -175,7 +176,22 @@ def correlators(
     type=float,
     multiple=True,
     required=True,
-    help="Cutoff of the box, or inf; may be repeated.",
+    help="Cutoff of the measure, or inf; may be repeated.",
+)
+@click.option(
+    "--measure",
+    default="box",
+    show_default=True,
+    help="What is integrated over: box, ball, gaussian, empirical.",
+)
+@click.option(
+    "--measure-file",
+    type=_FILE,
+    default=None,
+    help="Data points of the empirical measure, .npy or .csv.",
+)
+@click.option(
+    "--scheme", default="renormalised", show_default=True, help="renormalised, bare."
 )
 @click.option("--sampler", default="nuts", show_default=True, help="nuts, conjugate.")
 @click.option("--num-warmup", type=int, default=500, show_default=True)
@@ -193,6 +209,9 @@ def fit(
     correlators_file: Path,
     operators: tuple[str, ...],
     cutoffs: tuple[float, ...],
+    measure: str,
+    measure_file: Path | None,
+    scheme: str,
     sampler: str,
     num_warmup: int,
     num_samples: int,
@@ -208,7 +227,9 @@ def fit(
     from nnft_ppl._load import load
     from nnft_ppl.correlators.correlators import Correlators
     from nnft_ppl.eft.action import Action
+    from nnft_ppl.eft.measures import measure_named
     from nnft_ppl.inference.fit import fit_couplings
+    from nnft_ppl.study.study_file import read_points
 
     data = load(correlators_file)
     if not isinstance(data, Correlators):
@@ -218,7 +239,13 @@ def fit(
         )
     found = fit_couplings(
         data,
-        Action(operators),
+        Action(
+            operators,
+            measure=measure_named(
+                measure, None if measure_file is None else read_points(measure_file)
+            ),
+            scheme=scheme,
+        ),
         cutoffs,
         key=jax.random.key(seed),
         num_warmup=num_warmup,

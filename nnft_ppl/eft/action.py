@@ -5,11 +5,19 @@ load a plugin; a name that is not built in is looked for among the installed one
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from nnft_ppl._errors import SpecError
-from nnft_ppl.eft.measures import Ball, Box, Empirical, GaussianCutoff, Measure
+from nnft_ppl.eft.measures import (
+    Ball,
+    Box,
+    Empirical,
+    GaussianCutoff,
+    Measure,
+    measure_from_json,
+)
 from nnft_ppl.eft.operators import operator
 from nnft_ppl.operator import Operator
 
@@ -124,6 +132,28 @@ class Action:
         if self.is_bare or self.power < 2:
             return ()
         return tuple(i for i, o in enumerate(self.operators) if o.num_fields == 4)
+
+    def record(self) -> dict[str, Any]:
+        """The form that files carry: operators by name, measure and scheme."""
+        return {
+            "operators": list(self.names),
+            "measure": self.measure.to_json(),
+            "scheme": self.scheme,
+        }
+
+    @staticmethod
+    def from_record(record: Mapping[str, Any]) -> "Action":
+        """The action of `record`; without measure and scheme, the usual ones.
+
+        Raises:
+            PluginError: An operator is of a plugin that is not installed.
+        """
+        measure = record.get("measure")
+        return Action(
+            record["operators"],
+            measure=None if measure is None else measure_from_json(measure),
+            scheme=record.get("scheme", SCHEMES[0]),
+        )
 
     def __repr__(self) -> str:
         """Show the names, and measure and scheme where they are not the usual ones."""

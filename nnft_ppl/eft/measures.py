@@ -104,11 +104,33 @@ class Empirical:
 
 type Measure = Box | Ball | GaussianCutoff | Empirical
 
+MEASURES = ("box", "ball", "gaussian", "empirical")
+"""Names of the measures in study files and on the command line."""
+
 _PLAIN: dict[str, type[Box | Ball | GaussianCutoff]] = {
     "box": Box,
     "ball": Ball,
     "gaussian": GaussianCutoff,
 }
+
+
+def measure_named(name: str, points: ArrayLike | None = None) -> Measure:
+    """The measure of a name, as study files and the command line give it.
+
+    Args:
+        name: One of `MEASURES`.
+        points: The data set, for `empirical` and only there.
+
+    Raises:
+        SpecError: No such name, or points where none belong or the reverse.
+    """
+    if name not in MEASURES:
+        raise SpecError(f"`measure` is {name!r}; choose one of {list(MEASURES)}")
+    if (points is None) == (name == "empirical"):
+        raise SpecError(
+            f"measure {name!r} {'needs' if points is None else 'takes no'} data points"
+        )
+    return Empirical(points) if points is not None else _PLAIN[name]()
 
 
 def measure_from_json(text: str) -> Measure:

@@ -153,7 +153,7 @@ class FunctionSpaceFit:
             "function_space_fit",
             network=json.loads(self.network.to_json()),
             num_draws=self.num_draws,
-            operators=list(self.action.names),
+            **self.action.record(),
             prior=asdict(self.prior),
             modes_kept=self.modes_kept,
             modes_dropped=self.modes_dropped,

@@ -331,7 +331,7 @@ class CouplingFit:
         """
         record = store.metadata(tree)
         correlators = Correlators.from_data(store.child(tree, "correlators"))
-        action = Action(record["operators"])
+        action = Action.from_record(record)
         posterior = store.child(tree, "posterior")
         cutoffs = tuple(float(c) for c in store.array(posterior, "cutoff"))
         couplings = store.array(posterior, "dimensionless")
@@ -373,7 +373,7 @@ class CouplingFit:
         return store.provenance(
             "fit",
             network=json.loads(self.correlators.network.to_json()),
-            operators=list(self.action.names),
+            **self.action.record(),
             prior=asdict(self.prior),
             sampler=self.sampler,
             has_discrepancy=self.has_discrepancy,

@@ -1,5 +1,7 @@
 """The ten lines of Python that repeat the fit of a study."""
 
+from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.measures import Box
 from nnft_ppl.report.results import Results
 
 _WIDTH = 78
@@ -35,13 +37,19 @@ def python_lines(results: Results) -> str:
         f"net = nnft.network({data.network.name!r}, {network})",
         f"x = {_wrapped(str(data.x.tolist()), 4)}",
         f"correlators = {correlators}",
-        f"action = nnft.Action({list(fit.action.names)!r})",
+        f"action = nnft.Action({list(fit.action.names)!r}{_extras(fit.action)})",
         "fit = nnft.fit_couplings(correlators, action,",
         f"    cutoffs={_wrapped(_cutoffs(fit.cutoffs), 8)},",
         f"    key=fit_key, sampler={fit.sampler!r}{sampling})",
         "print(fit.summary(), fit.adequacy(), *nnft.diagnose(fit), sep='\\n')",
     ]
     return "\n".join(lines)
+
+
+def _extras(action: Action) -> str:
+    """Measure and scheme where they are not the usual ones."""
+    measure = "" if action.measure == Box() else f", measure=nnft.{action.measure!r}"
+    return measure + (f", scheme={action.scheme!r}" if action.is_bare else "")
 
 
 def _cutoffs(cutoffs: tuple[float, ...]) -> str:

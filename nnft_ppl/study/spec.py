@@ -105,7 +105,7 @@ class Study:
             "eft": {
                 "width": eft.width,
                 "points": eft.points.tolist(),
-                "operators": list(eft.action.names),
+                **eft.action.record(),
                 "cutoffs": [str(c) for c in eft.cutoffs],
                 "candidates": [list(a.names) for a in eft.candidates],
                 "comparison_cutoff": str(eft.comparison_cutoff),

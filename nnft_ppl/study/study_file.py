@@ -19,7 +19,8 @@ from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.estimators import ESTIMATORS, choose_estimator
 from nnft_ppl.correlators.symmetric import num_entries
-from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.action import SCHEMES, Action
+from nnft_ppl.eft.measures import MEASURES, Measure, measure_named
 from nnft_ppl.ensemble.model import MAX_DRAWS
 from nnft_ppl.inference.fit import SAMPLERS
 from nnft_ppl.registry import network
@@ -45,6 +46,9 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "points",
             "file",
             "operators",
+            "measure",
+            "measure_file",
+            "scheme",
             "cutoffs",
             "candidates",
             "comparison_cutoff",
@@ -261,8 +265,13 @@ def _eft(
             f"`{table.path('comparison_cutoff')}` is {comparison}; expected one of "
             f"`{table.path('cutoffs')}`, {list(cutoffs)}"
         )
+    make = partial(
+        Action,
+        measure=_measure(table, folder),
+        scheme=_choice(table, "scheme", SCHEMES),
+    )
     actions = tuple(
-        _at(f"{table.path('candidates')}[{i}]", partial(Action, names))
+        _at(f"{table.path('candidates')}[{i}]", partial(make, names))
         for i, names in enumerate(candidates)
     )
     if len(actions) == 1 or len({action.orders for action in actions}) > 1:
@@ -279,7 +288,7 @@ def _eft(
     return EftTable(
         width=width,
         points=fit_points,
-        action=_at(table.path("operators"), lambda: Action(operators)),
+        action=_at(table.path("operators"), lambda: make(operators)),
         cutoffs=cutoffs,
         candidates=actions,
         comparison_cutoff=comparison,
@@ -290,6 +299,15 @@ def _eft(
         num_samples=num_samples,
         num_chains=num_chains,
     )
+
+
+def _measure(table: Table, folder: Path) -> Measure:
+    """What the integration points of the action run over."""
+    name = _choice(table, "measure", MEASURES)
+    file = table.take("measure_file", kinds.TEXT, None)
+    where = table.path("measure_file")
+    points = None if file is None else read_points(folder / file, where)
+    return _at(where, lambda: measure_named(name, points))
 
 
 def _choice(table: Table, key: str, allowed: tuple[str, ...]) -> str:
