@@ -36,7 +36,7 @@ ANSWERS = {
     "undetermined": "not told by these data to be a constant or a function of y",
 }
 
-_POLYNOMIAL = ("lambda_0", "lambda_2")
+_POLYNOMIAL = ("lambda_0", "lambda_2", "lambda_4")
 _QUARTIC = 4
 _NEGLIGIBLE = 1e-9
 """Responses this far below the largest determine no coupling of their own."""
