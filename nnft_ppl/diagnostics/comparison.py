@@ -108,7 +108,8 @@ def fit_alike(
             raise SpecError(f"`{name}` is {given!r}; expected nnft_ppl.{kind.__name__}")
     value = float(check_cutoffs([cutoff])[0])
     operators = {o.name: o for action in actions for o in action.operators}
-    together = Action(operators.values())
+    one = actions[0]
+    together = Action(operators.values(), measure=one.measure, scheme=one.scheme)
     likelihood = build_likelihood(correlators, together, (value,))
     # Not `fit_couplings`, which refuses couplings that cannot be told apart: the
     # evidence and the predictions of such an action are as good as any.
@@ -189,6 +190,12 @@ def _check(actions: Sequence[Action]) -> None:
     twice = [sorted(names) for names, count in counts.items() if count > 1]
     if twice:
         raise SpecError(f"the action {twice[0]} is given more than once")
+    settings = {(action.measure, action.scheme) for action in actions}
+    if len(settings) > 1:
+        raise SpecError(
+            "the actions have different measures or schemes: "
+            f"{sorted(map(repr, settings))}; compare actions that share both"
+        )
     given = {operator for action in actions for operator in action.operators}
     names = Counter(operator.name for operator in given)
     ambiguous = [name for name, count in names.items() if count > 1]

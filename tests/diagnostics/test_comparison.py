@@ -142,6 +142,12 @@ def test_comparisons_that_mean_nothing_are_refused(exact):
     ]
     with pytest.raises(nnft.SpecError, match=r"'lambda_2'\] is given more than once"):
         nnft.compare_actions(exact, same, 10.0)
+    settings = [
+        nnft.Action(["lambda_0"], scheme="bare"),
+        nnft.Action(["lambda_0", "lambda_2"]),
+    ]
+    with pytest.raises(nnft.SpecError, match="different measures or schemes"):
+        nnft.compare_actions(exact, settings, 10.0)
     namesake = nnft.Operator(name="lambda_0", symbol="x", fields=(0, 0, 1, 1))
     with pytest.raises(nnft.SpecError, match="operators are all called 'lambda_0'"):
         nnft.compare_actions(

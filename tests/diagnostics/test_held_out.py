@@ -10,6 +10,7 @@ import pytest
 import nnft_ppl as nnft
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.diagnostics.held_out import held_out
+from nnft_ppl.eft.expansion import expand
 from nnft_ppl.eft.integrals import first_order
 
 PAPER_X = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.2])
@@ -63,16 +64,15 @@ def test_errors_are_those_of_predictions_made_by_hand(wide):
     fit = make_fit(wide["fitted"], names, num_samples=100)
     table = held_out(fit, wide["held_out"]).set_index(["cutoff", "order"])
     couplings = fit.data["posterior"]["coupling"].to_numpy()
+    there = expand(fit.action, wide["net"], HALF * WIDE_X, fit.cutoffs, (4, 6))
     for which, cutoff in enumerate(fit.cutoffs):
+        g = couplings[:, :, which]
         for order in (4, 6):
             data = wide["held_out"].connected(order)
-            prediction = 0.0
-            for i, operator in enumerate(fit.action.operators):
-                if operator.num_fields == order:
-                    column = first_order(
-                        operator, wide["net"], HALF * WIDE_X, [cutoff]
-                    ).values[0]
-                    prediction += couplings[:, :, which, i, None] * column
+            prediction = g @ there.linear[order].values[which].T
+            if order == 6:  # trees of two quartic vertices
+                tree = there.trees[6].values[which]
+                prediction += np.einsum("kdi,kdj,eij->kde", g, g, tree, optimize=True)
             off = np.sqrt(np.mean((prediction - data) ** 2, axis=-1))
             off = off / np.sqrt(np.mean(data**2))
             row = table.loc[(cutoff, order)]
