@@ -27,7 +27,8 @@ _SMALLEST = 1e-4
 """Discrepancy, over the error of the best mode, below which the data see none."""
 _SPREADS = 6.0
 _MAX_STEPS = 100
-_STEP_TOLERANCE = 1e-6
+_STEP_TOLERANCE = 1e-3
+_ROUNDING = 1e-9
 """Of the posterior standard deviation, for the point of linearisation."""
 _LOG_2PI = np.log(2 * np.pi)
 
@@ -160,7 +161,8 @@ def solve(
     for _ in range(_MAX_STEPS):
         mean, sd = form.moments()
         step = mean - point
-        length = float(np.max(np.abs(step) / sd))
+        # Exact data may have a posterior so narrow that rounding moves its mean.
+        length = float(np.max(np.abs(step) / np.maximum(sd, _ROUNDING * np.abs(mean))))
         if length < _STEP_TOLERANCE:
             return form
         if length > previous:  # overshooting

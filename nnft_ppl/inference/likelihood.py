@@ -129,6 +129,10 @@ def build_likelihood(
         for part in (correlators.connected_values, correlators.numerical_error)
     )
     floor = max(_EXACT_FLOOR, float(rounding.max()), integral_error) ** 2
+    responses = list(design)
+    if quadratic is not None:
+        quadratic = quadratic[:, alive] / size[alive, None, None]
+        responses += [tensor.reshape(len(tensor), -1) for tensor in quadratic]
     if correlators.is_exact:
         modes = no_noise(len(data))
     else:
@@ -137,13 +141,12 @@ def build_likelihood(
             covariance / np.outer(size[alive], size[alive]),
             correlators.num_batches,
             gaussian_models(propagator, sizes),
-            np.concatenate(list(design), axis=1),
+            np.concatenate(responses, axis=1),
         )
     within, floor = modes.rotation, floor + modes.rounding
     rotation = np.zeros((len(size), len(data)))
     rotation[alive] = within
     if quadratic is not None:
-        quadratic = quadratic[:, alive] / size[alive, None, None]
         quadratic = np.einsum("em,ceij->cmij", within, quadratic)
     return Likelihood(
         orders=action.orders,
