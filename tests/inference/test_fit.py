@@ -1,14 +1,18 @@
 """Fits of the paper's three networks, and NUTS against the closed form."""
 
+import json
 import math
 
 import jax
 import numpy as np
 import pytest
+import xarray as xr
 
 import nnft_ppl as nnft
+from nnft_ppl.inference import conjugate
 from nnft_ppl.inference.conjugate import solve
 from nnft_ppl.inference.likelihood import build_likelihood
+from nnft_ppl.inference.result import CouplingFit
 
 KEY = jax.random.key(0)
 RELU_X = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.2])
@@ -96,6 +100,12 @@ def test_nuts_agrees_with_the_closed_form(measured):
         s = fit.discrepancy[..., which]
         assert s.mean() == pytest.approx(s_mean, abs=0.1 * s_sd)
         assert s.std() == pytest.approx(s_sd, rel=0.06)
+        logs = np.log(form.relative_size * prior.natural_size)
+        size_mean = form.weight @ logs
+        size_sd = np.sqrt(form.weight @ (logs - size_mean) ** 2)
+        size = np.log(fit.natural_size[..., which])
+        assert size.mean() == pytest.approx(size_mean, abs=0.1 * size_sd)
+        assert size.std() == pytest.approx(size_sd, rel=0.06)
 
 
 def test_measured_coupling_covers_the_exact_one(relu):
@@ -144,7 +154,7 @@ def test_the_same_key_gives_the_same_fit(relu):
         ({"cutoffs": [math.nan]}, "cutoff nan is not allowed"),
         ({"cutoffs": []}, "expected a list of at least one"),
         ({"cutoffs": [10.0, 10.0]}, "holds a value twice"),
-        ({"cutoffs": [math.inf]}, "its integral keeps growing with the box"),
+        ({"cutoffs": [math.inf]}, "its integral keeps growing with the"),
         ({"num_samples": 0}, "`num_samples` is 0"),
         ({"num_chains": 1.5}, "`num_chains` is 1.5"),
         ({"sampler": "gibbs"}, "`sampler` is 'gibbs'; choose one of"),
@@ -207,3 +217,87 @@ def test_equal_networks_are_equal_and_compiled_once():
     assert network("relu-net", 20, 0.0) == network("relu-net", 20, 0.0)
     assert hash(network("relu-net", 20, 0.0)) == hash(network("relu-net", 20, 0.0))
     assert network("relu-net", 20, 0.0) != network("relu-net", 20, 1.0)
+
+
+def test_a_fit_with_a_fixed_size_has_no_size_to_infer(relu):
+    fixed, free = (
+        nnft.fit_couplings(
+            relu,
+            nnft.Action(["lambda_0"]),
+            [10.0],
+            key=KEY,
+            sampler="conjugate",
+            prior=prior,
+        )
+        for prior in (nnft.Prior(natural_size=300.0, spread=0.0), None)
+    )
+    assert (fixed.natural_size == 300.0).all()
+    for group in ("posterior", "prior", "log_prior"):
+        assert "natural_size" not in fixed.data[group]
+        assert "natural_size" in free.data[group]
+    # N·c is −5 to ten digits: of 1/τ · exp(−½ (5/τ)²) · prior the mean of log τ.
+    logs = np.linspace(-3, 9, 20_001)
+    density = -logs - 0.5 * (5 / np.exp(logs)) ** 2
+    density = np.exp(density - 0.5 * ((logs - np.log(30)) / 1.5) ** 2)
+    mean = np.sum(logs * density) / np.sum(density)
+    drawn = np.log(free.natural_size)
+    assert drawn.mean() == pytest.approx(mean, abs=4 * drawn.std() / np.sqrt(4000))
+
+
+def test_files_from_before_the_size_was_inferred_still_load(relu, tmp_path):
+    fit = nnft.fit_couplings(
+        relu,
+        nnft.Action(["lambda_0"]),
+        [10.0],
+        key=KEY,
+        sampler="conjugate",
+        prior=nnft.Prior(natural_size=300.0, spread=0.0),
+    )
+    fit.save(tmp_path / "fit.nc")
+    tree = xr.load_datatree(tmp_path / "fit.nc", engine="h5netcdf")
+    tree["posterior"] = xr.DataTree(
+        tree["posterior"].to_dataset().drop_vars("natural_size")
+    )
+    for name, text in list(tree.attrs.items()):
+        if isinstance(text, str) and '"spread": 0.0' in text:
+            record = json.loads(text)
+            del record["prior"]["spread"]
+            tree.attrs[name] = json.dumps(record)
+            break
+    else:
+        pytest.fail("the record of the prior was not found")
+    old = CouplingFit.from_data(tree)
+    assert old.prior == fit.prior
+    assert old.data.equals(fit.data)
+
+
+def test_six_point_data_are_fitted_with_the_trees_of_two_quartic_vertices(relu):
+    """Exact data of an action that is exact: both samplers agree to 10⁻⁸."""
+    exact = nnft.exact_correlators(relu.network, RELU_X[::2], (2, 4, 6))
+    action = nnft.Action(["lambda_0", "kappa"])
+    found = [
+        nnft.fit_couplings(
+            exact, action, [10.0], key=KEY, sampler=sampler, num_samples=300
+        )
+        for sampler in ("conjugate", "nuts")
+    ]
+    assert not found[0].likelihood.is_linear
+    one, two = (fit.summary()["mean"].to_numpy() for fit in found)
+    np.testing.assert_allclose(one, two, rtol=1e-8)
+    assert one[0] == pytest.approx(-12.5 / (20 * 10.0**5), rel=1e-6)
+    assert (found[0].adequacy()["verdict"] == "describes").all()
+
+
+def test_a_linearisation_that_does_not_settle_is_refused(relu, monkeypatch):
+    exact = nnft.exact_correlators(relu.network, RELU_X[::2], (2, 4, 6))
+    monkeypatch.setattr(conjugate, "_MAX_STEPS", 1)
+    with pytest.raises(
+        nnft.FitError, match=r"no point was found .* use sampler='nuts'"
+    ):
+        nnft.fit_couplings(
+            exact,
+            nnft.Action(["lambda_0", "kappa"]),
+            [10.0],
+            key=KEY,
+            sampler="conjugate",
+        )

@@ -124,7 +124,9 @@ def test_prior_draws_have_the_prior_scales(rough):
 def test_predictive_spread_is_noise_and_discrepancy(rough, group):
     tree = rough.at(10.0)
     draws = tree[group]
-    expected = draws["dimensionless"].values @ rough.likelihood.design[0].T
+    c = draws["dimensionless"].values
+    expected = c @ rough.likelihood.design[0].T
+    expected += np.einsum("cdi,cdj,mij->cdm", c, c, rough.likelihood.quadratic[0])
     spread = np.sqrt(
         rough.likelihood.variance + draws["discrepancy"].values[..., None] ** 2
     )
@@ -136,7 +138,9 @@ def test_misfit_is_relative_per_order_whatever_the_units(rough):
     problem = rough.likelihood
     coupling = np.array([-0.1, 0.05])
     data = problem.to_entries(problem.amplitudes)
-    left = data - problem.to_entries(problem.design[0] @ coupling)
+    expected = problem.design[0] @ coupling
+    expected += problem.quadratic[0] @ coupling @ coupling
+    left = data - problem.to_entries(expected)
     squares = [
         np.mean(left[part] ** 2) / np.mean(data[part] ** 2)
         for part in (slice(0, 15), slice(15, 43))
