@@ -27,6 +27,8 @@ def chosen_cutoffs(cutoffs: Sequence[float]) -> tuple[float, ...]:
 def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> Figure:
     """Predicted over measured, entry by entry, a panel per cutoff, the GP beside it.
 
+    The prediction's interval holds the truncation error of its expansion in 1/N.
+
     Args:
         fit: Gives the prediction.
         measured: Holds `order` at the inputs of the fit.
@@ -51,7 +53,8 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
             sharey=True,
         )
         for axis, cutoff in zip(axes[0], cutoffs, strict=True):
-            drawn = fit.predict(order, cutoffs=[cutoff]).values[:, :, 0]
+            drawn = fit.predict(order, cutoffs=[cutoff], truncation=True)
+            drawn = drawn.values[:, :, 0]
             quantiles = np.percentile(drawn, tails, axis=(0, 1)) / reference
             _panel(axis, quantiles[:, by_size], (gaussian / reference)[by_size], noise)
             axis.set_title(rf"$\Lambda = {cutoff_label(cutoff)}$")

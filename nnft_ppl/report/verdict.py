@@ -175,10 +175,14 @@ def _running_sentence(results: Results) -> tuple[Markup, ...]:
         if (low * high <= 0).any():
             continue  # a coupling without a sign has no logarithm
         slope = float(running["slope"].values[..., i].mean())
-        theory = running["theory"].values[finite, i]
-        expected, last = exponent_text(theory[0]), exponent_text(theory[-1])
-        if expected != last:
-            expected += f" at the smallest cutoff to {last} at the largest"
+        local = running["theory"].values[finite, i]
+        # The same straight line through the theory's couplings: like with like.
+        expected = exponent_text(float(running["theory_slope"].values[i]))
+        first, last = exponent_text(local[0]), exponent_text(local[-1])
+        if first != last:
+            expected += (
+                f"; locally {first} at the smallest cutoff to {last} at the largest"
+            )
         parts.append(
             Markup("{symbol} ∝ Λ<sup>{slope}</sup> (theory: {expected})").format(
                 symbol=symbol_html(operator.symbol, operator.name),
