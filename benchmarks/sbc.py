@@ -83,9 +83,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 flush=True,
             )
             az.plot_ecdf_pit(tree)
-            plt.suptitle(f"{sampler}: {name}")
+            plt.suptitle(f"{sampler}: {name}", y=1.15)
             stem = f"{sampler} {name}".replace(",", "").replace(" ", "_")
-            plt.savefig(arguments.output / f"{stem}.png", dpi=80)
+            path = arguments.output / f"{stem}.png"
+            plt.savefig(path, dpi=80, bbox_inches="tight")
             plt.close("all")
 
 

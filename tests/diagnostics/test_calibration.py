@@ -104,6 +104,13 @@ def test_linearised_predictions_are_calibrated_while_couplings_are_small():
     assert p_values(tree).min() > LIMIT
 
 
+def test_a_linearisation_that_will_not_do_is_found():
+    """The quadratic part as large as the linear one: that is what NUTS is for."""
+    prior = nnft.Prior(natural_size=20.0, spread=0.0)
+    tree = run(problem(0.04, QUADRATIC), prior, number=150, discrepancy=False)
+    assert p_values(tree).max() < 1e-6
+
+
 def test_fractional_ranks_count_draws_below():
     rng = np.random.default_rng(0)
     draws = np.arange(9.0)[:, None] * np.ones(4)
