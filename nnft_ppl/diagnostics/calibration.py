@@ -20,7 +20,7 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Key
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.integrals import check_cutoffs
+from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
 from nnft_ppl.inference.conjugate import ClosedForm, solve
 from nnft_ppl.inference.fit import SAMPLERS
