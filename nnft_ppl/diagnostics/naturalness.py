@@ -18,6 +18,7 @@ from nnft_ppl._typing import Packed, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.diagnostics.comparison import compare_fits, fit_alike
 from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.measures import Measure
 from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.priors import Prior
 from nnft_ppl.inference.result import CouplingFit
@@ -113,7 +114,11 @@ class Naturalness:
 
 
 def naturalness(
-    correlators: Correlators, cutoff: float, *, prior: Prior | None = None
+    correlators: Correlators,
+    cutoff: float,
+    *,
+    prior: Prior | None = None,
+    measure: Measure | None = None,
 ) -> Naturalness:
     """Ask whether the quartic coupling is a constant, and whether a symmetry says so.
 
@@ -126,6 +131,7 @@ def naturalness(
         correlators: Of orders 2 and 4, of a network whose kernel is known.
         cutoff: Λ.
         prior: `Prior()` when `None`.
+        measure: What y is integrated over; `Box()` when `None`.
 
     Raises:
         SpecError: The correlators lack order 4, or the cutoff is not usable.
@@ -133,7 +139,9 @@ def naturalness(
 
     Source: theory.md §5; arXiv:2008.08601 §3.2 and §4.4 on technical naturalness.
     """
-    actions = [Action(_POLYNOMIAL[:n]) for n in range(1, len(_POLYNOMIAL) + 1)]
+    actions = [
+        Action(_POLYNOMIAL[:n], measure=measure) for n in range(1, len(_POLYNOMIAL) + 1)
+    ]
     fits = fit_alike(correlators, actions, cutoff, prior)
     constant, function = fits[0], fits[-1]
     network, x = correlators.network, correlators.x

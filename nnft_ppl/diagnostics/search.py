@@ -20,6 +20,7 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.diagnostics.held_out import check_held_out, relative_error
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.expansion import design_matrix
+from nnft_ppl.eft.measures import Measure
 from nnft_ppl.eft.operators import BUILT_IN_OPERATORS
 from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.operator import Operator
@@ -92,6 +93,7 @@ def search_actions(
     *,
     operators: Sequence[str | Operator] | None = None,
     target: float = 0.05,
+    measure: Measure | None = None,
 ) -> ActionSearch:
     """Fit every subset of the operators at every cutoff and try it on held-out inputs.
 
@@ -103,6 +105,7 @@ def search_actions(
             `None`.
         target: Relative error of the connected correlators at the held-out inputs that
             is good enough.
+        measure: What y is integrated over; `Box()` when `None`.
 
     Raises:
         SpecError: Inputs that are not held out, operators of different order or too
@@ -116,7 +119,8 @@ def search_actions(
     action = Action(
         [o for o in BUILT_IN_OPERATORS.values() if o.num_fields == _QUARTIC]
         if operators is None
-        else operators
+        else operators,
+        measure=measure,
     )
     if len(action.operators) > MAX_OPERATORS:
         raise SpecError(
@@ -136,7 +140,13 @@ def search_actions(
     left_out: list[dict[str, object]] = []
     values = tuple(float(c) for c in check_cutoffs(cutoffs))
     columns = {
-        given.name: _columns(given, correlators, held_out, values, left_out)
+        given.name: _columns(
+            Action([given], measure=action.measure),
+            correlators,
+            held_out,
+            values,
+            left_out,
+        )
         for given in action.operators
     }
     for cutoff in values:
@@ -176,7 +186,7 @@ type Sides = tuple[np.ndarray, np.ndarray]
 
 
 def _columns(
-    operator: Operator,
+    action: Action,
     correlators: Correlators,
     held_out: Correlators,
     cutoffs: tuple[float, ...],
@@ -184,32 +194,35 @@ def _columns(
 ) -> dict[float, Sides]:
     """Cutoff -> responses at the fitted and at the held-out inputs, where there are.
 
-    An operator whose integral diverges at one cutoff is still good at another; the
-    reasons of those left out are appended to `left_out`.
+    The action holds one operator. One whose integral diverges at one cutoff is still
+    good at another; the reasons of those left out are appended to `left_out`.
     """
     network = correlators.network
     found: dict[float, Sides] = {}
     for cutoff in cutoffs:
         try:
             found[cutoff] = (
-                _response(operator, network, correlators.x, cutoff),
-                _response(operator, network, held_out.x, cutoff),
+                _response(action, network, correlators.x, cutoff),
+                _response(action, network, held_out.x, cutoff),
             )
         except NnftError as error:
             if isinstance(error, UnavailableError) and not network.has_kernel:
                 raise
             left_out.append(
-                {"operator": operator.name, "cutoff": cutoff, "reason": str(error)}
+                {
+                    "operator": action.names[0],
+                    "cutoff": cutoff,
+                    "reason": str(error),
+                }
             )
     return found
 
 
-def _response(
-    operator: Operator, network: Network, x: Points, cutoff: float
-) -> np.ndarray:
-    """(entry,) connected correlators per unit coupling."""
+def _response(action: Action, network: Network, x: Points, cutoff: float) -> np.ndarray:
+    """(entry,) connected correlators per unit coupling of an action's one operator."""
+    operator = action.operators[0]
     values, error = design_matrix(
-        Action([operator]), network, x, np.array([cutoff]), operator.num_fields
+        action, network, x, np.array([cutoff]), operator.num_fields
     )
     column: Matrix = values[0, :, 0]
     largest = np.abs(column).max()

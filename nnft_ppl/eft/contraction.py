@@ -20,6 +20,7 @@ from nnft_ppl.eft.nodes import Nodes
 from nnft_ppl.eft.pair_sums import PairSums
 from nnft_ppl.eft.quadrature import Quadrature
 from nnft_ppl.eft.rows import Group, Sources, row_numbers, row_products
+from nnft_ppl.eft.weights import factor_at, weight_at
 from nnft_ppl.operator import Operator, ProductWeight, unit_weight
 
 type Line = tuple[Slot, Slot]
@@ -154,9 +155,20 @@ class _Integrals:
         for point, legs in enumerate(at):
             lines = tuple(line for line in diagram.lines if line[0][0] == point)
             factor = self._at_point(point, legs, lines, index)
+            if total is not None:
+                self._check_terms(total, factor)
             total = factor if total is None else total.times(factor)
         assert total is not None
         return Response(*(part.sum(axis=-1) for part in total))
+
+    def _check_terms(self, one: Response, other: Response) -> None:
+        """Raise `PluginError` if the factors of a product weight do not match."""
+        terms = [response.values.shape[-1] for response in (one, other)]
+        if terms[0] != terms[1]:
+            raise PluginError(
+                f"{self._label}: the factors of its weight give {terms[0]} and "
+                f"{terms[1]} terms; expected the same number at every point"
+            )
 
     def _is_open(self, leg: tuple[int, int], index: np.ndarray) -> bool:
         return bool(leg[1] == index.shape[1])
@@ -234,7 +246,7 @@ class _Integrals:
             rows = row_products(nodes, left, self._sources)
             if right is not None:
                 columns = row_products(nodes, right, self._sources)
-                columns = columns * _weight(self._operator, nodes.position)
+                columns = columns * weight_at(self._operator, nodes.position)
                 return rows, columns * inner
             # A weight grows where fields fade: kept together, their product is what
             # the rounding error is estimated from.
@@ -246,17 +258,9 @@ class _Integrals:
 
     def _terms(self, point: int, nodes: Nodes) -> np.ndarray:
         """(term, node) factors of the product weight at one point."""
-        weight = self._operator.weight
-        if not isinstance(weight, ProductWeight):
+        if not isinstance(self._operator.weight, ProductWeight):
             return np.ones((1, len(nodes.weight)))
-        values = np.asarray(weight.factors[point](nodes.position), dtype=np.float64)
-        if values.ndim != 2 or len(values) != len(nodes.position):
-            raise PluginError(
-                f"operator {self._operator.name!r}: factor {point} of its weight has "
-                f"shape {values.shape} for {nodes.position.shape[0]} points; expected "
-                "(point, term)"
-            )
-        return values.T
+        return factor_at(self._operator, point, nodes.position).T
 
     def _pairwise(
         self,
@@ -289,7 +293,7 @@ class _Integrals:
         network = self._quadrature.network
 
         def weight(y: np.ndarray, z: np.ndarray) -> np.ndarray:
-            values = _weight(operator, y, z)
+            values = weight_at(operator, y, z)
             if across:
                 values = values * network.propagator(y[:, 0], z[0]) ** len(across)
             return values
@@ -332,15 +336,3 @@ def _self_contractions(nodes: Nodes, lines: tuple[Line, ...]) -> np.ndarray:
         else:
             product = product * nodes.variance
     return product
-
-
-def _weight(operator: Operator, *positions: np.ndarray) -> np.ndarray:
-    """The operator's weight at (..., dim) points, checked to have shape (...)."""
-    weight = np.asarray(operator.weight(*positions), dtype=np.float64)
-    expected = np.broadcast_shapes(*(p.shape[:-1] for p in positions))
-    if weight.shape != expected:
-        raise PluginError(
-            f"operator {operator.name!r}: its weight has shape {weight.shape} for "
-            f"points of shape {positions[0].shape}; expected {expected}"
-        )
-    return np.asarray(weight)

@@ -24,6 +24,8 @@ from nnft_ppl.operator import Operator
 
 _MAX_RANK = 200
 _CANDIDATES = 4096  # nodes that may become inducing points
+_TREE_TOLERANCES = {2: 1e-4, 3: 1e-3}
+"""Of an open vertex, where features of faraway points cost many nodes."""
 
 type CutoffEntries = Float[np.ndarray, "cutoff entry"]
 
@@ -174,6 +176,13 @@ class Integrals:
             _MAX_RANK,
         )
         sources = np.concatenate([self._points, line.points])
+        dim = self._points.shape[1]
         return line, Quadrature(
-            self._network, self._points, self.cutoffs, self._measure, sources=sources
+            self._network,
+            self._points,
+            self.cutoffs,
+            self._measure,
+            sources=sources,
+            tolerance=max(self._quadrature.tolerance, _TREE_TOLERANCES.get(dim, 0.0))
+            or None,
         )

@@ -113,9 +113,14 @@ class Quadrature:
 
     def positions(self, limit: int) -> Points:
         """At most `limit` of the nodes, spread as they are: (node, input_dim)."""
-        blocks = [block.nodes.position for block in self._blocks.part(0, 0)]
-        nodes = np.concatenate(blocks)
-        return nodes[:: -(-len(nodes) // limit)]
+        level = min(1, self._region.mesh.num_levels - 1)
+        mesh = self._region.mesh.bounded(level)
+        nodes = mesh.chunk(0, mesh.size).position
+        if len(nodes) <= limit:
+            return nodes
+        # At random: nodes at regular distances would share a few directions.
+        some = np.random.default_rng(0).choice(len(nodes), limit, replace=False)
+        return np.asarray(nodes[np.sort(some)])
 
     def double_sums(
         self,

@@ -8,12 +8,14 @@ NUTS. Predictions that are quadratic in the couplings are linearised where they 
 likeliest; then it is an approximation, of relative order δc/c.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from nnft_ppl._errors import FitError
 from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.priors import SizePrior
 
@@ -175,6 +177,22 @@ def solve(
             problem._replace(design=tangent, data=likelihood.amplitudes - offset)
         )
     return ClosedForm(**{**vars(form), "settled": False})
+
+
+def require_settled(
+    forms: Sequence[ClosedForm], cutoffs: Sequence[float], remedy: str
+) -> None:
+    """Refuse a closed form about a point that is not the posterior mean.
+
+    Raises:
+        FitError: There is one; the message ends with `remedy`.
+    """
+    for form, cutoff in zip(forms, cutoffs, strict=True):
+        if not form.settled:
+            raise FitError(
+                f"at cutoff {cutoff:g} no point was found at which the quadratic "
+                f"predictions can be linearised; {remedy}"
+            )
 
 
 def _integrate(problem: _Problem) -> ClosedForm:

@@ -16,7 +16,7 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
-from nnft_ppl.inference.conjugate import ClosedForm, solve
+from nnft_ppl.inference.conjugate import ClosedForm, require_settled, solve
 from nnft_ppl.inference.identifiability import check_identifiable
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.nuts import problem_at, run_nuts
@@ -51,9 +51,9 @@ def fit_couplings(
     """Infer the couplings of `action` from connected correlators at each cutoff.
 
     The data are the connected correlators of the orders that the action's operators
-    contribute to, with their full covariance, rank-deficient or not. Couplings are
-    those of first order: a κ fitted beside a λ is an effective one, because the diagram
-    with two λ, of the same order 1/N² in the 6-pt function, is not subtracted.
+    contribute to, with their full covariance, rank-deficient or not. Beside a six-field
+    operator the 6-pt function holds the trees of two four-field ones, of the same order
+    1/N²; in the bare scheme, which is of first order alone, it does not.
 
     The same random numbers serve every cutoff, so that couplings at two cutoffs differ
     by the running and not by sampling noise.
@@ -174,7 +174,7 @@ def infer_couplings(
     chain_key, predictive_key = jax.random.split(key)
     statistics: dict[str, np.ndarray] = {}
     if sampler == "conjugate":
-        _check_settled(forms, values)
+        require_settled(forms, values, "use sampler='nuts', which does not linearise")
         draws = _closed_form_draws(forms, chain_key, num_chains, num_samples)
         draws["natural_size"] *= prior.natural_size
     else:
@@ -235,14 +235,3 @@ def _closed_form_draws(
         "discrepancy": discrepancy.reshape(shape),
         "natural_size": relative_size.reshape(shape),
     }
-
-
-def _check_settled(forms: list[ClosedForm], cutoffs: tuple[float, ...]) -> None:
-    """Refuse a closed form about a point that is not the posterior mean."""
-    for form, cutoff in zip(forms, cutoffs, strict=True):
-        if not form.settled:
-            raise FitError(
-                f"at cutoff {cutoff:g} no point was found at which the quadratic "
-                "predictions can be linearised; use sampler='nuts', which does not "
-                "linearise"
-            )

@@ -294,6 +294,11 @@ def _check(
             f"architecture {network.name!r} gives no GP kernel, which the density of "
             "the field is expanded around; give the architecture a kernel"
         )
+    if action.is_bare:
+        raise UnavailableError(
+            f"{action} shifts the 2-pt function, and the density is expanded around "
+            "the exact one; use the renormalised scheme, or fit_couplings"
+        )
     if action.orders != (4,):
         names = [o.name for o in action.operators if o.num_fields != 4]
         raise UnavailableError(

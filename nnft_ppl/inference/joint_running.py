@@ -27,7 +27,7 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
-from nnft_ppl.inference.conjugate import solve
+from nnft_ppl.inference.conjugate import require_settled, solve
 from nnft_ppl.inference.identifiability import check_identifiable
 from nnft_ppl.inference.likelihood import build_likelihood
 from nnft_ppl.inference.priors import Prior
@@ -138,6 +138,9 @@ def fit_running(
         )
         for which in range(len(values))
     ]
+    require_settled(
+        forms, values.tolist(), "use fewer cutoffs, or actions without trees"
+    )
     estimates = joint_estimates(
         likelihood,
         np.array([np.sqrt(form.weight @ form.discrepancy**2) for form in forms]),

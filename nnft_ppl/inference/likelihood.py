@@ -25,6 +25,8 @@ _EXACT_FLOOR = 1e-9
 """Relative precision granted to exact correlators and integrals."""
 _INTEGRAL_LIMIT = 1e-3
 """Relative error of a cutoff integral beyond which a fit would be meaningless."""
+_TREE_LIMIT = 3e-2
+"""The same of second-order trees, which are corrections."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +130,15 @@ def build_likelihood(
         np.concatenate([part[k] for k in action.orders])[alive] / size[alive]
         for part in (correlators.connected_values, correlators.numerical_error)
     )
-    floor = max(_EXACT_FLOOR, float(rounding.max()), integral_error) ** 2
+    floor = np.full(
+        len(data), max(_EXACT_FLOOR, float(rounding.max()), integral_error) ** 2
+    )
     responses = list(design)
     if quadratic is not None:
         quadratic = quadratic[:, alive] / size[alive, None, None]
         responses += [tensor.reshape(len(tensor), -1) for tensor in quadratic]
+        tree_error = _tree_error(action, cutoffs, expansion)
+        floor = np.maximum(floor, tree_error[alive] ** 2)
     if correlators.is_exact:
         modes = no_noise(len(data))
     else:
@@ -143,7 +149,8 @@ def build_likelihood(
             gaussian_models(propagator, sizes),
             np.concatenate(responses, axis=1),
         )
-    within, floor = modes.rotation, floor + modes.rounding
+    within = modes.rotation
+    floor = floor @ within**2 + modes.rounding  # errors of entries as independent
     rotation = np.zeros((len(size), len(data)))
     rotation[alive] = within
     if quadratic is not None:
@@ -165,6 +172,13 @@ def build_likelihood(
 
 def _check_data(correlators: Correlators, action: Action) -> None:
     """Refuse data that the action cannot be fitted to."""
+    two = [o.name for o in action.operators if o.num_fields == 2]
+    if two:
+        raise SpecError(
+            f"operators {two} have two fields and so shift the 2-pt function, which "
+            "the theory takes from the kernel (G2 = K at every width); no data "
+            "determine their couplings: leave them out"
+        )
     missing = [k for k in action.orders if k not in correlators.orders]
     if missing:
         raise SpecError(
@@ -238,6 +252,34 @@ def _natural_units(
 
 def _rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(values**2)))
+
+
+def _tree_error(
+    action: Action, cutoffs: tuple[float, ...], expansion: Expansion
+) -> Packed:
+    """(entry,) largest relative error of the trees, 0 in orders that have none.
+
+    Raises:
+        FitError: It would show in the couplings.
+    """
+    errors = []
+    for order in action.orders:
+        entries = expansion.linear[order].values.shape[1]
+        worst = 0.0
+        if order in expansion.trees:
+            values, error = expansion.trees[order]
+            largest = np.abs(values).max(axis=(1, 2, 3))
+            relative = error.max(axis=(1, 2, 3)) / np.maximum(largest, 1e-300)
+            worst = float(relative.max())
+            if not worst <= _TREE_LIMIT:
+                raise FitError(
+                    "the second-order trees of the quartic operators have relative "
+                    f"error {worst:.1e} at cutoff {cutoffs[int(relative.argmax())]:g}; "
+                    f"expected below {_TREE_LIMIT}: use fewer cutoffs, inputs on a "
+                    "scale that the kernel resolves, or the measure Empirical(points)"
+                )
+        errors.append(np.full(entries, worst))
+    return np.concatenate(errors)
 
 
 def _integral_error(

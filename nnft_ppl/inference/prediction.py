@@ -11,6 +11,8 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.partitions import MAX_ORDER
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.correlators.wick import pack_kernel
+from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.expansion import expand
 from nnft_ppl.eft.predict import full_map
 from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.truncation import (
@@ -99,6 +101,32 @@ def predict_moment(
     )
     draws += error.reshape(draws.shape)
     return draws
+
+
+def predict_two_point(
+    correlators: Correlators,
+    action: Action,
+    cutoffs: Sequence[float],
+    couplings: Float[np.ndarray, "chain draw wanted operator"],
+) -> Float[np.ndarray, "chain draw wanted entry"]:
+    """Draws of G2 in the bare scheme: K and the first-order shift.
+
+    The exact 2-pt function is K at every width, so the shift is how far the scheme is
+    off. The renormalised scheme absorbs it, and higher moments, which are products with
+    the 2-pt function as it is known, do without it in both.
+
+    Args:
+        correlators: The data; give network and inputs.
+        action: In the bare scheme.
+        cutoffs: Those wanted.
+        couplings: g at those.
+
+    Source: theory.md §4, "bare scheme".
+    """
+    network, x = correlators.network, correlators.x
+    design = expand(action, network, x, np.array(cutoffs), (2,)).linear[2].values
+    shift = np.einsum("...ci,cei->...ce", couplings, design)
+    return np.asarray(pack_kernel(network.kernel(x)) + shift)
 
 
 def _misfit_factors(likelihood: Likelihood, propagator: Matrix) -> dict[int, Matrix]:

@@ -23,7 +23,7 @@ from nnft_ppl.eft.operators import operators
 from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.arviz_tree import build_groups, stack
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
-from nnft_ppl.inference.prediction import predict_moment
+from nnft_ppl.inference.prediction import predict_moment, predict_two_point
 from nnft_ppl.inference.priors import Parameters, Prior
 from nnft_ppl.inference.running import measure_running
 from nnft_ppl.inference.truncation import TruncationPrior
@@ -218,7 +218,8 @@ class CouplingFit:
         Σ_15 K G4c, G8 = Σ_105 KKKK + Σ_210 KK G4c. With six: G6 gains G6c, and G8
         gains Σ_28 K G6c + Σ_35 G4c G4c. The connected parts come from the couplings
         with the model discrepancy added, and are zero where the action has no operator
-        of that order.
+        of that order. G2 is the kernel; in the bare scheme, the kernel and the
+        first-order shift by the operators.
 
         Args:
             order: 2, 4, 6 or 8.
@@ -236,16 +237,23 @@ class CouplingFit:
         """
         given = self.cutoffs if cutoffs is None else cutoffs
         wanted = (given,) if isinstance(given, (int, float)) else tuple(given)
-        draws = predict_moment(
-            self.correlators,
-            self.likelihood,
-            self.dimensionless,
-            self.discrepancy,
-            order,
-            [self._index(cutoff) for cutoff in wanted],
-            np.random.default_rng((*self.seed, order)),
-            truncation=TruncationPrior() if truncation else None,
-        )
+        which = [self._index(cutoff) for cutoff in wanted]
+        if order == 2 and self.action.is_bare:
+            couplings = self.dimensionless / self.likelihood.scale
+            draws = predict_two_point(
+                self.correlators, self.action, wanted, couplings[:, :, which]
+            )
+        else:
+            draws = predict_moment(
+                self.correlators,
+                self.likelihood,
+                self.dimensionless,
+                self.discrepancy,
+                order,
+                which,
+                np.random.default_rng((*self.seed, order)),
+                truncation=TruncationPrior() if truncation else None,
+            )
         return xr.DataArray(
             draws,
             dims=("chain", "draw", "cutoff", "entry"),
