@@ -62,7 +62,7 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
         origin = "exact" if measured.is_exact else "measured"
         axes[0][0].set_ylabel(rf"$G^{{({order})}}$ relative to {origin}")
         handles, labels = axes[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
 
 
@@ -95,16 +95,17 @@ def _panel(
         )
     axis.axhline(0, color=INK, lw=0.8)
     lower, middle, upper = quantiles - 1
-    axis.errorbar(
+    # A band, not bars: with hundreds of entries the bars would hide the points.
+    axis.fill_between(
         place,
-        middle,
-        yerr=[middle - lower, upper - middle],
-        fmt=".",
-        ms=3,
-        elinewidth=0.8,
+        lower,
+        upper,
         color=COLORS[0],
+        alpha=0.25,
+        lw=0,
         label=f"predicted, {percent} % interval",
     )
+    axis.plot(place, middle, ".", ms=3, color=COLORS[0], label="predicted, median")
     axis.plot(place, gaussian - 1, ".", ms=3, color=COLORS[1], label="Gaussian process")
     axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -232,7 +232,10 @@ def test_two_operators_get_their_own_laws_and_arviz_reads_them():
     fit = run(exact(orders=(2, 4, 6)), action=nnft.Action(["lambda_0", "kappa"]))
     table = fit.summary().set_index("operator")
     np.testing.assert_allclose(table["exponent"], [-5.0, -7.0], atol=1e-8)
-    assert np.sign(table["amplitude"]).tolist() == [-1.0, -1.0]
+    # Beside the trees of two λ_0 the sextic coupling is positive: κ N² Λ⁷ = 123.67.
+    assert np.sign(table["amplitude"]).tolist() == [-1.0, 1.0]
+    kappa = table["amplitude"]["kappa"] * 400 * fit.reference**7
+    assert kappa == pytest.approx(371 / 3, rel=1e-6)
     wanted = az.summary(fit.data, var_names=["exponent"])
     assert len(wanted) == 2
     at_reference = fit.law([fit.reference]).median(("chain", "draw"))
