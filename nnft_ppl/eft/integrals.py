@@ -15,7 +15,7 @@ from jaxtyping import ArrayLike, Float
 from nnft_ppl._network import Network
 from nnft_ppl.eft.contraction import Response, respond
 from nnft_ppl.eft.low_rank import Factorisation, factorise
-from nnft_ppl.eft.measures import Box, Measure
+from nnft_ppl.eft.measures import Box, Empirical, Measure
 from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.eft.quadrature import Quadrature
 from nnft_ppl.eft.rows import Sources
@@ -133,7 +133,17 @@ class Integrals:
             UnavailableError: Two integration points are coupled by a weight that is no
                 sum of products.
         """
-        tree = Tree(self._vertex(first), self._vertex(second), len(self._points))
+        line, _ = self._line
+        measure = self._measure
+        tree = Tree(
+            self._vertex(first),
+            self._vertex(second),
+            len(self._points),
+            # All of a data set was looked at, of a region only some nodes.
+            is_complete=line.is_complete
+            and isinstance(measure, Empirical)
+            and len(measure.points) <= _CANDIDATES,
+        )
         return FirstOrder(tree.values, tree.error)
 
     def _response(self, operator: Operator, order: int | None) -> Response:

@@ -12,7 +12,9 @@ from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Points
 
 _TOLERANCE = 1e-12
-"""Of the variance left out, weighted; its root is the relative error of a line."""
+"""Of the variance left out, weighted, which bounds the relative error of a line."""
+_COMPLETE = 1e-10
+"""The same without the weight, below which nothing is left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,10 +24,12 @@ class Factorisation:
     Args:
         points: Inducing points (rank, dim).
         mixing: (rank, rank) lower triangular.
+        is_complete: Whether nothing is left out at any of the candidates.
     """
 
     points: Points
     mixing: Matrix
+    is_complete: bool
 
 
 def factorise(
@@ -67,4 +71,8 @@ def factorise(
         left[pivot] = 0.0
         chosen.append(pivot)
     triangle = np.tril(factor[chosen, : len(chosen)])
-    return Factorisation(candidates[chosen], np.linalg.inv(triangle))
+    return Factorisation(
+        candidates[chosen],
+        np.linalg.inv(triangle),
+        bool((left <= _COMPLETE * variance).all()),
+    )
