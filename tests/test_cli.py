@@ -254,6 +254,50 @@ def test_fit_gives_the_known_coupling(folder: Path):
     assert found["adequacy"][0]["verdict"] == "describes"
 
 
+def test_fit_takes_measure_and_scheme(folder: Path):
+    """In one dimension the ball is the box; the files tell them apart."""
+    options = ("--sampler", "conjugate", "--num-samples", 50, "-o", folder / "ball.nc")
+    operators = ("--operator", "lambda_0", "--operator", "kappa", "--cutoff", 10)
+    found = document(
+        *("fit", folder / "corr.nc", *operators, *options),
+        *("--measure", "ball", "--scheme", "bare"),
+    )
+    assert [row["operator"] for row in found["summary"]] == ["lambda_0", "kappa"]
+    fit = nnft.load(folder / "ball.nc")
+    expected = nnft.Action(["lambda_0", "kappa"], measure=nnft.Ball(), scheme="bare")
+    assert fit.action == expected
+
+
+def test_fit_reads_the_data_of_an_empirical_measure(folder: Path):
+    (folder / "data.csv").write_text("0.5\n1.5\n2.0\n")
+    document(
+        *("fit", folder / "corr.nc", "--operator", "lambda_0", "--cutoff", "inf"),
+        *("--measure", "empirical", "--measure-file", folder / "data.csv"),
+        *("--sampler", "conjugate", "--num-samples", 50, "-o", folder / "data.nc"),
+    )
+    measure = nnft.load(folder / "data.nc").action.measure
+    assert measure == nnft.Empirical([[0.5], [1.5], [2.0]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--measure", "sphere"), "`measure` is 'sphere'; choose one of ['box',"),
+        (("--scheme", "none"), "`scheme` is 'none'; choose one of ['renormalised',"),
+        (("--measure", "empirical"), "measure 'empirical' needs data points"),
+        (("--measure-file", "none.csv"), "none.csv"),
+    ],
+)
+def test_bad_measures_and_schemes_are_refused(folder: Path, options, message: str):
+    result = nnft_command(
+        *("fit", folder / "corr.nc", "--operator", "lambda_0", "--cutoff", 10),
+        *("-o", folder / "refused.nc", *options),
+        code=2,
+    )
+    assert message in result.stderr
+    assert not (folder / "refused.nc").exists()
+
+
 def test_diagnose_passes_a_good_fit(folder: Path):
     found = document("diagnose", folder / "fit.nc")
     assert all(check["passed"] for check in found["checks"])

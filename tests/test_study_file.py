@@ -5,7 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnft_ppl import NnftError, PluginError, SpecError, UnavailableError
+from nnft_ppl import (
+    Action,
+    Ball,
+    Empirical,
+    NnftError,
+    PluginError,
+    SpecError,
+    UnavailableError,
+)
 from nnft_ppl.study import read_study
 
 ROOT = Path(__file__).parent.parent
@@ -51,6 +59,24 @@ def test_values_and_defaults_are_read(tmp_path: Path):
     assert study.eft.candidates == ()
     assert (study.eft.data, study.eft.sampler) == ("measured", "nuts")
     assert study.directory == Path("runs/tiny")
+
+
+def test_measure_and_scheme_are_read(tmp_path: Path):
+    study = read(tmp_path, GOOD)
+    assert study.eft.action == Action(["lambda_0"])
+    extra = 'measure = "ball"\nscheme = "bare"\ncandidates = [["lambda_0"], '
+    study = read(tmp_path, GOOD + extra + '["lambda_0", "lambda_2"]]\n')
+    for action in (study.eft.action, *study.eft.candidates):
+        assert action.measure == Ball()
+        assert action.is_bare
+    assert study.record() != read(tmp_path, GOOD).record()
+
+
+def test_an_empirical_measure_reads_its_data_beside_the_study(tmp_path: Path):
+    (tmp_path / "data.csv").write_text("0.5\n1.5\n-2.0\n")
+    extra = 'measure = "empirical"\nmeasure_file = "data.csv"\n'
+    study = read(tmp_path, GOOD + extra)
+    assert study.eft.action.measure == Empirical([[0.5], [1.5], [-2.0]])
 
 
 def test_one_width_may_be_written_as_a_number(tmp_path: Path):
@@ -303,6 +329,36 @@ BAD = {
         '[eft]\ncandidates = [["lambda_0"], ["lambda_x"]]',
         PluginError,
         r"`eft.candidates\[1\]`: no operator 'lambda_x'",
+    ),
+    "unknown measure": (
+        "[eft]",
+        '[eft]\nmeasure = "sphere"',
+        SpecError,
+        "`eft.measure` is 'sphere'; choose one of .*'ball'",
+    ),
+    "unknown scheme": (
+        "[eft]",
+        '[eft]\nscheme = "on-shell"',
+        SpecError,
+        "`eft.scheme` is 'on-shell'; choose one of .*'bare'",
+    ),
+    "a measure that is no word": (
+        "[eft]",
+        "[eft]\nmeasure = 3",
+        SpecError,
+        "`eft.measure` is 3",
+    ),
+    "an empirical measure without data": (
+        "[eft]",
+        '[eft]\nmeasure = "empirical"',
+        SpecError,
+        "`eft.measure_file`: measure 'empirical' needs data points",
+    ),
+    "data for a measure without": (
+        "[eft]",
+        '[eft]\nmeasure_file = "data.csv"',
+        SpecError,
+        "`eft.measure_file`",
     ),
     "no TOML": ("[eft]", "[eft", SpecError, "tiny.toml is no valid TOML"),
 }
