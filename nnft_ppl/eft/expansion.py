@@ -96,26 +96,9 @@ def expand(
         SpecError: An order is not even and positive, or see `first_order`.
         UnavailableError: See `first_order`.
     """
-    for order in orders:
-        if order < 2 or order % 2:
-            raise SpecError(
-                f"order {order!r} is not allowed; expected an even number ≥ 2, because "
-                "odd correlators vanish"
-            )
     integrals = Integrals(network, x, cutoffs, action.measure)
-    num_points = len(network.check_inputs(x))
+    linear = {order: _linear(action, integrals, order) for order in orders}
     number = len(action.operators)
-    linear = {}
-    for order in orders:
-        shape = (len(integrals.cutoffs), num_entries(num_points, order), number)
-        design = DesignMatrix(np.zeros(shape), np.zeros(shape))
-        for i, operator in enumerate(action.operators):
-            legs = operator.num_fields
-            if legs == order or (action.is_bare and legs > order):
-                column = integrals.first_order(operator, order)
-                design.values[..., i] = column.values
-                design.error[..., i] = column.error
-        linear[order] = design
     trees = {}
     if 6 in orders and action.tree_operators:
         shape = (*linear[6].values.shape, number)
@@ -133,4 +116,30 @@ def design_matrix(
     action: Action, network: Network, x: ArrayLike, cutoffs: ArrayLike, order: int
 ) -> DesignMatrix:
     """Response of the connected order-pt correlators to each coupling; see `expand`."""
-    return expand(action, network, x, cutoffs, (order,)).linear[order]
+    return _linear(action, Integrals(network, x, cutoffs, action.measure), order)
+
+
+def _linear(action: Action, integrals: Integrals, order: int) -> DesignMatrix:
+    """The linear part at one order.
+
+    Raises:
+        SpecError: The order is not even and positive.
+    """
+    if order < 2 or order % 2:
+        raise SpecError(
+            f"order {order!r} is not allowed; expected an even number ≥ 2, because "
+            "odd correlators vanish"
+        )
+    shape = (
+        len(integrals.cutoffs),
+        num_entries(integrals.num_points, order),
+        len(action.operators),
+    )
+    design = DesignMatrix(np.zeros(shape), np.zeros(shape))
+    for i, operator in enumerate(action.operators):
+        legs = operator.num_fields
+        if legs == order or (action.is_bare and legs > order):
+            column = integrals.first_order(operator, order)
+            design.values[..., i] = column.values
+            design.error[..., i] = column.error
+    return design

@@ -105,6 +105,11 @@ class Integrals:
         self._done: dict[tuple[Operator, int], Response] = {}
         self._open_vertices: dict[Operator, Response] = {}
 
+    @property
+    def num_points(self) -> int:
+        """Number of inputs."""
+        return len(self._points)
+
     def first_order(self, operator: Operator, order: int | None = None) -> FirstOrder:
         """See the function `first_order`.
 

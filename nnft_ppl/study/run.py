@@ -21,7 +21,7 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.measure import exact_correlators, measure_correlators
 from nnft_ppl.diagnostics.checks import diagnose
 from nnft_ppl.diagnostics.comparison import compare_actions
-from nnft_ppl.eft.expansion import expand
+from nnft_ppl.eft.expansion import design_matrix
 from nnft_ppl.inference.fit import fit_couplings
 from nnft_ppl.inference.result import CouplingFit
 from nnft_ppl.report import Results, draw_figures, render_report, write_verdict
@@ -94,7 +94,10 @@ def run_study(
     eft = study.eft
     # Cheap, and refuses a divergent cutoff integral before anything is sampled.
     for action in (eft.action, *eft.candidates):
-        expand(action, study.network, eft.points, np.array(eft.cutoffs), action.orders)
+        for order in action.orders:
+            design_matrix(
+                action, study.network, eft.points, np.array(eft.cutoffs), order
+            )
     directory.claim(record, study.text, keep=keep)
     steps = _Steps(study, directory, say, progress)
     steps.measure_widths()
