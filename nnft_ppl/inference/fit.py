@@ -16,6 +16,7 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
+from nnft_ppl.inference.chains import arviz_statistics
 from nnft_ppl.inference.conjugate import ClosedForm, require_settled, solve
 from nnft_ppl.inference.identifiability import check_identifiable
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
@@ -24,15 +25,6 @@ from nnft_ppl.inference.priors import Prior
 from nnft_ppl.inference.result import CouplingFit
 
 SAMPLERS = ("nuts", "conjugate")
-
-_STATISTICS = {
-    "diverging": "diverging",
-    "energy": "energy",
-    "num_steps": "n_steps",
-    "accept_prob": "acceptance_rate",
-    "adapt_state.step_size": "step_size",
-}
-"""NumPyro's name -> ArviZ's name."""
 
 
 def fit_couplings(
@@ -195,8 +187,7 @@ def infer_couplings(
         draws["natural_size"] = out.get(
             "natural_size", np.full(out["energy"].shape, prior.natural_size)
         )
-        statistics = {theirs: out[ours] for ours, theirs in _STATISTICS.items()}
-        statistics["lp"] = -out["potential_energy"]
+        statistics = arviz_statistics(out)
     if not all(np.isfinite(v).all() for v in draws.values()):
         raise FitError(
             "the posterior draws are not finite; the data or prior scales are extreme: "

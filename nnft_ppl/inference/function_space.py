@@ -12,7 +12,8 @@ import numpy as np
 from scipy import stats
 
 from nnft_ppl._errors import FitError, SpecError, UnavailableError
-from nnft_ppl._typing import Key, Matrix
+from nnft_ppl._network import Network
+from nnft_ppl._typing import Key, Matrix, Points
 from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.density import EdgeworthDensity
@@ -20,7 +21,8 @@ from nnft_ppl.eft.expansion import design_matrix
 from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
 from nnft_ppl.ensemble.sample import Ensemble
-from nnft_ppl.inference.function_space_model import STATISTICS, Problem, run_nuts
+from nnft_ppl.inference.chains import arviz_statistics
+from nnft_ppl.inference.function_space_model import Problem, run_nuts
 from nnft_ppl.inference.function_space_result import FunctionSpaceFit
 from nnft_ppl.inference.priors import Prior
 
@@ -113,21 +115,13 @@ def fit_function_space(
         raise SpecError(f"`prior` is {prior!r}; expected nnft_ppl.Prior")
     key = check_key(key)
     network, x = ensemble.network, ensemble.x
-    design, error = design_matrix(action, network, x, np.array(values), 4)
-    natural = _rms(gaussian_moment(network.propagator(x), 4))
-    scale = np.sqrt(np.mean(design**2, axis=1)) / natural  # (cutoff, operator)
-    if not (scale > 0).all():
-        cutoff, operator = np.argwhere(~(scale > 0))[0]
-        raise SpecError(
-            f"operator {action.names[operator]!r} has no effect on these inputs at "
-            f"cutoff {values[cutoff]}; choose a larger cutoff or leave it out"
-        )
+    design, scale, error = scaled_design(action, network, x, values)
     # Cutoff and operator make one axis of columns: the draws are expanded once.
-    columns = np.moveaxis(design / scale[:, None, :], 1, 0).reshape(design.shape[1], -1)
+    columns = np.moveaxis(design, 1, 0).reshape(design.shape[1], -1)
     density = EdgeworthDensity.build(
         network.kernel(x), columns, mode_tolerance=mode_tolerance
     )
-    _check_density(density, np.max(error / scale[:, None, :]), action, mode_tolerance)
+    _check_density(density, error, action, mode_tolerance)
     outputs = ensemble.values[..., 0]
     _check_kernel(density, outputs)
     projected = _project(density, outputs)
@@ -167,7 +161,7 @@ def fit_function_space(
         prior=prior,
         scale=scale,
         dimensionless=couplings,
-        statistics={theirs: drawn[ours] for ours, theirs in STATISTICS.items()},
+        statistics=arviz_statistics(drawn),
         bound=np.linalg.norm(factor, axis=-1),
         p_value=np.array(
             [_p_value(columns, projected, len(outputs)) for columns in amplitudes]
@@ -177,6 +171,33 @@ def fit_function_space(
         modes_kept=density.num_modes,
         modes_dropped=density.num_dropped,
     )
+
+
+def scaled_design(
+    action: Action, network: Network, x: Points, cutoffs: tuple[float, ...]
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Responses of the connected 4-pt function to the dimensionless couplings.
+
+    Returns:
+        Responses (cutoff, entry, operator); scale (cutoff, operator), c = g · scale,
+        so that c is the rms of G4c over that of Σ_3 KK, the output bias left out of K;
+        and the largest error of a response.
+
+    Raises:
+        SpecError: An operator has no effect.
+        FitError: An integral did not converge.
+    """
+    design, error = design_matrix(action, network, x, np.array(cutoffs), 4)
+    natural = _rms(gaussian_moment(network.propagator(x), 4))
+    scale = np.sqrt(np.mean(design**2, axis=1)) / natural
+    if not (scale > 0).all():
+        cutoff, operator = np.argwhere(~(scale > 0))[0]
+        raise SpecError(
+            f"operator {action.names[operator]!r} has no effect on these inputs at "
+            f"cutoff {cutoffs[cutoff]}; choose a larger cutoff or leave it out"
+        )
+    per_operator = scale[:, None, :]
+    return design / per_operator, scale, float(np.max(error / per_operator))
 
 
 def _project(density: EdgeworthDensity, outputs: np.ndarray) -> Projected:

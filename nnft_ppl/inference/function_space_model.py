@@ -7,22 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from numpyro.infer import MCMC, NUTS, init_to_value
 
 from nnft_ppl._compile import compiled
 from nnft_ppl._typing import Key
+from nnft_ppl.inference.chains import run_chains
 
 SMALLEST_BRACKET = 0.1
 """Below it the log bracket is continued by its second-order Taylor polynomial."""
-
-STATISTICS = {
-    "diverging": "diverging",
-    "energy": "energy",
-    "num_steps": "n_steps",
-    "accept_prob": "acceptance_rate",
-    "adapt_state.step_size": "step_size",
-}
-"""NumPyro's name -> ArviZ's name."""
 
 
 class Problem(NamedTuple):
@@ -86,19 +77,15 @@ def _run_all(
 
     def run_one(problem: Problem) -> dict[str, jax.Array]:
         start = {"standardized": jnp.zeros(problem.centre.shape)}
-        sampler = MCMC(
-            NUTS(field_model, init_strategy=init_to_value(values=start)),
+        return run_chains(
+            field_model,
+            start,
+            key,
+            problem,
             num_warmup=num_warmup,
             num_samples=num_samples,
             num_chains=num_chains,
-            chain_method="vectorized",
-            progress_bar=False,
         )
-        sampler.run(key, problem, extra_fields=tuple(STATISTICS))
-        return {
-            **sampler.get_samples(group_by_chain=True),
-            **sampler.get_extra_fields(group_by_chain=True),
-        }
 
     drawn: dict[str, jax.Array] = jax.lax.map(run_one, problems)
     return drawn

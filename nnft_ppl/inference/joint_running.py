@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from numpyro.infer import MCMC, NUTS, init_to_value
 
 from nnft_ppl._compile import compiled
 from nnft_ppl._errors import FitError, SpecError
@@ -27,6 +26,7 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
+from nnft_ppl.inference.chains import arviz_statistics, run_chains
 from nnft_ppl.inference.conjugate import require_settled, solve
 from nnft_ppl.inference.identifiability import check_identifiable
 from nnft_ppl.inference.likelihood import build_likelihood
@@ -43,14 +43,6 @@ from nnft_ppl.inference.running_result import RunningFit
 _MAX_ERROR = 0.3
 """Relative error of a coupling beyond which its logarithm is not nearly normal."""
 _TARGET_ACCEPTANCE = 0.95  # a scatter near zero has a sharp corner in its logarithm
-_EXTRA_FIELDS = {
-    "diverging": "diverging",
-    "energy": "energy",
-    "num_steps": "n_steps",
-    "accept_prob": "acceptance_rate",
-    "adapt_state.step_size": "step_size",
-}
-"""NumPyro's name -> ArviZ's name."""
 
 
 def fit_running(
@@ -170,7 +162,7 @@ def fit_running(
         exponent=law[..., 1, :],
         curvature=law[..., 2, :] if curvature else np.zeros_like(law[..., 0, :]),
         scatter=out["scatter"],
-        statistics={theirs: out[ours] for ours, theirs in _EXTRA_FIELDS.items()},
+        statistics=arviz_statistics(out),
     )
 
 
@@ -191,23 +183,16 @@ def _run_chains(
         "scatter": problem.start,
         "standardized": jnp.zeros(problem.design.shape[1]),
     }
-    sampler = MCMC(
-        NUTS(
-            running_model,
-            init_strategy=init_to_value(values=start),
-            target_accept_prob=_TARGET_ACCEPTANCE,
-        ),
+    return run_chains(
+        running_model,
+        start,
+        key,
+        problem,
         num_warmup=num_warmup,
         num_samples=num_samples,
         num_chains=num_chains,
-        chain_method="vectorized",
-        progress_bar=False,
+        target_acceptance=_TARGET_ACCEPTANCE,
     )
-    sampler.run(key, problem, extra_fields=tuple(_EXTRA_FIELDS))
-    return {
-        **sampler.get_samples(group_by_chain=True),
-        **sampler.get_extra_fields(group_by_chain=True),
-    }
 
 
 _run = compiled(_run_chains, ("num_warmup", "num_samples", "num_chains"))

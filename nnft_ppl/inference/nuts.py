@@ -17,23 +17,14 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jax.scipy.linalg import solve_triangular
-from numpyro.infer import MCMC, NUTS, init_to_value
 
 from nnft_ppl._compile import compiled
 from nnft_ppl._typing import Key
 from nnft_ppl.eft.action import Action
+from nnft_ppl.inference.chains import run_chains
 from nnft_ppl.inference.conjugate import ClosedForm
 from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.priors import Prior
-
-_EXTRA_FIELDS = (
-    "diverging",
-    "energy",
-    "potential_energy",
-    "num_steps",
-    "accept_prob",
-    "adapt_state.step_size",
-)
 
 _TARGET_ACCEPTANCE = 0.95
 """Above NumPyro's 0.8: a discrepancy near zero has a sharp corner in log s."""
@@ -237,29 +228,18 @@ def _run_all(
             initial["discrepancy"] = problem.discrepancy_start
         if hierarchical:
             initial["natural_size"] = problem.size_start
-        sampler = MCMC(
-            NUTS(
-                correlator_model,
-                init_strategy=init_to_value(values=initial),
-                target_accept_prob=_TARGET_ACCEPTANCE,
-            ),
+        return run_chains(
+            correlator_model,
+            initial,
+            key,
+            problem,
             num_warmup=num_warmup,
             num_samples=num_samples,
             num_chains=num_chains,
-            chain_method="vectorized",
-            progress_bar=False,
-        )
-        sampler.run(
-            key,
-            problem,
+            target_acceptance=_TARGET_ACCEPTANCE,
             discrepancy=discrepancy,
             hierarchical=hierarchical,
-            extra_fields=_EXTRA_FIELDS,
         )
-        return {
-            **sampler.get_samples(group_by_chain=True),
-            **sampler.get_extra_fields(group_by_chain=True),
-        }
 
     return jax.vmap(run_one, in_axes=(0 if key.ndim else None, 0))(key, problems)
 

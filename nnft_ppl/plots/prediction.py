@@ -53,8 +53,8 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
             sharey=True,
         )
         for axis, cutoff in zip(axes[0], cutoffs, strict=True):
-            drawn = fit.predict(order, cutoffs=[cutoff], truncation=True)
-            drawn = drawn.values[:, :, 0]
+            predicted = fit.predict(order, cutoffs=[cutoff], truncation=True)
+            drawn = predicted.values[:, :, 0]
             quantiles = np.percentile(drawn, tails, axis=(0, 1)) / reference
             _panel(axis, quantiles[:, by_size], (gaussian / reference)[by_size], noise)
             axis.set_title(rf"$\Lambda = {cutoff_label(cutoff)}$")
