@@ -246,7 +246,9 @@ class _Integrals:
             rows = row_products(nodes, left, self._sources)
             if right is not None:
                 columns = row_products(nodes, right, self._sources)
-                columns = columns * weight_at(self._operator, nodes.position)
+                inner = inner * weight_at(self._operator, nodes.position)
+                if len(rows) < len(columns):  # an open leg: many columns
+                    return rows * inner, columns
                 return rows, columns * inner
             # A weight grows where fields fade: kept together, their product is what
             # the rounding error is estimated from.

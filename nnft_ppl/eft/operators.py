@@ -115,3 +115,18 @@ def _from_plugins(registry: Registry) -> dict[str, Operator]:
                 f"{DISABLE_VARIABLE}={plugin.name}"
             )
     return registry.named(Operator)
+
+
+def check_saved_by_name(given: Iterable[Operator]) -> None:
+    """Refuse operators that a file could not bring back.
+
+    Raises:
+        SpecError: An operator is not built in or of an installed plugin.
+    """
+    for one in given:
+        if operators().get(one.name) != one:
+            raise SpecError(
+                f"operator {one.name!r} is neither built in nor of an installed "
+                "plugin, and a file holds its name alone; make it a plugin to save "
+                "fits with it"
+            )

@@ -66,13 +66,16 @@ class Sources:
 def row_products(nodes: Nodes, groups: tuple[Group, ...], sources: Sources) -> Table:
     """Product of propagators for every choice of legs, groups varying last to first."""
     product = np.ones((1, len(nodes.weight)))
-    for group in groups:
-        values = sources.values(nodes, group)
-        index = entries(len(values), group.num_legs)
-        table = np.ones((len(index), values.shape[1]))
-        for leg in range(group.num_legs):
-            table *= values[index[:, leg]]
-        product = (product[:, None] * table).reshape(-1, values.shape[1])
+    for number, group in enumerate(groups):
+        table = values = sources.values(nodes, group)
+        if group.num_legs != 1:
+            index = entries(len(values), group.num_legs)
+            table = np.ones((len(index), values.shape[1]))
+            for leg in range(group.num_legs):
+                table *= values[index[:, leg]]
+        if number:
+            table = (product[:, None] * table).reshape(-1, values.shape[1])
+        product = table
     return product
 
 
