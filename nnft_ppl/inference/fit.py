@@ -53,7 +53,7 @@ def fit_couplings(
     Args:
         correlators: Measured or exact, of a network whose kernel is known.
         action: The operators.
-        cutoffs: Λ > 0 of the box [−Λ, Λ]; `math.inf` where the integrals converge.
+        cutoffs: Λ > 0 of the measure; `math.inf` where the integrals converge.
         key: A JAX random key.
         num_warmup: Adaptation steps of NUTS; unused by `conjugate`.
         num_samples: Draws kept per chain.
