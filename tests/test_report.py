@@ -4,10 +4,12 @@ import ast
 import base64
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import pandas as pd
 import pytest
 from toy_study import TOY
@@ -190,6 +192,32 @@ def test_python_in_the_page_is_ten_statements(run: StudyRun, page: Page):
     script = python_lines(run.results)
     assert " ".join(script.split()) in page.text
     assert len(ast.parse(script).body) <= 10
+
+
+@pytest.mark.parametrize(
+    "measure", [nnft.Ball(), nnft.GaussianCutoff(), nnft.Empirical([[1.0], [2.0]])]
+)
+def test_python_in_the_page_knows_measure_and_scheme(
+    run: StudyRun, measure, tmp_path: Path, monkeypatch
+):
+    action = nnft.Action(["lambda_0"], measure=measure, scheme="bare")
+    fit = nnft.fit_couplings(
+        run.results.fit.correlators,
+        action,
+        [10.0],
+        key=jax.random.key(0),
+        sampler="conjugate",
+        num_samples=10,
+    )
+    fit.save(tmp_path / "fit.nc")  # where the data of an empirical measure are
+    monkeypatch.chdir(tmp_path)
+    script = python_lines(replace(run.results, fit=fit))
+    (line,) = [
+        part for part in ast.parse(script).body if ast.unparse(part).startswith("act")
+    ]
+    names = {"nnft": nnft}
+    exec(ast.unparse(line), names)
+    assert names["action"] == action
 
 
 def test_markup_in_a_study_file_is_escaped(tmp_path: Path):
