@@ -45,3 +45,21 @@ def test_one_cutoff_has_a_local_exponent_alone():
     assert np.isfinite(got["theory"]).all()
     for name in ("exponent", "theory_exponent", "slope", "theory_slope"):
         assert np.isnan(got[name]).all()
+
+
+@pytest.mark.parametrize(("dim", "low"), [(2, 0.5), (3, 0.2)])
+def test_the_homogeneous_net_runs_with_its_dimension(dim, low):
+    """λ_0 ∝ Λ^−(d + 4) without biases, whatever the misfit (theory.md §5)."""
+    corners = np.array(np.meshgrid(*[[low, 1.0]] * dim)).reshape(dim, -1).T[:4]
+    net = nnft.network("relu-net", width=20, input_dim=dim, bias_std=0.0)
+    fit = nnft.fit_couplings(
+        nnft.exact_correlators(net, corners, (2, 4)),
+        nnft.Action(["lambda_0"]),
+        list(np.geomspace(7, 1e5, 21)),
+        key=jax.random.key(0),
+        sampler="conjugate",
+        num_samples=20,
+    )
+    found = fit.running()
+    np.testing.assert_allclose(found["slope"], -(dim + 4.0), rtol=1e-6)
+    np.testing.assert_allclose(found["theory"], -(dim + 4.0), rtol=1e-6)
