@@ -9,14 +9,18 @@ from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.ensemble.sample import Ensemble
+from nnft_ppl.inference.function_space_result import FunctionSpaceFit
 from nnft_ppl.inference.result import CouplingFit
+from nnft_ppl.inference.running_result import RunningFit
 
-type Saved = Ensemble | Correlators | CouplingFit
+type Saved = Ensemble | Correlators | CouplingFit | FunctionSpaceFit | RunningFit
 
 _KINDS: dict[str, Callable[[xr.DataTree], Saved]] = {
     "ensemble": Ensemble.from_data,
     "correlators": Correlators.from_data,
     "fit": CouplingFit.from_data,
+    "function_space_fit": FunctionSpaceFit.from_data,
+    "running_fit": RunningFit.from_data,
 }
 
 

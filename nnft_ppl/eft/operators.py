@@ -1,11 +1,11 @@
 """The operators that the toolkit knows: the built-in ones and the plugins'."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import numpy as np
 
-from nnft_ppl._errors import PluginError
+from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._typing import Points
 from nnft_ppl.operator import Operator, ProductWeight
 from nnft_ppl.registry import (

@@ -12,16 +12,14 @@ import numpy as np
 from scipy import stats
 
 from nnft_ppl._errors import FitError, SpecError, UnavailableError
-from nnft_ppl._network import Network
-from nnft_ppl._typing import Key, Matrix, Points
-from nnft_ppl.correlators.wick import gaussian_moment
+from nnft_ppl._typing import Key, Matrix
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.density import EdgeworthDensity
-from nnft_ppl.eft.expansion import design_matrix
 from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
 from nnft_ppl.ensemble.sample import Ensemble
 from nnft_ppl.inference.chains import arviz_statistics
+from nnft_ppl.inference.function_space_design import scaled_design
 from nnft_ppl.inference.function_space_model import Problem, run_nuts
 from nnft_ppl.inference.function_space_result import FunctionSpaceFit
 from nnft_ppl.inference.priors import Prior
@@ -85,7 +83,7 @@ def fit_function_space(
     Args:
         ensemble: Draws of a network with one output whose kernel is known.
         action: Operators of four fields.
-        cutoffs: Λ > 0 of the box [−Λ, Λ]; `math.inf` where the integrals converge.
+        cutoffs: Λ > 0 of the measure; `math.inf` where the integrals converge.
         key: A JAX random key, the same at every cutoff.
         num_warmup: Adaptation steps of NUTS.
         num_samples: Draws kept per chain.
@@ -173,33 +171,6 @@ def fit_function_space(
     )
 
 
-def scaled_design(
-    action: Action, network: Network, x: Points, cutoffs: tuple[float, ...]
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Responses of the connected 4-pt function to the dimensionless couplings.
-
-    Returns:
-        Responses (cutoff, entry, operator); scale (cutoff, operator), c = g · scale,
-        so that c is the rms of G4c over that of Σ_3 KK, the output bias left out of K;
-        and the largest error of a response.
-
-    Raises:
-        SpecError: An operator has no effect.
-        FitError: An integral did not converge.
-    """
-    design, error = design_matrix(action, network, x, np.array(cutoffs), 4)
-    natural = _rms(gaussian_moment(network.propagator(x), 4))
-    scale = np.sqrt(np.mean(design**2, axis=1)) / natural
-    if not (scale > 0).all():
-        cutoff, operator = np.argwhere(~(scale > 0))[0]
-        raise SpecError(
-            f"operator {action.names[operator]!r} has no effect on these inputs at "
-            f"cutoff {cutoffs[cutoff]}; choose a larger cutoff or leave it out"
-        )
-    per_operator = scale[:, None, :]
-    return design / per_operator, scale, float(np.max(error / per_operator))
-
-
 def _project(density: EdgeworthDensity, outputs: np.ndarray) -> Projected:
     """Expand all draws in Hermite functions, block by block."""
     num_draws, num_functions = len(outputs), len(density.amplitudes)
@@ -280,10 +251,6 @@ def _negative_fractions(
             [np.mean(1 + table @ row <= 0) for row in some[:, which]]
         )
     return at_mean, over_posterior
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2)))
 
 
 def _check(

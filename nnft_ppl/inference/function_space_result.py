@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 
 import arviz as az
 import numpy as np
@@ -15,8 +16,11 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
 from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.operators import check_saved_by_name
+from nnft_ppl.inference.function_space_design import scaled_design
 from nnft_ppl.inference.priors import Prior
 from nnft_ppl.inference.result import INTERVAL
+from nnft_ppl.registry import network_from_json
 
 _SAMPLED = ("chain", "draw", "cutoff")
 
@@ -218,3 +222,62 @@ class FunctionSpaceFit:
                     }
                 )
         return pd.DataFrame(rows)
+
+    def save(self, path: str | Path) -> None:
+        """Write as netCDF, in one step; the log prior, which follows, is left out.
+
+        Raises:
+            SpecError: An operator is not built in or of an installed plugin, so that
+                its name in a file would not bring it back.
+        """
+        check_saved_by_name(self.action.operators)
+        groups = {
+            name: group.to_dataset()
+            for name, group in self.data.children.items()
+            if name != "log_prior"
+        }
+        tree = xr.DataTree.from_dict({"/": xr.Dataset(), **groups})
+        tree.attrs = self.data.attrs
+        store.write(tree, path)
+
+    @staticmethod
+    def from_data(tree: xr.DataTree) -> "FunctionSpaceFit":
+        """Rebuild from what `save` wrote; the plugins used must be installed.
+
+        Raises:
+            SpecError: The operators or the architecture now installed under these names
+                are not those of the file.
+        """
+        record = store.metadata(tree)
+        network = network_from_json(record["network"])
+        action = Action.from_record(record)
+        posterior = store.child(tree, "posterior")
+        constant = store.child(tree, "constant_data")
+        cutoffs = tuple(float(c) for c in store.array(posterior, "cutoff"))
+        x, scale = store.array(constant, "x"), store.array(constant, "scale")
+        _, expected, _ = scaled_design(action, network, x, cutoffs)
+        if not np.allclose(expected, scale, rtol=1e-6, atol=0):
+            raise SpecError(
+                f"{action} of {network!r} does not give the integrals in the file; a "
+                "plugin of the same name has changed since it was written"
+            )
+        return FunctionSpaceFit(
+            network=network,
+            x=x,
+            num_draws=record["num_draws"],
+            action=action,
+            cutoffs=cutoffs,
+            prior=Prior(**record["prior"]),
+            scale=scale,
+            dimensionless=store.array(posterior, "dimensionless"),
+            statistics={
+                str(name): values.to_numpy()
+                for name, values in store.child(tree, "sample_stats").data_vars.items()
+            },
+            bound=store.array(constant, "bound"),
+            p_value=store.array(constant, "p_value"),
+            negative_at_mean=store.array(constant, "negative_at_mean"),
+            negative_over_posterior=store.array(constant, "negative_over_posterior"),
+            modes_kept=record["modes_kept"],
+            modes_dropped=record["modes_dropped"],
+        )

@@ -19,7 +19,7 @@ from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.operators import operators
+from nnft_ppl.eft.operators import check_saved_by_name
 from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.arviz_tree import build_groups, stack
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
@@ -289,13 +289,7 @@ class CouplingFit:
             SpecError: An operator is not built in or of an installed plugin, so that
                 its name in a file would not bring it back.
         """
-        for given in self.action.operators:
-            if operators().get(given.name) != given:
-                raise SpecError(
-                    f"operator {given.name!r} is neither built in nor of an installed "
-                    "plugin, and a file holds its name alone; make it a plugin to save "
-                    "fits with it"
-                )
+        check_saved_by_name(self.action.operators)
         coords = {"cutoff": list(self.cutoffs), "operator": list(self.action.names)}
         sampled = ("chain", "draw", "cutoff")
         posterior = xr.Dataset(

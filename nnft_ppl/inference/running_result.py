@@ -4,9 +4,11 @@ What `fit_running` returns: data for ArviZ, a summary with the verdict on the la
 the law itself at any cutoff.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import arviz as az
 import numpy as np
@@ -14,8 +16,11 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import ArrayLike
 
+from nnft_ppl import store
+from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.operators import check_saved_by_name
 from nnft_ppl.eft.pair_sums import check_cutoffs
 from nnft_ppl.eft.running import running_alone
 from nnft_ppl.inference import adequacy
@@ -100,7 +105,7 @@ class RunningFit:
             "chain": np.arange(self.exponent.shape[0]),
             "draw": np.arange(self.exponent.shape[1]),
         }
-        return xr.DataTree.from_dict(
+        tree = xr.DataTree.from_dict(
             {
                 "posterior": xr.Dataset(posterior, coords={**draws, **names}),
                 "sample_stats": xr.Dataset(
@@ -118,6 +123,13 @@ class RunningFit:
                 ),
             }
         )
+        tree.attrs = store.provenance(
+            "running_fit",
+            network=json.loads(self.correlators.network.to_json()),
+            **self.action.record(),
+            has_curvature=self.has_curvature,
+        )
+        return tree
 
     def summary(self) -> pd.DataFrame:
         """One row per operator: the law, its misfit, and whether it describes.
@@ -195,6 +207,70 @@ class RunningFit:
             coords={"cutoff": list(given), "operator": list(self.action.names)},
             name="coupling",
         )
+
+    def save(self, path: str | Path) -> None:
+        """Write as netCDF, in one step: draws, couplings and correlators.
+
+        Raises:
+            SpecError: An operator is not built in or of an installed plugin, so that
+                its name in a file would not bring it back.
+        """
+        check_saved_by_name(self.action.operators)
+        # The logarithm too: an amplitude known to 10⁻⁹ loses digits of its spread.
+        posterior = self.data["posterior"].to_dataset()
+        posterior["log_amplitude"] = (("chain", "draw", "operator"), self.log_amplitude)
+        tree = xr.DataTree.from_dict(
+            {
+                "/": xr.Dataset(),
+                "posterior": posterior,
+                "sample_stats": self.data["sample_stats"].to_dataset(),
+                "constant_data": self.data["constant_data"].to_dataset(),
+                "correlators": self.correlators.data,
+            }
+        )
+        tree.attrs = self.data.attrs
+        store.write(tree, path)
+
+    @staticmethod
+    def from_data(tree: xr.DataTree) -> "RunningFit":
+        """Rebuild from what `save` wrote; the plugins used must be installed.
+
+        Raises:
+            SpecError: The operators or the architecture now installed under these names
+                are not those of the file.
+        """
+        record = store.metadata(tree)
+        posterior = store.child(tree, "posterior")
+        constant = store.child(tree, "constant_data")
+        exponent = store.array(posterior, "exponent")
+        fit = RunningFit(
+            correlators=Correlators.from_data(store.child(tree, "correlators")),
+            action=Action.from_record(record),
+            cutoffs=tuple(float(c) for c in store.array(constant, "cutoff")),
+            has_curvature=record["has_curvature"],
+            coupling=store.array(constant, "coupling"),
+            relative_error=store.array(constant, "relative_error"),
+            log_amplitude=store.array(posterior, "log_amplitude"),
+            exponent=exponent,
+            curvature=(
+                store.array(posterior, "curvature")
+                if record["has_curvature"]
+                else np.zeros_like(exponent)
+            ),
+            scatter=store.array(posterior, "scatter"),
+            statistics={
+                str(name): values.to_numpy()
+                for name, values in store.child(tree, "sample_stats").data_vars.items()
+            },
+        )
+        theory = store.array(constant, "theory")
+        if not np.allclose(fit._theory[0], theory, rtol=1e-6, atol=1e-6):
+            raise SpecError(
+                f"{fit.action} of {fit.correlators.network!r} does not give the "
+                "integrals in the file; a plugin of the same name has changed since it "
+                "was written"
+            )
+        return fit
 
     @property
     def _sign(self) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Couplings from raw outputs: quadrature, known truths, the bound, correlators."""
 
+import dataclasses
 from itertools import product
 
 import jax
@@ -7,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
 import pytest
+import xarray as xr
 
 import nnft_ppl as nnft
-from nnft_ppl import FitError, SpecError, UnavailableError
+from nnft_ppl import FitError, SpecError, UnavailableError, store
 from nnft_ppl.architecture import Architecture, Option
 from nnft_ppl.eft.density import EdgeworthDensity
 from nnft_ppl.eft.expansion import design_matrix
@@ -337,3 +340,31 @@ def test_ensembles_that_the_density_does_not_cover_are_refused():
     )
     with pytest.raises(UnavailableError, match="'bare' gives no GP kernel"):
         fit(Ensemble(nnft.Network.build(bare, width=1, input_dim=1), few.x, few.values))
+
+
+def test_a_fit_comes_back_equal(relu_fit, tmp_path):
+    relu_fit.save(tmp_path / "fit.nc")
+    back = nnft.load(tmp_path / "fit.nc")
+    assert back.data.identical(relu_fit.data)  # attributes too: prior, draws, modes
+    # Sums over arrays that lie otherwise in memory differ in the last digit.
+    pd.testing.assert_frame_equal(back.summary(), relu_fit.summary(), rtol=1e-12)
+    assert back.negative_fraction.equals(relu_fit.negative_fraction)
+    assert repr(back) == repr(relu_fit)
+    raw = xr.open_datatree(tmp_path / "fit.nc", engine="h5netcdf")
+    assert set(raw.children) == {"posterior", "sample_stats", "constant_data"}
+    assert store.metadata(raw)["measure"] == LAMBDA_0.measure.to_json()
+    raw.close()
+
+
+def test_operators_that_a_name_would_not_bring_back_are_not_saved(relu_fit, tmp_path):
+    own = nnft.Action([nnft.Operator(name="own", symbol="o", fields=(0, 0, 0, 0))])
+    with pytest.raises(SpecError, match="neither built in nor of an installed"):
+        dataclasses.replace(relu_fit, action=own).save(tmp_path / "own.nc")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_whose_integrals_are_others_is_refused(relu_fit, tmp_path):
+    changed = dataclasses.replace(relu_fit, scale=relu_fit.scale * 1.01)
+    changed.save(tmp_path / "fit.nc")
+    with pytest.raises(SpecError, match="does not give the integrals in the file"):
+        nnft.load(tmp_path / "fit.nc")

@@ -5,12 +5,14 @@ import dataclasses
 import arviz as az
 import jax
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 from scipy import stats
 from scipy.special import logsumexp
 
 import nnft_ppl as nnft
-from nnft_ppl import FitError, SpecError
+from nnft_ppl import FitError, SpecError, store
 from nnft_ppl.inference.joint_running import fit_running, sample_law
 from nnft_ppl.inference.likelihood import build_likelihood
 from nnft_ppl.inference.running_law import Estimates, joint_estimates, law_problem
@@ -279,3 +281,39 @@ def test_too_few_or_infinite_cutoffs_are_refused():
 def test_wrong_arguments_are_named(options, match):
     with pytest.raises(SpecError, match=match):
         run(exact(), **options)
+
+
+@pytest.mark.parametrize("curved", [False, True])
+def test_a_fit_comes_back_equal(noisy, curved, tmp_path):
+    """Amplitudes known to 10⁻¹², whose digits an exponential would lose."""
+    fit = dataclasses.replace(
+        noisy,
+        log_amplitude=-20 + 1e-12 * noisy.log_amplitude,
+        has_curvature=curved,
+        curvature=0.01 * noisy.scatter if curved else noisy.curvature,
+    )
+    fit.save(tmp_path / "fit.nc")
+    back = nnft.load(tmp_path / "fit.nc")
+    assert (back.log_amplitude == fit.log_amplitude).all()
+    assert back.data.identical(fit.data)
+    pd.testing.assert_frame_equal(back.summary(), fit.summary(), rtol=1e-12)
+    assert back.law([20.0, 1e4]).equals(fit.law([20.0, 1e4]))
+    assert back.has_curvature is curved
+    assert repr(back) == repr(fit)
+
+
+def test_operators_that_a_name_would_not_bring_back_are_not_saved(noisy, tmp_path):
+    own = nnft.Action([nnft.Operator(name="own", symbol="o", fields=(0, 0, 0, 0))])
+    with pytest.raises(SpecError, match="neither built in nor of an installed"):
+        dataclasses.replace(noisy, action=own).save(tmp_path / "own.nc")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_whose_integrals_are_others_is_refused(noisy, tmp_path):
+    noisy.save(tmp_path / "fit.nc")
+    tree = store.read(tmp_path / "fit.nc")
+    constant = tree["constant_data"].to_dataset()
+    tree["constant_data"] = xr.DataTree(constant.assign(theory=1.01 * constant.theory))
+    store.write(tree, tmp_path / "changed.nc")
+    with pytest.raises(SpecError, match="does not give the integrals in the file"):
+        nnft.load(tmp_path / "changed.nc")
