@@ -102,9 +102,9 @@ def fit_function_space(
     Raises:
         SpecError: An argument is out of range, the network has several outputs, or
             there are more couplings than the kept modes can tell apart.
-        UnavailableError: The architecture gives no kernel, or an operator has other
-            than four fields: at second order, 1/N², the density holds (G4c)² terms
-            beside G6c, which this likelihood leaves out.
+        UnavailableError: The architecture gives no kernel, its odd correlators may not
+            vanish, or an operator has other than four fields: at second order, 1/N²,
+            the density holds (G4c)² terms beside G6c, which this likelihood leaves out.
         FitError: An integral, the kernel or the posterior is not usable.
     """
     values = _check(ensemble, action, cutoffs, num_warmup, num_samples, num_chains)
@@ -281,6 +281,13 @@ def _check(
         raise UnavailableError(
             f"architecture {network.name!r} gives no GP kernel, which the density of "
             "the field is expanded around; give the architecture a kernel"
+        )
+    declared = network.architecture
+    if declared.readout is None and "sign" not in declared.symmetries:
+        raise UnavailableError(
+            f"architecture {network.name!r} declares neither a Gaussian readout nor "
+            "the symmetry 'sign'; its odd correlators may not vanish, as the density "
+            "of the field here assumes"
         )
     if action.is_bare:
         raise UnavailableError(

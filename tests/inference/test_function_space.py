@@ -335,6 +335,10 @@ def test_ensembles_that_the_density_does_not_cover_are_refused():
     erf = nnft.network("erf-net", width=5, input_dim=1, bias_std=1.0)
     with pytest.raises(FitError, match="raise `mode_tolerance` above 1e-13"):
         fit(draw(erf, 0.01 * RELU_X, 1000), mode_tolerance=1e-13)
+    lopsided = dataclasses.replace(few.network.architecture, symmetries=frozenset())
+    network = nnft.Network.build(lopsided, width=1, input_dim=1)
+    with pytest.raises(UnavailableError, match="neither a Gaussian readout nor the"):
+        fit(Ensemble(network, few.x, few.values))
     bare = Architecture(
         name="bare", description="", prior=scaled_prior, apply=scaled_apply
     )
