@@ -69,7 +69,7 @@ def sample(
     multiple=True,
     default=(2, 4),
     show_default=True,
-    help="Order of a correlator, 2, 4 or 6; may be repeated.",
+    help="Order of a correlator, 2, 4, 6 or 8; may be repeated.",
 )
 @click.option("--num-draws", type=int, default=100_000, show_default=True)
 @click.option(
@@ -242,7 +242,10 @@ def fit(
         Action(
             operators,
             measure=measure_named(
-                measure, None if measure_file is None else read_points(measure_file)
+                measure,
+                None
+                if measure_file is None
+                else read_points(measure_file, "--measure-file"),
             ),
             scheme=scheme,
         ),

@@ -182,7 +182,10 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
     rows = fit.adequacy().to_dict("records")
     order = [adequacy.DESCRIBES, adequacy.UNDETERMINED, adequacy.FAILS]
     severity = np.array([order.index(row["verdict"]) for row in rows])
-    worst = rows[int(np.argmax(severity))]
+    alike = severity == severity.max()
+    failing = [row for row, same in zip(rows, alike, strict=True) if same]
+    size = "discrepancy" if fit.has_discrepancy else "relative_misfit"
+    worst = max(failing, key=lambda row: float(row[size]))
     if fit.has_discrepancy:
         row = max(rows, key=lambda row: float(row["discrepancy_upper"]))
         value, threshold = float(row["discrepancy_upper"]), adequacy.TOLERANCE
@@ -207,7 +210,6 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
             f"chi-squared p-value {value:.3g} at cutoff {row['cutoff']:g}, with "
             f"sampling noise alone; wanted at least {threshold:g}",
         )
-    alike = severity == severity.max()
     cutoffs = ", ".join(f"{row['cutoff']:g}" for row in np.array(rows)[alike])
     where = "at every cutoff" if alike.all() else f"at cutoff {cutoffs}"
     advice = ""
@@ -222,7 +224,8 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
         )
         advice = "; measure more networks" if noisy else "; add inputs"
     elif fit.has_discrepancy:
-        measured = f"{_percent(worst['discrepancy'])} relative discrepancy"
+        several = "up to " if len(failing) > 1 else ""
+        measured = f"{several}{_percent(worst['discrepancy'])} relative discrepancy"
         if worst["verdict"] == adequacy.DESCRIBES and not fit.correlators.is_exact:
             measured += f", sampling noise {_percent(worst['relative_noise'])}"
     else:

@@ -17,6 +17,7 @@ from nnft_ppl.eft.measures import (
     GaussianCutoff,
     Measure,
     measure_from_json,
+    measure_named,
 )
 from nnft_ppl.eft.operators import operator
 from nnft_ppl.operator import Operator
@@ -33,7 +34,8 @@ class Action:
 
     Args:
         operators: Names, `Operator` objects, or both mixed.
-        measure: What the integration points y run over at a cutoff Λ.
+        measure: What the integration points y run over at a cutoff Λ; the box when
+            `None`, or the name of one without data.
         scheme: `renormalised`: propagators are the exact 2-pt function, and fields of
             one operator are not contracted with one another, because that is absorbed
             in the propagator and in lower couplings. `bare`: they are, to first order,
@@ -53,13 +55,14 @@ class Action:
         self,
         operators: Iterable[str | Operator],
         *,
-        measure: Measure | None = None,
+        measure: Measure | str | None = None,
         scheme: str = "renormalised",
     ) -> None:
         """Look the names up and check the list."""
         if scheme not in SCHEMES:
             raise SpecError(f"`scheme` is {scheme!r}; choose one of {list(SCHEMES)}")
-        measure = Box() if measure is None else measure
+        if measure is None or isinstance(measure, str):
+            measure = measure_named(measure or "box")
         if not isinstance(measure, (Box, Ball, GaussianCutoff, Empirical)):
             raise SpecError(
                 f"`measure` is {measure!r}; expected nnft_ppl.Box(), Ball(), "

@@ -256,7 +256,19 @@ class _Integrals:
             rows = rows / np.where(reach > 0, reach, 1.0)
             return rows, self._terms(point, nodes) * (inner * reach)
 
-        return _table(self._quadrature.pair_sums(factors, self._label, slope=True))
+        def plain(nodes: Nodes) -> tuple[np.ndarray, np.ndarray]:
+            values = nodes.propagator[: self._sources.num_points]
+            if right is None:
+                return values, self._terms(point, nodes)
+            return values, values * weight_at(self._operator, nodes.position)
+
+        sums = self._quadrature.pair_sums(
+            factors,
+            self._label,
+            slope=True,
+            invariant=plain if self._operator.is_differential else None,
+        )
+        return _table(sums)
 
     def _terms(self, point: int, nodes: Nodes) -> np.ndarray:
         """(term, node) factors of the product weight at one point."""

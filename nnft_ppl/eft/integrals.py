@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._network import Network
+from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.contraction import Response, respond
 from nnft_ppl.eft.low_rank import Factorisation, factorise
 from nnft_ppl.eft.measures import Box, Empirical, Measure
@@ -44,7 +45,7 @@ class FirstOrder:
 
 
 def first_order(
-    operator: Operator,
+    operator: str | Operator,
     network: Network,
     x: ArrayLike,
     cutoffs: ArrayLike,
@@ -56,7 +57,7 @@ def first_order(
         \int dμ_Λ(y_0) \ldots w(y_0, \ldots) \prod \partial K_W(x, y)
 
     Args:
-        operator: Any of the language of `Operator`.
+        operator: A name, or any of the language of `Operator`.
         network: Its propagator K_W (the output bias left out) is used.
         x: Distinct inputs (point, input_dim).
         cutoffs: Λ, in any order; `math.inf` where the integral converges.
@@ -73,7 +74,8 @@ def first_order(
 
     Source: theory.md §4.
     """
-    return Integrals(network, x, cutoffs, measure).first_order(operator)
+    (given,) = Action([operator], measure=measure).operators
+    return Integrals(network, x, cutoffs, measure).first_order(given)
 
 
 class Integrals:

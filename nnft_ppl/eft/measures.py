@@ -128,7 +128,12 @@ def measure_named(name: str, points: ArrayLike | None = None) -> Measure:
         raise SpecError(f"`measure` is {name!r}; choose one of {list(MEASURES)}")
     if (points is None) == (name == "empirical"):
         raise SpecError(
-            f"measure {name!r} {'needs' if points is None else 'takes no'} data points"
+            f"measure {name!r} "
+            + (
+                "needs data points: nnft_ppl.Empirical(points), or a file of them"
+                if points is None
+                else "takes no data points; leave them out or choose 'empirical'"
+            )
         )
     return Empirical(points) if points is not None else _PLAIN[name]()
 

@@ -83,7 +83,12 @@ class Quadrature:
         self.tolerance = self._region.tolerance if tolerance is None else tolerance
 
     def pair_sums(
-        self, factors: Factors, label: str, *, slope: bool = False
+        self,
+        factors: Factors,
+        label: str,
+        *,
+        slope: bool = False,
+        invariant: Factors | None = None,
     ) -> PairSums:
         """∫ dμ_Λ(y) left(y) right(y)ᵀ at every cutoff.
 
@@ -94,12 +99,16 @@ class Quadrature:
             slope: Whether to give d/d log Λ as well: from the edge of a box or ball,
                 from the weight of a Gaussian cutoff, 0 for data and at Λ = ∞.
 
+            invariant: What must be unchanged by rotations about the inputs where the
+                measure rests on it; `factors` when `None`. A single direction of a
+                derivative is not, though the sum over directions is.
+
         Raises:
             SpecError: The integral diverges at Λ = ∞, overflows, or lacks the rotation
                 symmetry that the measure rests on.
         """
         with np.errstate(over="ignore", invalid="ignore"), _one_thread():
-            self._require_rotation(factors, label)
+            self._require_rotation(invariant or factors, label)
             num_tail = self._tail_length(factors, label)
             level, values, error = self._refined(
                 lambda level: self._sums(factors, level, num_tail, label),

@@ -109,6 +109,7 @@ def _run_rows(results: Results) -> list[tuple[str, str | Markup]]:
             "; ".join(f"{count:,} ({estimator})" for estimator, count in draws),
         ),
         ("Width of the fit", str(net.width)),
+        ("Measure, scheme", f"{fit.action.measure!r}, {fit.action.scheme}"),
     ]
     if not np.array_equal(data.x, results.correlators[0].x):
         rows.append(("Inputs of the fit", points_text(data.x)))

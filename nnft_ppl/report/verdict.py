@@ -172,8 +172,8 @@ def _running_sentence(results: Results) -> tuple[Markup, ...]:
     parts = []
     for i, operator in enumerate(fit.action.operators):
         low, high = np.percentile(couplings[..., i], tails, axis=(0, 1))
-        if (low * high <= 0).any():
-            continue  # a coupling without a sign has no logarithm
+        if (low * high <= 0).any() or len(np.unique(np.sign(low))) > 1:
+            continue  # without one sign at all cutoffs there is no power law
         slope = float(running["slope"].values[..., i].mean())
         local = running["theory"].values[finite, i]
         # The same straight line through the theory's couplings: like with like.
@@ -211,6 +211,11 @@ def _prediction_sentence(results: Results) -> Markup:
     if six.noise > 0:
         text += Markup(" and the measurement is uncertain by {}").format(
             percent(six.noise)
+        )
+    if results.fit.correlators.heavy_tailed(6).any():
+        text += (
+            "; a few networks of a heavy tail dominate that measurement, which is not "
+            "to be trusted"
         )
     return text + "."
 

@@ -11,7 +11,7 @@ import pytest
 
 from nnft_ppl import Operator, network
 from nnft_ppl.correlators.symmetric import entries
-from nnft_ppl.eft.integrals import Integrals
+from nnft_ppl.eft.integrals import Integrals, first_order
 from nnft_ppl.eft.measures import Ball, Box, Empirical, GaussianCutoff
 from nnft_ppl.eft.operators import operator
 
@@ -198,3 +198,29 @@ def test_a_home_made_operator_of_two_points_has_trees():
         integrals.tree(vertex, vertex).values,
         rtol=1e-9,
     )
+
+
+def test_a_gradient_over_a_ball_in_many_dimensions_is_reduced_as_a_whole():
+    """Its directions are not invariant about the inputs one by one; their sum is."""
+    net = network("erf-net", width=5, input_dim=5, bias_std=1.0)
+    x = np.array([[0.5, 0.2, 0.0, 0.1, 0.0], [0.1, -0.4, 0.3, 0.0, 0.2]])
+    found = first_order("gradient", net, x, [1.5], Ball())
+    rng = np.random.default_rng(3)
+    y = rng.normal(size=(200_000, 5))
+    y *= (
+        1.5
+        * rng.uniform(size=(len(y), 1)) ** 0.2
+        / np.linalg.norm(y, axis=1, keepdims=True)
+    )
+    step = 1e-4
+    k = net.propagator(x, y)
+    slopes = [
+        (net.propagator(x, y + e) - net.propagator(x, y - e)) / (2 * step)
+        for e in step * np.eye(5)
+    ]
+    volume = 8 * np.pi**2 / 15 * 1.5**5
+    # All four legs at input 0: 4! contractions are one product.
+    sample = -24 * volume * k[0] ** 2 * sum(s[0] ** 2 for s in slopes)
+    error = sample.std() / np.sqrt(len(sample))
+    assert abs(found.values[0, 0] - sample.mean()) < 4 * error + found.error[0, 0]
+    assert error < 0.01 * abs(sample.mean())
