@@ -102,7 +102,7 @@ def simulation_based_calibration(
         raise SpecError(f"`sampler` is {sampler!r}; choose one of {list(SAMPLERS)}")
     values = tuple(float(c) for c in check_cutoffs([cutoff]))
     likelihood = build_likelihood(correlators, action, values)
-    check_identifiable(likelihood, action.names, values)
+    check_identifiable(likelihood.design, action.names, values)
     return calibrate(
         likelihood,
         action,

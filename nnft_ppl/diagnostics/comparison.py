@@ -161,7 +161,7 @@ def compare_fits(fits: Sequence[CouplingFit], evidence: str = "auto") -> pd.Data
             log_evidence, error = found.log_evidence, found.error
         left_out[name] = leave_tuple_out(fit, cutoff)
         adequacy = fit.adequacy().iloc[0]
-        apart = null_combination(fit.likelihood, 0) is None
+        apart = null_combination(fit.likelihood.design[0]) is None
         rows.append(
             {
                 "action": name,

@@ -104,7 +104,7 @@ def fit_couplings(
     key = check_key(key)
     prior = Prior() if prior is None else prior
     likelihood = build_likelihood(correlators, action, values)
-    check_identifiable(likelihood, action.names, values)
+    check_identifiable(likelihood.design, action.names, values)
     return infer_couplings(
         correlators,
         action,

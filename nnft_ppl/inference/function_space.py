@@ -22,6 +22,7 @@ from nnft_ppl.inference.chains import arviz_statistics
 from nnft_ppl.inference.function_space_design import scaled_design
 from nnft_ppl.inference.function_space_model import Problem, run_nuts
 from nnft_ppl.inference.function_space_result import FunctionSpaceFit
+from nnft_ppl.inference.identifiability import check_identifiable
 from nnft_ppl.inference.priors import Prior
 
 _BLOCK_SIZE = 1 << 16
@@ -125,6 +126,7 @@ def fit_function_space(
     projected = _project(density, outputs)
     shape = (len(values), len(action.operators))
     amplitudes = np.moveaxis(density.amplitudes.reshape(-1, *shape), 1, 0)
+    check_identifiable(amplitudes, action.names, values)
     response = np.moveaxis(projected.response.reshape(-1, *shape), 1, 0)
     tau = np.asarray(prior.coupling_scales(network.width, action))
     centre, factor = _near_gaussian(amplitudes, projected.mean, tau, len(outputs))

@@ -5,9 +5,9 @@ could, but are too noisy to, are no error: the posterior is wide and `diagnose` 
 """
 
 import numpy as np
+from jaxtyping import Float
 
 from nnft_ppl._errors import SpecError
-from nnft_ppl.inference.likelihood import Likelihood
 
 NOT_IDENTIFIABLE = "couplings cannot be told apart"
 """In the place of a verdict, for an action that `check_identifiable` refuses."""
@@ -18,17 +18,15 @@ _NAMED = 1e-3
 """Share of the largest part above which an operator takes part in a combination."""
 
 
-def null_combination(likelihood: Likelihood, cutoff: int) -> np.ndarray | None:
+def null_combination(design: Float[np.ndarray, "row operator"]) -> np.ndarray | None:
     """(operator,) combination of couplings that changes no prediction, or `None`.
 
     In units of each operator's size: of the root mean square of its prediction. The
     largest part is one.
 
     Args:
-        likelihood: From `build_likelihood`.
-        cutoff: Index into its cutoffs.
+        design: Response of the data to each coupling.
     """
-    design = likelihood.design[cutoff]
     columns = design / np.linalg.norm(design, axis=0)
     num_operators = columns.shape[1]
     _, singular, right = np.linalg.svd(columns, full_matrices=True)
@@ -40,26 +38,28 @@ def null_combination(likelihood: Likelihood, cutoff: int) -> np.ndarray | None:
 
 
 def check_identifiable(
-    likelihood: Likelihood, names: tuple[str, ...], cutoffs: tuple[float, ...]
+    designs: Float[np.ndarray, "cutoff row operator"],
+    names: tuple[str, ...],
+    cutoffs: tuple[float, ...],
 ) -> None:
     """Refuse couplings that no data on these inputs could tell apart.
 
     Args:
-        likelihood: From `build_likelihood`.
+        designs: Response of the data to each coupling, per cutoff.
         names: Of the operators.
-        cutoffs: Of the likelihood.
+        cutoffs: Λ.
 
     Raises:
         SpecError: More couplings than data, or operators that make the same prediction.
     """
-    num_modes = len(likelihood.amplitudes)
+    num_modes = designs.shape[1]
     if len(names) > num_modes:
         raise SpecError(
             f"{len(names)} couplings {list(names)} cannot be told from {num_modes} "
             "correlator entries; leave operators out or add inputs"
         )
-    for which, cutoff in enumerate(cutoffs):
-        null = null_combination(likelihood, which)
+    for design, cutoff in zip(designs, cutoffs, strict=True):
+        null = null_combination(design)
         if null is not None:
             _refuse(null, names, cutoff)
 

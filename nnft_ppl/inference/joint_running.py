@@ -120,7 +120,7 @@ def fit_running(
     key = check_key(key)
     prior = Prior() if prior is None else prior
     likelihood = build_likelihood(correlators, action, tuple(values))
-    check_identifiable(likelihood, action.names, tuple(values))
+    check_identifiable(likelihood.design, action.names, tuple(values))
     forms = [
         solve(
             likelihood,
@@ -236,8 +236,9 @@ def _check_estimates(
             raise FitError(
                 f"coupling {name!r} at cutoff {cutoffs[worst]:g} is determined to "
                 f"{errors[worst]:.2g} of itself; its running needs {_MAX_ERROR} or "
-                "better: measure more networks, give inputs that tell the operators "
-                "apart, or leave an operator out"
+                "better: measure more networks where noise is the cause, give inputs "
+                "that tell the operators apart, or take an action that describes the "
+                "network here"
             )
         if (np.sign(couplings) != np.sign(couplings[0])).any():
             change = cutoffs[np.argmax(np.sign(couplings) != np.sign(couplings[0]))]

@@ -48,7 +48,7 @@ def write_verdict(results: Results) -> Verdict:
     worst = max(table["verdict"], key=severity.index)
     headline = _HEADLINES[worst]
     if table["verdict"].nunique() > 1:
-        headline += " at every cutoff"
+        headline += " at some of the cutoffs"
     passed = all(check.passed for check in results.checks)
     if worst == adequacy.DESCRIBES and not passed:
         headline += ", but not every check passed"

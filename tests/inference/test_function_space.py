@@ -372,3 +372,15 @@ def test_a_file_whose_integrals_are_others_is_refused(relu_fit, tmp_path):
     changed.save(tmp_path / "fit.nc")
     with pytest.raises(SpecError, match="does not give the integrals in the file"):
         nnft.load(tmp_path / "fit.nc")
+
+
+def test_operators_that_predict_the_same_are_refused():
+    net = nnft.network("erf-net", width=200, input_dim=1, bias_std=1.0)
+    ensemble = nnft.sample_ensemble(
+        net, [-1.0, 0.2, 0.9], num_draws=2000, key=jax.random.key(0)
+    )
+    twin = nnft.Operator(name="twin", symbol="t", fields=(0, 0, 0, 0))
+    with pytest.raises(SpecError, match="'lambda_0', 'twin' make the same"):
+        fit_function_space(
+            ensemble, nnft.Action(["lambda_0", twin]), [5.0], key=jax.random.key(1)
+        )

@@ -50,7 +50,7 @@ def test_the_combination_named_changes_nothing(one_sided):
     """λ_0 and λ_2 have the same sign and are in units of their own predictions."""
     action = nnft.Action(["lambda_0", "lambda_2"])
     problem = build_likelihood(one_sided, action, (10.0,))
-    null = null_combination(problem, 0)
+    null = null_combination(problem.design[0])
     np.testing.assert_allclose(np.abs(null), 1.0, rtol=1e-6)
     assert null[0] == pytest.approx(-null[1], rel=1e-6)
     change = problem.design[0] @ (null / np.linalg.norm(problem.design[0], axis=0))
@@ -77,7 +77,7 @@ def test_an_operator_apart_is_not_blamed():
         quadratic=None,
         scale=np.ones((1, 4)),
     )
-    null = null_combination(problem, 0)
+    null = null_combination(problem.design[0])
     assert abs(null[1]) < 1e-12
     assert (np.abs(null[[0, 2, 3]]) > 0.1).all()
 
