@@ -1,15 +1,14 @@
-"""Panels of the cutoff integrals: where the quadrature nodes of a box go.
+"""Panels of the cutoff integrals: where the quadrature nodes of a radius go.
 
-In: marks, the places where an integrand may have a kink or a box may end. Out: edges
+In: marks, the places where an integrand may have a kink or a region may end. Out: edges
 of panels on [0, R] whose lengths grow by at most 2 from one to the next, and
-Gauss–Legendre nodes on them and on their mirror image. One mesh then serves inputs of
-0.002 and a cutoff of 1e5, and nested boxes share their nodes.
+Gauss–Legendre nodes on them. One mesh then serves inputs of
+0.002 and a cutoff of 1e5, and nested regions share their nodes.
 """
 
 import numpy as np
 from jaxtyping import Float
 
-NODES_PER_PANEL = 16
 _LARGEST_RATIO = 2.001  # a little over 2, so that rounding cannot bisect for ever
 
 type Edges = Float[np.ndarray, " edge"]
@@ -55,19 +54,3 @@ def panel_nodes(
     unit, weight = np.polynomial.legendre.leggauss(order)
     nodes = (starts[:, None] + lengths[:, None] * (unit + 1) / 2).ravel()
     return nodes, (lengths[:, None] * weight / 2).ravel()
-
-
-def mirrored_nodes(
-    edges: Edges, level: int
-) -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
-    """Gauss–Legendre nodes and weights on the panels and on their mirror image.
-
-    Args:
-        edges: Edges of adjoining panels on the positive axis.
-        level: How many times every panel is bisected first.
-
-    Returns:
-        Nodes and weights for ∫ dy over r_0 ≤ |y| ≤ r_last.
-    """
-    nodes, weights = panel_nodes(edges, NODES_PER_PANEL, level)
-    return np.concatenate([nodes, -nodes]), np.concatenate([weights, weights])
