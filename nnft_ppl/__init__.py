@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from nnft_ppl._errors import UnavailableError as UnavailableError
     from nnft_ppl._load import load as load
     from nnft_ppl._network import Network as Network
+    from nnft_ppl.activations import Activation as Activation
     from nnft_ppl.architecture import Architecture as Architecture
+    from nnft_ppl.architecture import HiddenLayers as HiddenLayers
     from nnft_ppl.architecture import Hyperparameters as Hyperparameters
     from nnft_ppl.architecture import Neuron as Neuron
     from nnft_ppl.architecture import Option as Option
@@ -77,7 +79,9 @@ _HOME = {
     "PluginError": "_errors",
     "SpecError": "_errors",
     "UnavailableError": "_errors",
+    "Activation": "activations",
     "Architecture": "architecture",
+    "HiddenLayers": "architecture",
     "Hyperparameters": "architecture",
     "Neuron": "architecture",
     "Option": "architecture",

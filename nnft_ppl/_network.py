@@ -6,8 +6,9 @@ inputs. The caller need not know which plugin the architecture came from.
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from numbers import Integral, Real
 from types import MappingProxyType
@@ -19,13 +20,20 @@ from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._typing import Matrix, Params, Points
+from nnft_ppl.activations import Activation
 from nnft_ppl.architecture import (
     Architecture,
+    HiddenLayers,
     Hyperparameters,
     Neuron,
     OptionValue,
+    PairFunction,
     Readout,
 )
+
+_COMMON = ("width", "input_dim", "output_dim", "weight_std", "bias_std")
+_PAIRS_AT_ONCE = 1 << 18
+"""Pairs of inputs in one call of a compiled kernel: some 100 MB with quadrature."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +52,25 @@ class Network:
         architecture: Architecture,
         *,
         width: int,
-        input_dim: int,
+        input_dim: int | Sequence[int],
         output_dim: int = 1,
         weight_std: float = 1.0,
         bias_std: float = 0.0,
-        **options: OptionValue,
+        **options: OptionValue | Callable[[jax.Array], jax.Array],
     ) -> "Network":
         """Validate the hyperparameters and make the network.
 
+        `input_dim` is a number, or the shape of one input such as (8, 8, 1).
+
         Raises:
-            SpecError: A number is out of range or an option is unknown.
+            SpecError: A number is out of range, an option is unknown, or they do not
+                fit together.
         """
+        shape = tuple(input_dim) if isinstance(input_dim, Sequence) else (input_dim,)
         for name, value in (
             ("width", width),
-            ("input_dim", input_dim),
             ("output_dim", output_dim),
+            *(("input_dim", size) for size in shape or (0,)),
         ):
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
                 raise SpecError(f"`{name}` is {value!r}; expected a whole number ≥ 1")
@@ -74,26 +86,29 @@ class Network:
             raise SpecError("`weight_std` is 0; the output would be its bias alone")
         unknown = set(options) - set(architecture.options)
         if unknown:
+            known = [*architecture.options, *_COMMON]
+            near = [m for n in unknown for m in get_close_matches(n, known, 1, 0.7)]
             raise SpecError(
                 f"architecture {architecture.name!r} has no option "
-                f"{sorted(unknown)}; it has {sorted(architecture.options)} beside "
-                "width, input_dim, output_dim, weight_std and bias_std"
+                f"{sorted(unknown)}{f' (did you mean {near[0]!r}?)' if near else ''}; "
+                f"it has {sorted(architecture.options)} beside {', '.join(_COMMON)}"
             )
         values = {
             name: option.validate(name, options.get(name, option.default))
             for name, option in architecture.options.items()
         }
-        return Network(
-            architecture,
-            Hyperparameters(
-                width=int(width),
-                input_dim=int(input_dim),
-                output_dim=int(output_dim),
-                weight_std=float(weight_std),
-                bias_std=float(bias_std),
-                options=MappingProxyType(values),
-            ),
+        hyperparameters = Hyperparameters(
+            width=int(width),
+            input_dim=math.prod(map(int, shape)),
+            input_shape=tuple(map(int, shape)),
+            output_dim=int(output_dim),
+            weight_std=float(weight_std),
+            bias_std=float(bias_std),
+            options=MappingProxyType(values),
         )
+        if architecture.check is not None:
+            architecture.check(hyperparameters)
+        return Network(architecture, hyperparameters)
 
     def __hash__(self) -> int:
         """Equal networks hash alike, so that each is compiled once."""
@@ -115,12 +130,26 @@ class Network:
         return Network.build(
             self.architecture,
             width=width,
-            input_dim=hp.input_dim,
+            input_dim=hp.input_shape,
             output_dim=hp.output_dim,
             weight_std=hp.weight_std,
             bias_std=hp.bias_std,
             **hp.options,
         )
+
+    @property
+    def input_dim(self) -> int | tuple[int, ...]:
+        """As `build` takes it: a number, or the shape of one input."""
+        shape = self.hyperparameters.input_shape
+        return shape if len(shape) > 1 else shape[0]
+
+    @property
+    def options(self) -> dict[str, bool | int | float | str]:
+        """The options as files carry them: an `Activation` by its name."""
+        return {
+            name: value.name if isinstance(value, Activation) else value
+            for name, value in self.hyperparameters.options.items()
+        }
 
     def to_json(self) -> str:
         """Name and hyperparameters as JSON, the form that files carry."""
@@ -129,11 +158,11 @@ class Network:
             {
                 "architecture": self.name,
                 "width": hp.width,
-                "input_dim": hp.input_dim,
+                "input_dim": self.input_dim,
                 "output_dim": hp.output_dim,
                 "weight_std": hp.weight_std,
                 "bias_std": hp.bias_std,
-                "options": dict(hp.options),
+                "options": self.options,
             },
             sort_keys=True,
         )
@@ -141,23 +170,24 @@ class Network:
     def __repr__(self) -> str:
         """Show name and hyperparameters."""
         hp = self.hyperparameters
-        options = "".join(f", {k}={v!r}" for k, v in hp.options.items())
+        options = "".join(f", {k}={v!r}" for k, v in self.options.items())
         return (
-            f"Network({self.name!r}, width={hp.width}, input_dim={hp.input_dim}, "
+            f"Network({self.name!r}, width={hp.width}, input_dim={self.input_dim}, "
             f"output_dim={hp.output_dim}, weight_std={hp.weight_std}, "
             f"bias_std={hp.bias_std}{options})"
         )
 
     def check_inputs(self, x: ArrayLike, *, distinct: bool = False) -> Points:
-        """Inputs as a float64 array (point, input_dim).
+        """Inputs as a float64 array (point, input_dim), one row an input.
 
+        `x` may also have the shape (point, *input_shape); its rows are flattened.
         One-dimensional `x` is taken as points when input_dim is 1.
 
         Raises:
             SpecError: Wrong width, NaN or infinity, no points, or (with `distinct`)
                 two equal points.
         """
-        dim = self.hyperparameters.input_dim
+        dim, shape = self.hyperparameters.input_dim, self.hyperparameters.input_shape
         try:
             given = np.asarray(x)
             if np.iscomplexobj(given):  # NumPy would drop the imaginary part
@@ -170,10 +200,13 @@ class Network:
             ) from error
         if points.ndim == 1 and dim == 1:
             points = points[:, None]
+        if points.shape[1:] == shape:
+            points = points.reshape(len(points), dim)
         if points.ndim != 2 or points.shape[1] != dim:
+            expected = ", ".join(map(str, shape))
             raise SpecError(
                 f"inputs have shape {points.shape}; expected (number of points, "
-                f"{dim}) because input_dim is {dim}"
+                f"{expected}) because input_dim is {self.input_dim}"
             )
         if len(points) == 0:
             raise SpecError("inputs hold no points; give at least one")
@@ -201,40 +234,63 @@ class Network:
     def apply(self, params: Params, x: ArrayLike) -> Float[jax.Array, "point output"]:
         """Outputs of one draw of the network at the inputs `x` (point, input_dim)."""
         points = jnp.asarray(x)
-        dim = self.hyperparameters.input_dim
+        dim, shape = self.hyperparameters.input_dim, self.hyperparameters.input_shape
         if points.ndim == 1 and dim == 1:
             points = points[:, None]
-        if points.ndim != 2 or points.shape[1] != dim:
+        if points.shape[1:] not in (shape, (dim,)):
             raise SpecError(
-                f"inputs have shape {points.shape}; expected (number of points, {dim})"
+                f"inputs have shape {points.shape}; expected (number of points, "
+                f"{', '.join(map(str, shape))})"
             )
+        points = points.reshape(len(points), *shape)
         return jax.vmap(
             lambda point: self.architecture.apply(self.hyperparameters, params, point)
         )(points)
 
     @property
-    def has_kernel(self) -> bool:
-        """Whether the GP kernel is known in closed form."""
-        return self.architecture.kernel is not None
+    def no_gp_limit(self) -> str | None:
+        """Why the ensemble does not become Gaussian as it widens; `None` if it does."""
+        reason = self.architecture.no_gp_limit
+        return None if reason is None else reason(self.hyperparameters)
 
-    def kernel(self, x: ArrayLike, y: ArrayLike | None = None) -> Matrix:
-        """GP kernel E[f(x) f(y)] of one output, float64, shape (len(x), len(y)).
+    @property
+    def unknown_kernel(self) -> str | None:
+        """Why there is no kernel here; `None` where there is one."""
+        if self.architecture.kernel is None:
+            return f"architecture {self.name!r} gives no GP kernel"
+        reason = self.architecture.unknown_kernel
+        return None if reason is None else reason(self.hyperparameters)
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether the 2-pt function at infinite width is known."""
+        return self.unknown_kernel is None
+
+    @property
+    def kernel_holds_at_every_width(self) -> bool:
+        """Whether the 2-pt function is the kernel at finite width too."""
+        return self.has_kernel and self.neuron() is not None
+
+    def pair_kernel(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
+        """K(x, y) of one pair of inputs, each (input_dim,), for JAX to transform.
 
         Raises:
-            UnavailableError: The architecture gives no kernel.
+            UnavailableError: The kernel is not known here.
+        """
+        return self._pair_function(self.architecture.kernel)
+
+    def kernel(self, x: ArrayLike, y: ArrayLike | None = None) -> Matrix:
+        """Kernel E[f(x) f(y)] of one output, float64, shape (len(x), len(y)).
+
+        That of the limit of infinite width: of the GP, where there is one.
+
+        Raises:
+            UnavailableError: The kernel is not known here.
             SpecError: The inputs are of the wrong width or not finite.
         """
-        single = self.architecture.kernel
-        if single is None:
-            raise UnavailableError(
-                f"architecture {self.name!r} gives no GP kernel; measure its 2-pt "
-                "function with measure_correlators(orders=(2,))"
-            )
         rows = self.check_inputs(x)
         columns = rows if y is None else self.check_inputs(y)
-        with jax.enable_x64(True):
-            table = self._kernel_table(jnp.asarray(rows), jnp.asarray(columns))
-            values = np.asarray(table, dtype=np.float64)
+        values = pair_table(self._kernel_rows, rows, columns)
         if not np.isfinite(values).all():
             row, column = np.argwhere(~np.isfinite(values))[0]
             raise SpecError(
@@ -244,16 +300,44 @@ class Network:
             )
         return values
 
+    def kernel_error(self, x: ArrayLike, y: ArrayLike | None = None) -> Matrix:
+        """Estimated absolute error of `kernel`, float64, of the same shape.
+
+        Zero where the kernel is a closed form: rounding is not counted.
+
+        Raises:
+            As `kernel`.
+        """
+        rows = self.check_inputs(x)
+        columns = rows if y is None else self.check_inputs(y)
+        self.pair_kernel()  # refuses
+        if self.architecture.kernel_error is None:
+            return np.zeros((len(rows), len(columns)))
+        return pair_table(self._error_rows, rows, columns)
+
+    def _pair_function(
+        self, function: PairFunction | None
+    ) -> Callable[[jax.Array, jax.Array], jax.Array]:
+        """A function of the architecture as one of two flat inputs."""
+        hp, unknown = self.hyperparameters, self.unknown_kernel
+        if unknown is not None:
+            raise UnavailableError(
+                f"{unknown}; measure the 2-pt function of {self.name!r} with "
+                "measure_correlators(orders=(2,))"
+            )
+        assert function is not None  # there would be an `unknown_kernel`
+        shape = hp.input_shape
+        return lambda x, y: function(hp, x.reshape(shape), y.reshape(shape))
+
     @cached_property
-    def _kernel_table(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    def _kernel_rows(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
         """The kernel over two sets of inputs, compiled once per shape."""
-        single, hp = self.architecture.kernel, self.hyperparameters
-        assert single is not None  # `kernel` has seen to it
+        return jax.jit(_all_pairs(self.pair_kernel()))
 
-        def row(a: jax.Array, columns: jax.Array) -> jax.Array:
-            return jax.vmap(lambda b: single(hp, a, b))(columns)
-
-        return jax.jit(jax.vmap(row, in_axes=(0, None)))
+    @cached_property
+    def _error_rows(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
+        """The same of its error."""
+        return jax.jit(_all_pairs(self._pair_function(self.architecture.kernel_error)))
 
     def propagator(self, x: ArrayLike, y: ArrayLike | None = None) -> Matrix:
         """K_W = K − σ_b²: the kernel less the output bias, float64, (len(x), len(y)).
@@ -265,9 +349,6 @@ class Network:
 
     def propagator_variance(self, x: ArrayLike) -> Float[np.ndarray, " point"]:
         """K_W(x, x), float64, (point,); see `kernel` for what is raised."""
-        single = self.architecture.kernel
-        if single is None:
-            self.kernel(x)  # refuses
         points = self.check_inputs(x)
         with jax.enable_x64(True):
             values = np.asarray(self._kernel_diagonal(jnp.asarray(points)))
@@ -276,9 +357,8 @@ class Network:
     @cached_property
     def _kernel_diagonal(self) -> Callable[[jax.Array], jax.Array]:
         """K(x, x) over a set of inputs, compiled once per shape."""
-        single, hp = self.architecture.kernel, self.hyperparameters
-        assert single is not None  # the caller has seen to it
-        return jax.jit(jax.vmap(lambda a: single(hp, a, a)))
+        kernel = self.pair_kernel()
+        return jax.jit(jax.vmap(lambda a: kernel(a, a)))
 
     @property
     def output_bias_variance(self) -> float:
@@ -287,11 +367,67 @@ class Network:
         return 0.0 if readout is None else readout.bias_std**2
 
     def readout(self) -> Readout | None:
-        """The Gaussian last layer, or `None`."""
+        """The linear last layer, or `None`; its features take one flat input."""
         make = self.architecture.readout
-        return None if make is None else make(self.hyperparameters)
+        readout = None if make is None else make(self.hyperparameters)
+        if readout is None:
+            return None
+        features, shape = readout.features, self.hyperparameters.input_shape
+        return replace(readout, features=lambda p, x: features(p, x.reshape(shape)))
+
+    def gaussian_readout(self) -> Readout | None:
+        """`readout()` where the output is Gaussian given the features, or `None`."""
+        readout = self.readout()
+        return readout if readout is not None and readout.is_gaussian else None
 
     def neuron(self) -> Neuron | None:
-        """The i.i.d. hidden neuron, or `None`."""
+        """The i.i.d. hidden neuron, or `None`; its covariance takes flat inputs."""
         make = self.architecture.neuron
-        return None if make is None else make(self.hyperparameters)
+        neuron = None if make is None else make(self.hyperparameters)
+        if neuron is None:
+            return None
+        return replace(neuron, covariance=self._flat(neuron.covariance))
+
+    def hidden_layers(self) -> HiddenLayers | None:
+        """The fully connected layers, or `None`; their covariance takes flat inputs."""
+        make = self.architecture.hidden_layers
+        layers = None if make is None else make(self.hyperparameters)
+        if layers is None:
+            return None
+        return replace(layers, covariance=self._flat(layers.covariance))
+
+    def _flat(
+        self, function: Callable[[jax.Array, jax.Array], jax.Array]
+    ) -> Callable[[jax.Array, jax.Array], jax.Array]:
+        """A function of two inputs as one of two flat inputs."""
+        shape = self.hyperparameters.input_shape
+        return lambda x, y: function(x.reshape(shape), y.reshape(shape))
+
+
+def _all_pairs(
+    function: Callable[[jax.Array, jax.Array], jax.Array],
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """What depends on one input alone is computed once for it: vmap hoists it."""
+
+    def row(a: jax.Array, columns: jax.Array) -> jax.Array:
+        return jax.vmap(lambda b: function(a, b))(columns)
+
+    return jax.vmap(row, in_axes=(0, None))
+
+
+def pair_table(
+    rows_by_columns: Callable[[jax.Array, jax.Array], jax.Array],
+    rows: Points,
+    columns: Points,
+) -> Matrix:
+    """The table over all pairs in float64, some rows at a time to bound memory."""
+    step = max(1, _PAIRS_AT_ONCE // len(columns))
+    values = np.empty((len(rows), len(columns)))
+    with jax.enable_x64(True):
+        there = jnp.asarray(columns)
+        for start in range(0, len(rows), step):
+            # The last rows again rather than another shape, which would be compiled.
+            first = max(0, min(start, len(rows) - step))
+            part = rows_by_columns(jnp.asarray(rows[first : first + step]), there)
+            values[first : first + step] = np.asarray(part)
+    return values

@@ -15,8 +15,10 @@ import numpy as np
 
 from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._typing import Params
+from nnft_ppl.activations import Activation
 
-type OptionValue = bool | int | float | str
+type OptionValue = bool | int | float | str | Activation
+"""An `Activation` is written to files by its name alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,11 @@ class Option:
         minimum: Smallest number allowed, or `None`.
         maximum: Largest number allowed, or `None`.
         choices: The values allowed, or empty for any.
+        activation: Whether an `Activation`, or a function of one array, is allowed
+            beside the choices; the function is made an `Activation` of its own name.
+
+    Raises:
+        PluginError: The default is not itself allowed.
     """
 
     default: OptionValue
@@ -36,9 +43,28 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[OptionValue, ...] = ()
+    activation: bool = False
 
-    def validate(self, name: str, value: OptionValue) -> OptionValue:
+    def __post_init__(self) -> None:
+        """Refuse a schema that contradicts itself."""
+        try:
+            self.validate("default", self.default)
+        except SpecError as error:
+            raise PluginError(
+                f"the default of an option is not allowed: {error}"
+            ) from error
+
+    def validate(
+        self, name: str, value: OptionValue | Callable[[jax.Array], jax.Array]
+    ) -> OptionValue:
         """Return `value` in the default's type, or raise `SpecError`."""
+        if self.activation and callable(value):
+            return Activation.named_after(value)
+        if isinstance(value, Activation):
+            if self.activation:
+                return value
+        elif callable(value):
+            raise SpecError(f"option `{name}` takes no function: {self.help}")
         kind = type(self.default)
         if isinstance(value, np.generic):
             value = value.item()
@@ -74,7 +100,9 @@ class Hyperparameters:
 
     Args:
         width: The asymptotic parameter N (units, channels, heads); the GP is N → ∞.
-        input_dim: Dimension of one input.
+        input_dim: How many numbers one input has.
+        input_shape: Shape of one input as the plugin sees it; (input_dim,) unless the
+            user gave a shape, such as (8, 8, 1) for an image.
         output_dim: Number of outputs.
         weight_std: σ_W; weights have standard deviation σ_W/√(fan-in).
         bias_std: σ_b; biases have standard deviation σ_b.
@@ -91,25 +119,40 @@ class Hyperparameters:
     options: Mapping[str, OptionValue] = field(
         default_factory=lambda: MappingProxyType({})
     )
+    input_shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Complete the shape of one input."""
+        if not self.input_shape:
+            object.__setattr__(self, "input_shape", (self.input_dim,))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Readout:
-    """A Gaussian last layer: f = bias + Σ_j a_j φ_j(x), independent of all below.
+    """A linear last layer: f = bias + Σ_j a_j φ_j(x), independent of all below.
 
-    a_j ~ N(0, weight_std²/F) over the F features and bias ~ N(0, bias_std²). Given the
-    features the output is exactly Gaussian with the random kernel
-    K̂(x,y) = bias_std² + (weight_std²/F) Σ_j φ_j(x) φ_j(y) (theory.md §3).
+    The a_j are independent, symmetric about 0, of variance weight_std²/F over the F
+    features; bias ~ N(0, bias_std²). Given the features the output has the random
+    kernel K̂(x,y) = bias_std² + (weight_std²/F) Σ_j φ_j(x) φ_j(y), and where the a_j are
+    normal it is exactly Gaussian (theory.md §3).
 
     Args:
         features: (params, one input) -> (feature,): the last hidden layer.
         weight_std: Standard deviation of one output weight times √F.
         bias_std: Standard deviation of the output bias.
+        weight_moment: Even k -> E[a^k]/E[a²]^{k/2} of one output weight, infinite where
+            there is none; `None` when the weights are normal.
     """
 
     features: Callable[[Params, jax.Array], jax.Array]
     weight_std: float
     bias_std: float
+    weight_moment: Callable[[int], float] | None = None
+
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether the output is Gaussian given the features."""
+        return self.weight_moment is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,12 +178,40 @@ class Neuron:
     product_mean: Callable[[jax.Array], jax.Array] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class HiddenLayers:
+    """Fully connected hidden layers, of which the expansion in 1/width is known.
+
+    z⁽¹⁾ is a Gaussian process with `covariance`, independent between units;
+    z⁽ˡ⁺¹⁾ = b + W φ(z⁽ˡ⁾) with W ~ N(0, weight_std²/n_l) and b ~ N(0, bias_std²), up to
+    z⁽ᴸ⁾. The features of the readout are φ(z⁽ᴸ⁾), n_L of them (theory.md §2).
+
+    Args:
+        covariance: s(x, y) of the first preactivation, for one pair of inputs.
+        widths: n_1 … n_L, from the first hidden layer to the last.
+        activation: φ.
+        weight_std: σ_W of the layers between hidden layers.
+        bias_std: σ_b of the same.
+    """
+
+    covariance: Callable[[jax.Array, jax.Array], jax.Array]
+    widths: tuple[int, ...]
+    activation: Activation
+    weight_std: float
+    bias_std: float
+
+
 SYMMETRIES = frozenset({"translation", "rotation", "sign"})
+
+type PairFunction = Callable[[Hyperparameters, jax.Array, jax.Array], jax.Array]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
     """A random-network architecture, as a plugin supplies it.
+
+    Whatever takes hyperparameters and says `| None` may also answer `None`: unknown at
+    these hyperparameters. One input has the shape `hp.input_shape`.
 
     Args:
         name: Equal to the plugin's entry-point name.
@@ -149,26 +220,42 @@ class Architecture:
         apply: (hyperparameters, params, one input) -> (output_dim,).
         kernel: (hyperparameters, one input, another) -> E[f f'] of one output at
             infinite width, output bias included; `None` when unknown.
-        readout: hyperparameters -> `Readout` when the last layer is Gaussian.
-        neuron: hyperparameters -> `Neuron` when the hidden neurons are i.i.d.
+        kernel_error: The same arguments -> an estimate of the kernel's absolute error,
+            where the kernel is itself the result of a quadrature.
+        unknown_kernel: hyperparameters -> why `kernel` does not serve there, or `None`.
+        no_gp_limit: hyperparameters -> why the ensemble does not become Gaussian as
+            the width grows, or `None` where it does.
+        readout: hyperparameters -> `Readout | None`, when the last layer is linear.
+        neuron: hyperparameters -> `Neuron | None`, when the hidden neurons are i.i.d.
+            The kernel then holds at every width.
+        hidden_layers: hyperparameters -> `HiddenLayers | None`, when all of them are
+            fully connected and normal.
         symmetries: Subset of `SYMMETRIES` that the kernel obeys. `sign` means
             f → −f, so that odd correlators vanish.
         options: Name -> `Option`.
+        check: hyperparameters -> `None`; raises SpecError where they do not fit
+            together, such as an input shape that is no image.
         suggested_inputs: input_dim -> nested lists of inputs worth a first look.
 
     Raises:
-        PluginError: A symmetry is unknown, or a neuron is given without a readout.
+        PluginError: A symmetry is unknown, or a neuron or hidden layers are given
+            without a readout.
     """
 
     name: str
     description: str
     prior: Callable[[Hyperparameters], Params]
     apply: Callable[[Hyperparameters, Params, jax.Array], jax.Array]
-    kernel: Callable[[Hyperparameters, jax.Array, jax.Array], jax.Array] | None = None
-    readout: Callable[[Hyperparameters], Readout] | None = None
-    neuron: Callable[[Hyperparameters], Neuron] | None = None
+    kernel: PairFunction | None = None
+    kernel_error: PairFunction | None = None
+    unknown_kernel: Callable[[Hyperparameters], str | None] | None = None
+    no_gp_limit: Callable[[Hyperparameters], str | None] | None = None
+    readout: Callable[[Hyperparameters], Readout | None] | None = None
+    neuron: Callable[[Hyperparameters], Neuron | None] | None = None
+    hidden_layers: Callable[[Hyperparameters], HiddenLayers | None] | None = None
     symmetries: frozenset[str] = frozenset()
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+    check: Callable[[Hyperparameters], None] | None = None
     suggested_inputs: Mapping[int, list[list[float]]] = field(
         default_factory=lambda: MappingProxyType({})
     )
@@ -181,8 +268,9 @@ class Architecture:
                 f"architecture {self.name!r} declares symmetries {sorted(unknown)}; "
                 f"known are {sorted(SYMMETRIES)}"
             )
-        if self.neuron is not None and self.readout is None:
-            raise PluginError(
-                f"architecture {self.name!r} gives a neuron without a readout; the "
-                "output-weight and bias scales in `readout` are needed for cumulants"
-            )
+        for part in ("neuron", "hidden_layers"):
+            if getattr(self, part) is not None and self.readout is None:
+                raise PluginError(
+                    f"architecture {self.name!r} gives {part} without a readout; the "
+                    "scales of output weight and bias there are needed for cumulants"
+                )

@@ -7,13 +7,14 @@ named ones from being imported.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any
 
+import jax
 import pluggy
 
 from nnft_ppl import hookspecs
@@ -177,18 +178,18 @@ def network(
     name: str,
     *,
     width: int,
-    input_dim: int,
+    input_dim: int | Sequence[int],
     output_dim: int = 1,
     weight_std: float = 1.0,
     bias_std: float = 0.0,
-    **options: OptionValue,
+    **options: OptionValue | Callable[[jax.Array], jax.Array],
 ) -> Network:
     """The network `name` at the given hyperparameters.
 
     Args:
         name: A key of `architectures()`.
         width: The asymptotic parameter N ≥ 1.
-        input_dim: Dimension of one input.
+        input_dim: Dimension of one input, or its shape, such as (8, 8, 1).
         output_dim: Number of outputs.
         weight_std: σ_W > 0; hidden weights are N(0, σ_W²/fan-in).
         bias_std: σ_b ≥ 0.

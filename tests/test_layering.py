@@ -12,6 +12,7 @@ PACKAGE = ROOT / "nnft_ppl"
 
 LAYERS = (
     {"_errors", "_typing", "_compile", "store"},
+    {"activations"},
     {"architecture", "operator", "hookspecs", "_network", "registry"},
     {"ensemble"},
     {"correlators"},

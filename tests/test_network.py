@@ -135,7 +135,7 @@ def test_architecture_without_kernel_says_what_to_do_instead():
     assert net.readout() is None
     assert net.neuron() is None
     with pytest.raises(
-        nnft.UnavailableError, match=r"'bare' gives no GP kernel; measure its 2-pt"
+        nnft.UnavailableError, match=r"'bare' gives no GP kernel; measure the 2-pt"
     ):
         net.kernel([0.1])
 

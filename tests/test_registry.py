@@ -180,7 +180,7 @@ REFUSED = {
         ARCHITECTURE.replace("NAME", "some-net").replace(
             'description="a line through 0"', 'description="", neuron=lambda hp: None'
         ),
-        r"raised PluginError: .*gives a neuron without a readout",
+        r"raised PluginError: .*gives neuron without a readout",
     ),
     "operator with an odd number of fields": (
         OPERATOR.replace("(0, 0, 0, 0)", "(0, 0, 0)").replace("NAME", "some-net"),

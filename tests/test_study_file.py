@@ -404,7 +404,7 @@ def nnft_ppl_architecture():
 @pytest.mark.parametrize(
     ("kernel", "extra", "message"),
     [
-        ("None", "", "`network.architecture` 'bare' gives no kernel"),
+        ("None", "", "`network.architecture`: architecture 'bare' gives no GP kernel"),
         (
             "lambda hp, x, y: jnp.dot(x, y)",
             'data = "exact"\n',

@@ -46,7 +46,13 @@ def network_options(*, width: int | None = None, bias_std: float = 0.0) -> Funct
             show_default=width is not None,
             help="Asymptotic parameter N.",
         )
-        @click.option("--input-dim", type=int, default=1, show_default=True)
+        @click.option(
+            "--input-dim",
+            default="1",
+            show_default=True,
+            metavar="NUMBER|SHAPE",
+            help="Dimension of one input, or its shape, such as 8x8x1.",
+        )
         @click.option(
             "--weight-std", type=float, default=1.0, show_default=True, help="σ_W."
         )
@@ -64,7 +70,7 @@ def network_options(*, width: int | None = None, bias_std: float = 0.0) -> Funct
         def command(
             name: str,
             width: int,
-            input_dim: int,
+            input_dim: str,
             weight_std: float,
             bias_std: float,
             options: tuple[str, ...],
@@ -76,7 +82,7 @@ def network_options(*, width: int | None = None, bias_std: float = 0.0) -> Funct
                 network=network(
                     name,
                     width=width,
-                    input_dim=input_dim,
+                    input_dim=_input_shape(input_dim),
                     weight_std=weight_std,
                     bias_std=bias_std,
                     **_architecture_options(options),
@@ -87,6 +93,17 @@ def network_options(*, width: int | None = None, bias_std: float = 0.0) -> Funct
         return command
 
     return decorate
+
+
+def _input_shape(given: str) -> int | tuple[int, ...]:
+    """`8` or `8x8x1` as `nnft_ppl.network` takes it."""
+    try:
+        shape = tuple(int(size) for size in given.split("x"))
+    except ValueError:
+        raise SpecError(
+            f"`--input-dim {given}` is neither a whole number nor a shape such as 8x8x1"
+        ) from None
+    return shape if len(shape) > 1 else shape[0]
 
 
 def _architecture_options(pairs: Sequence[str]) -> dict[str, Any]:

@@ -43,15 +43,15 @@ def choose_estimator(network: Network, estimator: str) -> str:
         raise SpecError(
             f"`estimator` is {estimator!r}; choose one of {['auto', *ESTIMATORS]}"
         )
-    has_readout = network.architecture.readout is not None
+    has_readout = network.gaussian_readout() is not None
     if estimator == "conditional" and not has_readout:
         raise UnavailableError(
-            f"architecture {network.name!r} declares no Gaussian readout, which the "
+            f"architecture {network.name!r} has no Gaussian readout here, which the "
             "conditional estimator needs; use estimator='wick' or 'moments'"
         )
     if not has_readout and "sign" not in network.architecture.symmetries:
         raise UnavailableError(
-            f"architecture {network.name!r} declares neither a Gaussian readout nor "
+            f"architecture {network.name!r} has neither a Gaussian readout nor "
             "the symmetry 'sign'; its odd correlators may not vanish, as the "
             "connected correlators here assume"
         )
@@ -85,7 +85,7 @@ def network_draws(
         layer, the output bias left out of both; otherwise the outputs at each point.
         In scaled units.
     """
-    readout = network.readout()
+    readout = network.gaussian_readout()
 
     def random_kernel(key: Key) -> jax.Array:
         assert readout is not None  # choose_estimator has seen to it

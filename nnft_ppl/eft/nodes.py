@@ -185,10 +185,7 @@ def require_differentiable(
 
 def _kernel(network: Network) -> Table:
     """The kernel of two single points."""
-    network.kernel(np.zeros((1, network.hyperparameters.input_dim)))  # refuses if none
-    single, hp = network.architecture.kernel, network.hyperparameters
-    assert single is not None
-    return lambda x, y: single(hp, x, y)
+    return network.pair_kernel()
 
 
 @lru_cache(maxsize=32)

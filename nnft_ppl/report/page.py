@@ -88,7 +88,7 @@ def _run_rows(results: Results) -> list[tuple[str, str | Markup]]:
     measured = [c for c in results.correlators if not c.is_exact]
     draws = sorted({(c.estimator, c.num_draws) for c in measured})
     widths = sorted({c.network.width for c in results.correlators})
-    options = ", ".join(f"{k} = {v}" for k, v in hp.options.items())
+    options = ", ".join(f"{k} = {v}" for k, v in net.options.items())
     rows: list[tuple[str, str | Markup]] = [
         ("Network", f"{net.name}: {net.architecture.description}"),
         (

@@ -13,10 +13,10 @@ def python_lines(results: Results) -> str:
     hp = data.network.hyperparameters
     arguments = {
         "width": hp.width,
-        "input_dim": hp.input_dim,
+        "input_dim": data.network.input_dim,
         "weight_std": hp.weight_std,
         "bias_std": hp.bias_std,
-        **hp.options,
+        **data.network.options,
     }
     network = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     if data.is_exact:

@@ -94,10 +94,10 @@ class Study:
         return {
             "network": {
                 "architecture": self.network.name,
-                "input_dim": hp.input_dim,
+                "input_dim": self.network.input_dim,
                 "weight_std": hp.weight_std,
                 "bias_std": hp.bias_std,
-                "options": dict(hp.options),
+                "options": self.network.options,
                 "widths": list(self.widths),
             },
             "inputs": {"points": self.points.tolist()},

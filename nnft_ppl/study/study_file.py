@@ -139,7 +139,7 @@ def _network(table: Table) -> tuple[Network, tuple[int, ...]]:
             "`network.widths`, a list of them"
         )
     chosen = tuple(sorted([width] if widths is None else widths))
-    input_dim = table.take("input_dim", kinds.WHOLE, 1)
+    input_dim = table.take("input_dim", kinds.ANYTHING, 1)
     weight_std = table.take("weight_std", kinds.NUMBER, 1.0)
     bias_std = table.take("bias_std", kinds.NUMBER, 0.0)
     options = table.take("options", kinds.ANYTHING, {})
@@ -157,8 +157,8 @@ def _network(table: Table) -> tuple[Network, tuple[int, ...]]:
     )
     if not net.has_kernel:
         raise UnavailableError(
-            f"`network.architecture` {name!r} gives no kernel, which the effective "
-            "theory needs for its propagator; use `nnft correlators` to measure it"
+            f"`network.architecture`: {net.unknown_kernel}, which the effective theory "
+            "needs for its propagator; use `nnft correlators` to measure it"
         )
     return net, chosen
 

@@ -19,13 +19,12 @@ _TOLERANCE = 1e-9
 
 def check_kernel(network: Network, points: Points) -> Iterator[CheckResult]:
     """Precision, finiteness, symmetry, positivity, declared symmetries."""
-    single = network.architecture.kernel
-    if single is None:
+    if not network.has_kernel:
         return
     with plugin_code(network, "kernel"):
         with jax.enable_x64(True):
             x = jnp.asarray(points)
-            one = single(network.hyperparameters, x[0], x[-1])
+            one = network.pair_kernel()(x[0], x[-1])
         # More points than the suggested ones: opposite, and far out.
         probe = np.concatenate([points, -points[:2] - 0.1, 3.0 * points[-2:] + 0.2])
         kernel = network.kernel(probe)

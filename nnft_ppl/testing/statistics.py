@@ -60,7 +60,7 @@ def _check_two_point(
     row = within_errors(
         "kernel-two-point", mean, kernel, error, scale=scale, where=_ENTRY
     )
-    if not row.passed and network.architecture.neuron is None:
+    if not row.passed and network.neuron() is None:
         # Without i.i.d. neurons the kernel is that of infinite width: remove 1/N.
         wider = network.with_width(_WIDER * network.width)
         num_draws = max(2, len(sample.values) // _WIDER)

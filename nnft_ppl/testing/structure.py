@@ -31,7 +31,7 @@ def check_structure(
         yield from _check_apply(network, points, key, np.dtype(np.float32))
     with jax.enable_x64(True):
         yield _check_dtype(network, points, key, np.dtype(np.float64))
-    if network.architecture.readout is not None:
+    if network.readout() is not None:
         with jax.enable_x64(False):
             yield _check_features(network, points, key)
 
@@ -84,13 +84,15 @@ def _check_apply(
     hp = network.hyperparameters
     with plugin_code(network, "apply"):
         params = sample_prior(network, key)
-        one = network.architecture.apply(hp, params, jnp.asarray(points[0], dtype))
+        one = network.architecture.apply(
+            hp, params, jnp.asarray(points[0].reshape(hp.input_shape), dtype)
+        )
         all_points = network.apply(params, jnp.asarray(points, dtype))
     yield exact(
         "apply-shape",
         jnp.shape(one),
         (hp.output_dim,),
-        "apply takes one input of shape (input_dim,) and returns (output_dim,)",
+        f"apply takes one input of shape {hp.input_shape} and returns (output_dim,)",
     )
     yield exact(
         "apply-shape-batch", jnp.shape(all_points), (len(points), hp.output_dim)
@@ -127,7 +129,11 @@ def check_transformations(
         x = jnp.asarray(points, jnp.float32)
         plain = [
             [
-                network.architecture.apply(network.hyperparameters, params, point)
+                network.architecture.apply(
+                    network.hyperparameters,
+                    params,
+                    point.reshape(network.hyperparameters.input_shape),
+                )
                 for point in x
             ]
             for params in (

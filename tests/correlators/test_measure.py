@@ -231,7 +231,7 @@ def test_auto_takes_the_conditional_route_only_with_a_readout():
         key=jax.random.key(0),
     )
     assert found.estimator == "wick"
-    with pytest.raises(nnft.UnavailableError, match="declares no Gaussian readout"):
+    with pytest.raises(nnft.UnavailableError, match="has no Gaussian readout"):
         nnft.measure_correlators(
             nnft.Network(plain, net.hyperparameters),
             x,
