@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from nnft_ppl.diagnostics.invariance import cutoff_invariance as cutoff_invariance
     from nnft_ppl.diagnostics.leave_out import leave_tuple_out as leave_tuple_out
     from nnft_ppl.diagnostics.naturalness import naturalness as naturalness
+    from nnft_ppl.diagnostics.required_width import RequiredWidth as RequiredWidth
+    from nnft_ppl.diagnostics.required_width import required_width as required_width
     from nnft_ppl.diagnostics.search import ActionSearch as ActionSearch
     from nnft_ppl.diagnostics.search import search_actions as search_actions
     from nnft_ppl.eft.action import Action as Action
@@ -128,6 +130,8 @@ _HOME = {
     "ActionSearch": "diagnostics.search",
     "nested_evidence": "diagnostics.evidence",
     "cutoff_invariance": "diagnostics.invariance",
+    "RequiredWidth": "diagnostics.required_width",
+    "required_width": "diagnostics.required_width",
     "simulation_based_calibration": "diagnostics.calibration",
 }
 """Public name -> the module it lives in."""

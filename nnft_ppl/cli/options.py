@@ -33,7 +33,9 @@ seed = click.option(
 )
 
 
-def network_options(*, width: int | None = None, bias_std: float = 0.0) -> Function:
+def network_options(
+    *, width: int | None = None, bias_std: float = 0.0, hide_width: bool = False
+) -> Function:
     """Add NAME and the hyperparameters; the command gets `network`, built."""
 
     def decorate(function: Function) -> Function:
@@ -44,14 +46,14 @@ def network_options(*, width: int | None = None, bias_std: float = 0.0) -> Funct
             default=width,
             required=width is None,
             show_default=width is not None,
+            hidden=hide_width,
             help="Asymptotic parameter N.",
         )
         @click.option(
             "--input-dim",
-            default="1",
-            show_default=True,
             metavar="NUMBER|SHAPE",
-            help="Dimension of one input, or its shape, such as 8x8x1.",
+            help="Dimension of one input, or its shape, such as 8x8x1. "
+            "Default: that of the inputs given, else 1.",
         )
         @click.option(
             "--weight-std", type=float, default=1.0, show_default=True, help="σ_W."
@@ -70,7 +72,7 @@ def network_options(*, width: int | None = None, bias_std: float = 0.0) -> Funct
         def command(
             name: str,
             width: int,
-            input_dim: str,
+            input_dim: str | None,
             weight_std: float,
             bias_std: float,
             options: tuple[str, ...],
@@ -82,7 +84,9 @@ def network_options(*, width: int | None = None, bias_std: float = 0.0) -> Funct
                 network=network(
                     name,
                     width=width,
-                    input_dim=_input_shape(input_dim),
+                    input_dim=_input_shape(
+                        input_dim, rest.get("inputs"), rest.get("given")
+                    ),
                     weight_std=weight_std,
                     bias_std=bias_std,
                     **_architecture_options(options),
@@ -95,8 +99,18 @@ def network_options(*, width: int | None = None, bias_std: float = 0.0) -> Funct
     return decorate
 
 
-def _input_shape(given: str) -> int | tuple[int, ...]:
-    """`8` or `8x8x1` as `nnft_ppl.network` takes it."""
+def _input_shape(
+    given: str | None, inputs: Path | None, points: str | None
+) -> int | tuple[int, ...]:
+    """`8` or `8x8x1` as `nnft_ppl.network` takes it; by default that of the inputs."""
+    if given is None:
+        if inputs is not None:
+            from nnft_ppl.study.study_file import read_points
+
+            shape = read_points(inputs, "--inputs").shape[1:]
+            return shape if len(shape) > 1 else shape[0] if shape else 1
+        first, semicolon, _ = (points or "").partition(";")
+        return len(first.split(",")) if semicolon else 1
     try:
         shape = tuple(int(size) for size in given.split("x"))
     except ValueError:
