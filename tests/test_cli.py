@@ -23,6 +23,7 @@ COMMANDS = (
     "fit",
     "diagnose",
     "check",
+    "new-plugin",
     "doctor",
 )
 HEAVY = ("jax", "numpy", "numpyro", "arviz", "xarray", "matplotlib", "scipy", "pandas")

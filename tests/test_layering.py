@@ -19,7 +19,7 @@ LAYERS = (
     {"eft"},
     {"inference"},
     {"_load"},
-    {"diagnostics", "testing"},
+    {"diagnostics", "testing", "new_plugin"},
     {"plots", "report"},
     {"study"},
     {"cli"},

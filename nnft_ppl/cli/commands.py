@@ -6,9 +6,11 @@ import click
 
 from nnft_ppl import __version__
 from nnft_ppl._errors import NnftError
+from nnft_ppl.cli.authoring import new_plugin
 from nnft_ppl.cli.pipeline import correlators, diagnose, fit, sample
 from nnft_ppl.cli.plugins import architectures, check, doctor
 from nnft_ppl.cli.studies import report, study
+from nnft_ppl.cli.width import width
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -55,6 +57,8 @@ for _command in (
     fit,
     diagnose,
     check,
+    width,
+    new_plugin,
     doctor,
 ):
     main.add_command(_command)
