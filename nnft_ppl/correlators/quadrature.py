@@ -1,12 +1,14 @@
 """Expectations over one hidden neuron of all products of its activations.
 
-In: a `Neuron` and inputs. Out: E[φ(x_a)…φ(x_k)] for every unique set of legs, with an
-estimate of the absolute error. The caller need not know how: a closed form where the
-neuron has one, the sphere of preactivations cut at the kinks where the activation is
-homogeneous, a lattice where it is smooth. All arithmetic is float64.
+In: a `Neuron` and inputs, or an activation and the covariance of its arguments. Out:
+E[φ(x_a)…φ(x_k)] for every unique set of legs, with an estimate of the absolute error.
+The caller need not know how: a closed form where the neuron has one, the sphere of
+preactivations cut at the kinks where the activation is homogeneous, a lattice where it
+is smooth. All arithmetic is float64.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -28,6 +30,9 @@ from nnft_ppl.correlators._products import (
     product_means,
 )
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
+
+type Elementwise = Callable[[jax.Array, jax.Array], jax.Array]
+"""(z, variance of z) -> φ."""
 
 MAX_RANK = 4
 """Most independent preactivations over which expectations are integrated."""
@@ -74,20 +79,76 @@ def neuron_moments(
 
     Source: theory.md §2.
     """
+    _check(orders)
+    s = preactivation_covariance(neuron.covariance, x)
+    if neuron.product_mean is None:
+        return gaussian_moments(s, neuron.activation, neuron.homogeneity, orders)
+    with jax.enable_x64(True):
+        moments = _closed_form(neuron.product_mean, s, orders)
+    # The closed form is a function of sums of s: rounding grows with them.
+    top, eps = s.max(initial=0.0), np.finfo(float).eps
+    errors = {k: (k**2 * top + 32) * eps * np.abs(moments[k]) for k in orders}
+    return _finite(moments, errors)
+
+
+def gaussian_moments(
+    covariance: Matrix,
+    activation: Elementwise,
+    homogeneity: int | None,
+    orders: Sequence[int],
+    *,
+    tolerance: float = 0.0,
+) -> tuple[dict[int, Packed], dict[int, Packed]]:
+    r"""E[φ(z_1)…φ(z_k)] for z ~ N(0, covariance), for all C(n+k−1, k) sets of legs.
+
+    Args:
+        covariance: Of z, (point, point).
+        activation: (z, variance of z) -> φ, elementwise.
+        homogeneity: See `nnft_ppl.Neuron`.
+        orders: Even numbers k.
+        tolerance: Relative error that is small enough; by default what double
+            precision and some seconds allow.
+
+    Returns:
+        As `neuron_moments`.
+
+    Raises:
+        As `neuron_moments`.
+
+    Source: theory.md §2.
+    """
+    _check(orders)
+    if not orders:
+        return {}, {}
+    integrand = _Integrand(activation, homogeneity, tolerance)
+    with jax.enable_x64(True):
+        return _finite(*_integrated(integrand, covariance, orders))
+
+
+@dataclass(frozen=True)
+class _Integrand:
+    """What is integrated, and how well."""
+
+    activation: Elementwise
+    homogeneity: int | None
+    tolerance: float
+
+    def target(self, rank: int) -> float:
+        """Relative error at which refinement stops."""
+        return max(_TARGETS[rank], self.tolerance)
+
+
+def _check(orders: Sequence[int]) -> None:
+    """Refuse orders that are none."""
     for order in orders:
         if order < 2 or order % 2:
             raise SpecError(f"order {order!r} is not an even number ≥ 2")
-    if not orders:
-        return {}, {}
-    with jax.enable_x64(True):
-        s = _covariance(neuron, x)
-        if neuron.product_mean is not None:
-            moments = _closed_form(neuron.product_mean, s, orders)
-            # The closed form is a function of sums of s: rounding grows with them.
-            top, eps = s.max(initial=0.0), np.finfo(float).eps
-            errors = {k: (k**2 * top + 32) * eps * np.abs(moments[k]) for k in orders}
-        else:
-            moments, errors = _integrated(neuron, s, orders)
+
+
+def _finite(
+    moments: Moments, errors: dict[int, Packed]
+) -> tuple[Moments, dict[int, Packed]]:
+    """The same, refused where it overflowed."""
     for order, values in moments.items():
         if not np.isfinite(values + errors[order]).all():
             raise UnavailableError(
@@ -97,11 +158,18 @@ def neuron_moments(
     return moments, errors
 
 
-def _covariance(neuron: Neuron, x: Points) -> Matrix:
-    """Preactivation covariance s(x, x'), (point, point); call it in x64."""
-    points = jnp.asarray(x, dtype=jnp.float64)
-    rows = jax.vmap(jax.vmap(neuron.covariance, (None, 0)), (0, None))
-    s = np.asarray(rows(points, points), dtype=np.float64)
+def preactivation_covariance(
+    covariance: Callable[[jax.Array, jax.Array], jax.Array], x: Points
+) -> Matrix:
+    """Covariance s(x, x') of a neuron or first layer at all inputs, (point, point).
+
+    Raises:
+        PluginError: It is not finite, or a variance is negative.
+    """
+    with jax.enable_x64(True):
+        points = jnp.asarray(x, dtype=jnp.float64)
+        rows = jax.vmap(jax.vmap(covariance, (None, 0)), (0, None))
+        s = np.asarray(rows(points, points), dtype=np.float64)
     if not np.isfinite(s).all() or (np.diagonal(s) < 0).any():
         raise PluginError(
             "the neuron's `covariance` gives values that are not finite, or negative "
@@ -143,7 +211,7 @@ def _factor(s: Matrix) -> tuple[Float[np.ndarray, "point axis"], float]:
 
 
 def _integrated(
-    neuron: Neuron, s: Matrix, orders: Sequence[int]
+    integrand: _Integrand, s: Matrix, orders: Sequence[int]
 ) -> tuple[Moments, dict[int, Packed]]:
     """The moments by quadrature, and their absolute errors."""
     factor, dropped = _factor(s)
@@ -157,17 +225,21 @@ def _integrated(
                 f"{max(orders)}. Give at most {MAX_RANK} inputs, ask for lower orders, "
                 "or use measure_correlators"
             )
-        return _by_subsets(neuron, s, orders)
+        return _by_subsets(integrand, s, orders)
     if rank == 0:
         origin = [(np.zeros((1, 0)), np.ones(1))]
-        moments = product_means(_evaluate(neuron, s), factor, origin, orders)
+        moments = product_means(
+            _evaluate(integrand.activation, s), factor, origin, orders
+        )
         relative = dict.fromkeys(orders, 0.0)
-    elif neuron.homogeneity is None:
-        moments, relative = _smooth(neuron, s, factor, orders)
+    elif integrand.homogeneity is None:
+        moments, relative = _smooth(integrand, s, factor, orders)
     else:
-        moments, relative = _homogeneous(neuron, neuron.homogeneity, s, factor, orders)
+        moments, relative = _homogeneous(
+            integrand, integrand.homogeneity, s, factor, orders
+        )
     # Rounding, at least 1e-15 of s: a step (h = 0) feels its square root, others s.
-    slack = dropped**0.5 if neuron.homogeneity == 0 else dropped
+    slack = dropped**0.5 if integrand.homogeneity == 0 else dropped
     errors = {
         k: (relative[k] + k**2 * slack) * hoelder_bound(moments[k], num_points, k)
         for k in orders
@@ -176,7 +248,7 @@ def _integrated(
 
 
 def _by_subsets(
-    neuron: Neuron, s: Matrix, orders: Sequence[int]
+    integrand: _Integrand, s: Matrix, orders: Sequence[int]
 ) -> tuple[Moments, dict[int, Packed]]:
     """Moments from sets of `MAX_RANK` inputs: no entry has more different legs."""
     shapes = {k: num_entries(len(s), k) for k in orders}
@@ -184,7 +256,7 @@ def _by_subsets(
     errors = {k: np.zeros(size) for k, size in shapes.items()}
     for subset in combinations(range(len(s)), MAX_RANK):
         chosen = np.array(subset)
-        values, bounds = _integrated(neuron, s[np.ix_(chosen, chosen)], orders)
+        values, bounds = _integrated(integrand, s[np.ix_(chosen, chosen)], orders)
         for order in orders:
             at = positions(len(s), chosen[entries(MAX_RANK, order)])
             moments[order][at], errors[order][at] = values[order], bounds[order]
@@ -192,11 +264,11 @@ def _by_subsets(
 
 
 def _homogeneous(
-    neuron: Neuron, degree: int, s: Matrix, factor: Matrix, orders: Sequence[int]
+    integrand: _Integrand, degree: int, s: Matrix, factor: Matrix, orders: Sequence[int]
 ) -> tuple[Moments, dict[int, float]]:
     """Moments of φ(z) = |z|^h φ(±1): E[ρ^{kh}] times the mean over the unit sphere."""
     rank = factor.shape[1]
-    ends = _evaluate(neuron, s)(np.tile([-1.0, 0.0, 1.0], (len(s), 1)))
+    ends = _evaluate(integrand.activation, s)(np.tile([-1.0, 0.0, 1.0], (len(s), 1)))
 
     def activation(z: np.ndarray) -> np.ndarray:
         at_sign = np.take_along_axis(ends, 1 + np.sign(z).astype(int), axis=1)
@@ -214,7 +286,7 @@ def _homogeneous(
             sphere = product_means(activation, factor, rule, orders)
             yield {k: _radial(rank, k * degree) * sphere[k] for k in orders}
 
-    return _refine(levels(), len(s), _TARGETS[rank])
+    return _refine(levels(), len(s), integrand.target(rank))
 
 
 def _radial(rank: int, power: int) -> float:
@@ -224,11 +296,12 @@ def _radial(rank: int, power: int) -> float:
 
 
 def _smooth(
-    neuron: Neuron, s: Matrix, factor: Matrix, orders: Sequence[int]
+    integrand: _Integrand, s: Matrix, factor: Matrix, orders: Sequence[int]
 ) -> tuple[Moments, dict[int, float]]:
     """Moments of a smooth activation on lattices of falling step."""
-    rank, activation = factor.shape[1], _evaluate(neuron, s)
-    target, std = _TARGETS[rank], np.sqrt(np.diagonal(s))
+    rank = factor.shape[1]
+    activation = _evaluate(integrand.activation, s)
+    target, std = integrand.target(rank), np.sqrt(np.diagonal(s))
     radius, outside = enclosing_radius(activation, std, rank, orders, target / 10)
     ball = np.pi ** (rank / 2) / scipy.special.gamma(rank / 2 + 1) * radius**rank
     columns = num_entries(len(s), max(orders) // 2)
@@ -279,10 +352,10 @@ def _refine(
     return moments, relative
 
 
-def _evaluate(neuron: Neuron, s: Matrix) -> Activation:
+def _evaluate(function: Elementwise, s: Matrix) -> Activation:
     """The activation at preactivations z (point, node), compiled once a shape."""
     variance = np.diagonal(s)[:, None]
-    compiled: Any = jax.jit(neuron.activation)
+    compiled: Any = jax.jit(function)
 
     def activation(z: np.ndarray) -> np.ndarray:
         values = compiled(
