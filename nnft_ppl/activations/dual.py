@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
-from nnft_ppl.activations import hermite, homogeneous
+from nnft_ppl.activations import hermite, homogeneous, panels
 from nnft_ppl.activations.activation import Activation
 
 
@@ -45,8 +45,9 @@ def mean_product(
         return homogeneous.mean_product(
             activation.function, activation.homogeneity, q_u, q_v, c
         )
-    rho = c / (hermite.root(q_u) * hermite.root(q_v))
-    return hermite.mean_product(activation.function, q_u, q_v, rho)
+    if activation.kinks:
+        return _over_panels(activation, q_u, q_v, c, panels.NODES)
+    return hermite.mean_product(activation.function, q_u, q_v, _rho(q_u, q_v, c))
 
 
 def mean_square(activation: Activation, variance: ArrayLike) -> jax.Array:
@@ -64,6 +65,8 @@ def mean_square(activation: Activation, variance: ArrayLike) -> jax.Array:
         return activation.dual(q, q, q)
     if activation.homogeneity is not None:
         return homogeneous.mean_square(activation.function, activation.homogeneity, q)
+    if activation.kinks:
+        return _square_over_panels(activation, q, panels.NODES)
     return hermite.mean_square(activation.function, q)
 
 
@@ -82,8 +85,15 @@ def mean_product_error(
     q_u, q_v, c = _aligned(variance_u, variance_v, covariance)
     if _is_closed(activation):
         return jnp.zeros(jnp.broadcast_shapes(q_u.shape, q_v.shape, c.shape), c.dtype)
-    rho = c / (hermite.root(q_u) * hermite.root(q_v))
-    error = hermite.mean_product_error(activation.function, q_u, q_v, rho)
+    if activation.kinks:
+        more, fewer = (
+            _over_panels(activation, q_u, q_v, c, nodes)
+            for nodes in (panels.NODES, panels.FEWER_NODES)
+        )
+        error = jnp.abs(more - fewer)
+    else:
+        rho = _rho(q_u, q_v, c)
+        error = hermite.mean_product_error(activation.function, q_u, q_v, rho)
     return jnp.where(jnp.isnan(error), jnp.inf, error)
 
 
@@ -92,8 +102,46 @@ def mean_square_error(activation: Activation, variance: ArrayLike) -> jax.Array:
     (q,) = _aligned(variance)
     if _is_closed(activation):
         return jnp.zeros_like(q)
-    error = hermite.mean_square_error(activation.function, q)
+    if activation.kinks:
+        more, fewer = (
+            _square_over_panels(activation, q, nodes)
+            for nodes in (panels.NODES, panels.FEWER_NODES)
+        )
+        error = jnp.abs(more - fewer)
+    else:
+        error = hermite.mean_square_error(activation.function, q)
     return jnp.where(jnp.isnan(error), jnp.inf, error)
+
+
+def _rho(q_u: jax.Array, q_v: jax.Array, c: jax.Array) -> jax.Array:
+    """The correlation of u and v, 0 where one of them is 0."""
+    return c / (hermite.root(q_u) * hermite.root(q_v))
+
+
+def _over_panels(
+    activation: Activation, q_u: jax.Array, q_v: jax.Array, c: jax.Array, nodes: int
+) -> jax.Array:
+    """E[φ(u) φ(v)] on panels cut at the kinks."""
+    r_u, r_v = _root(q_u), _root(q_v)
+    zero = r_u * r_v == 0
+    return panels.mean_product(
+        activation.function,
+        activation.kinks,
+        r_u,
+        r_v,
+        c * jnp.where(zero, 0.0, 1 / jnp.where(zero, 1.0, r_u * r_v)),
+        nodes,
+    )
+
+
+def _square_over_panels(activation: Activation, q: jax.Array, nodes: int) -> jax.Array:
+    """E[φ(z)²] likewise."""
+    return panels.mean_square(activation.function, activation.kinks, _root(q), nodes)
+
+
+def _root(q: jax.Array) -> jax.Array:
+    """√q, of slope 0 at 0: `hermite.root` would show beside a kink at 0."""
+    return jnp.where(q > 0, jnp.sqrt(jnp.where(q > 0, q, 1.0)), 0.0)
 
 
 def _is_closed(activation: Activation) -> bool:

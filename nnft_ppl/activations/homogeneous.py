@@ -81,7 +81,9 @@ def _mean_product(
     angular = (plus**2 + minus**2) * _overlap(gamma, degree) + (
         2 * plus * minus
     ) * _overlap(jnp.pi - gamma, degree)
-    return scale**degree * (2**degree * math.factorial(degree)) * angular / (2 * jnp.pi)
+    radial = 2**degree * math.factorial(degree) / (2 * np.pi)
+    product_mean: jax.Array = radial * scale**degree * angular
+    return product_mean
 
 
 @_mean_product.defjvp
