@@ -13,7 +13,7 @@ PACKAGE = ROOT / "nnft_ppl"
 LAYERS = (
     {"_errors", "_typing", "_compile", "store"},
     {"activations"},
-    {"architecture", "operator", "hookspecs", "_network", "registry"},
+    {"architecture", "operator", "hookspecs", "_network", "registry", "adapters"},
     {"ensemble"},
     {"correlators"},
     {"eft"},

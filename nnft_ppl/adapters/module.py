@@ -1,0 +1,198 @@
+"""A module of a neural-network library as an architecture; what the adapters share.
+
+In: a `Template` for given hyperparameters, which the library's adapter makes without
+allocating anything, and a prior by path. Out: an `Architecture`, whose parameters are a
+flat dict, path -> value. NumPyro's own `random_*_module` are not used: they sample and
+evaluate in one go, from an instance whose values they register as a `param` site.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+
+from nnft_ppl._errors import NnftError, SpecError
+from nnft_ppl._typing import Params
+from nnft_ppl.adapters.knowledge import Knowledge, check_fixed_width, check_runs
+from nnft_ppl.adapters.priors import ParameterPrior, centred_normal, fitted
+from nnft_ppl.architecture import Architecture, Hyperparameters, Readout
+
+type Module = Any
+"""A module of whatever library."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A module at fixed hyperparameters, but for the values of its arrays.
+
+    Args:
+        shapes: Path -> shape, of the floating parameters.
+        default_std: Path -> standard deviation of the default prior, where it has one.
+        state: Paths of the other arrays.
+        initial: Seed -> path -> what the module makes of each array; for JAX to trace.
+        build: path -> array, of all arrays -> the module.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    default_std: Mapping[str, float]
+    state: tuple[str, ...]
+    initial: Callable[[int], Mapping[str, jax.Array]]
+    build: Callable[[Mapping[str, jax.Array]], Module]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What is random of a module, and what stays as it was made."""
+
+    build: Callable[[Mapping[str, jax.Array]], Module]
+    distributions: Mapping[str, dist.Distribution]
+    kept: Mapping[str, jax.Array]
+
+
+def module_architecture(
+    name: str,
+    template: Callable[[Hyperparameters], Template],
+    prior: ParameterPrior | None,
+    call: Callable[[Module, jax.Array], jax.Array],
+    width: int | None,
+    knowledge: Knowledge,
+) -> Architecture:
+    """The architecture of a module; see `architecture_from_nnx` for the arguments."""
+    plans: dict[Any, _Plan] = {}
+
+    def plan(hp: Hyperparameters) -> _Plan:
+        # Prior and forward pass are traced often, each time for the same module.
+        # Hyperparameters cannot be hashed for their mapping of options.
+        options = tuple(sorted(hp.options.items(), key=lambda item: item[0]))
+        key = (
+            (hp.width, hp.input_shape, hp.output_dim),
+            (hp.weight_std, hp.bias_std, options),
+        )
+        if key not in plans:
+            with jax.ensure_compile_time_eval():  # no tracer of a caller may stay
+                plans[key] = _plan(name, hp, template, prior)
+        return plans[key]
+
+    def sample(hp: Hyperparameters) -> Params:
+        return {
+            path: numpyro.sample(path, distribution)
+            for path, distribution in plan(hp).distributions.items()
+        }
+
+    def module(hp: Hyperparameters, params: Params) -> Module:
+        return plan(hp).build({**plan(hp).kept, **params})
+
+    def apply(hp: Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
+        return jnp.atleast_1d(call(module(hp, params), x))
+
+    also, make_readout = knowledge.get("check"), knowledge.get("readout")
+
+    def check(hp: Hyperparameters) -> None:
+        if also is not None:
+            also(hp)
+        check_fixed_width(name, hp, width)
+        check_runs(name, hp, sample, apply)
+
+    def readout(hp: Hyperparameters) -> Readout | None:
+        assert make_readout is not None  # there would be no readout
+        made = make_readout(hp)
+        if made is None:
+            return None
+        features = made.features
+        return replace(made, features=lambda p, x: features(module(hp, p), x))
+
+    fields: Knowledge = {**knowledge, "check": check}
+    if make_readout is not None:
+        fields["readout"] = readout
+    return Architecture(name=name, prior=sample, apply=apply, **fields)
+
+
+def _plan(
+    name: str,
+    hp: Hyperparameters,
+    template: Callable[[Hyperparameters], Template],
+    prior: ParameterPrior | None,
+) -> _Plan:
+    try:
+        made = template(hp)
+    except NnftError:
+        raise
+    except Exception as error:  # whatever the user's code raises
+        raise SpecError(
+            f"the module of {name!r} cannot be made at width {hp.width}, input_shape "
+            f"{hp.input_shape}, output_dim {hp.output_dim}: {type(error).__name__}: "
+            f"{error}"
+        ) from error
+    distributions = _distributions(name, hp, made, prior)
+    if not distributions:
+        raise SpecError(f"the module of {name!r} has no parameters; nothing is random")
+    return _Plan(
+        build=made.build,
+        distributions=distributions,
+        kept=_kept(name, made, set(made.shapes) - set(distributions)),
+    )
+
+
+def _distributions(
+    name: str, hp: Hyperparameters, made: Template, prior: ParameterPrior | None
+) -> dict[str, dist.Distribution]:
+    """Path -> prior, for the parameters that have one."""
+    if isinstance(prior, Mapping):
+        unknown = sorted(set(prior) - set(made.shapes))
+        if unknown:
+            near = get_close_matches(unknown[0], made.shapes, 1)
+            raise SpecError(
+                f"the prior of {name!r} names {unknown}, which are no parameters of "
+                f"the module{f' (did you mean {near[0]!r}?)' if near else ''}; it has "
+                f"{list(made.shapes)}"
+            )
+    distributions = {}
+    for path, shape in made.shapes.items():
+        given: object = None
+        if isinstance(prior, Mapping):
+            given = prior.get(path)
+        elif prior is not None:
+            given = prior(path, shape, hp)
+        if given is not None:
+            distributions[path] = fitted(given, path, shape)
+        elif path in made.default_std:
+            distributions[path] = centred_normal(made.default_std[path], shape)
+    return distributions
+
+
+def _kept(name: str, made: Template, paths: set[str]) -> dict[str, jax.Array]:
+    """What has no prior, as the module makes it: the same whatever its seed.
+
+    Raises:
+        SpecError: Something is random when the module is made. Kept, it would be one
+            draw for the whole ensemble.
+    """
+    wanted = [*sorted(paths), *made.state]
+    if not wanted:
+        return {}
+
+    def values(seed: int) -> list[jax.Array]:
+        initial = made.initial(seed)
+        return [initial[path] for path in wanted]
+
+    program = jax.jit(values, static_argnums=0)  # drops what is not asked for
+    one, other = program(0), program(1)
+    random = [
+        path
+        for path, a, b in zip(wanted, one, other, strict=True)
+        # Random streams differ, of course.
+        if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key) and not np.array_equal(a, b)
+    ]
+    if random:
+        raise SpecError(
+            f"the module of {name!r} draws {random} when it is made, and they have no "
+            "default prior; give them one with prior={path: distribution}, or make "
+            "them from a key of your own"
+        )
+    return dict(zip(wanted, one, strict=True))

@@ -1,0 +1,163 @@
+"""A Flax NNX module as an architecture."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
+
+import jax
+import jax.numpy as jnp
+
+from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl.adapters.knowledge import Knowledge, check_width_given
+from nnft_ppl.adapters.module import Template, module_architecture
+from nnft_ppl.adapters.priors import ParameterPrior, path_name
+from nnft_ppl.architecture import Architecture, Hyperparameters
+
+try:
+    from flax import nnx
+except ModuleNotFoundError:  # an optional extra; said when it is needed
+    nnx = None  # type: ignore[assignment]
+
+type ModuleOrMake = Callable[[Hyperparameters, nnx.Rngs], nnx.Module] | nnx.Module
+
+
+def architecture_from_nnx(
+    name: str,
+    make: ModuleOrMake,
+    prior: ParameterPrior | None = None,
+    *,
+    call: Callable[[Any, jax.Array], jax.Array] = lambda module, x: module(x),
+    width: int | None = None,
+    **knowledge: Unpack[Knowledge],
+) -> Architecture:
+    """An architecture of a Flax NNX module.
+
+    The default prior is σ_W, σ_b of the hyperparameters in place of the module's own
+    initialisers: N(0, σ_W²/fan-in) for an `nnx.Param` of two or more axes, the last of
+    which is the output's; N(0, σ_b²) for one called `bias`. Others, such as the scale
+    of a normalisation, and all state stay as they are made, unless they are random.
+    The module is put into evaluation mode: no dropout, running averages.
+
+    Args:
+        name: What files and messages call it.
+        make: (hyperparameters, rngs) -> module, or a module, which then has one width.
+        prior: Path such as `layers.0.kernel` -> distribution, which is expanded to the
+            shape; or (path, shape, hyperparameters) -> distribution. Where it gives
+            none, the default holds.
+        call: (module, one input) -> (output_dim,). A module that needs a batch axis:
+            `lambda module, x: module(x[None])[0]`.
+        width: The width of a module that is given as such.
+        **knowledge: Optional fields of `Architecture`: readout, kernel, symmetries …
+            `features` of a readout takes (module, one input).
+
+    Returns:
+        For `Network.build`, which refuses sizes at which the module does not run.
+        The parameters are a dict, path -> value.
+
+    Raises:
+        UnavailableError: Flax is not installed.
+        SpecError: A module without `width`, or a function with one.
+    """
+    if nnx is None:
+        raise UnavailableError(
+            "Flax is not installed; install it with: pip install 'nnft-ppl[flax]'"
+        )
+    check_width_given(name, width, fixed=isinstance(make, nnx.Module))
+
+    def template(hp: Hyperparameters) -> Template:
+        if isinstance(make, nnx.Module):
+            # A copy, because evaluation mode is set in place.
+            return _template(hp, nnx.clone(make), lambda seed: nnx.clone(make))
+        return _template(
+            hp,
+            nnx.eval_shape(lambda: make(hp, nnx.Rngs(0))),
+            lambda seed: make(hp, nnx.Rngs(seed)),
+        )
+
+    fields: Knowledge = {"description": "a Flax NNX module", **knowledge}
+    return module_architecture(name, template, prior, _unchanged(call), width, fields)
+
+
+def _template(
+    hp: Hyperparameters, module: "nnx.Module", make: Callable[[int], "nnx.Module"]
+) -> Template:
+    module.eval()
+    graph, *states = nnx.split(module, nnx.Param, ...)
+    leaves, structure = jax.tree_util.tree_flatten_with_path(states)
+    # The first key says which state, the last is the value of the variable.
+    paths = [path_name(path[1:-1]) for path, _ in leaves]
+    parameters = {
+        name: (path[1:-1], leaf.shape)
+        for name, (path, leaf) in zip(paths, leaves, strict=True)
+        if path[0].idx == 0 and jnp.issubdtype(leaf.dtype, jnp.floating)
+    }
+    owners = {
+        path_name(tuple(map(jax.tree_util.DictKey, path))): owner
+        for path, owner in nnx.iter_modules(module)
+    }
+    std = {
+        name: _default_std(hp, owners[path_name(path[:-1])], path[-1].key, shape)
+        for name, (path, shape) in parameters.items()
+    }
+
+    def initial(seed: int) -> Mapping[str, jax.Array]:
+        fresh = make(seed)
+        fresh.eval()
+        _, *values = nnx.split(fresh, nnx.Param, ...)
+        return dict(zip(paths, jax.tree.leaves(values), strict=True))
+
+    def build(values: Mapping[str, jax.Array]) -> "nnx.Module":
+        filled = jax.tree.unflatten(structure, [values[path] for path in paths])
+        merged: nnx.Module = nnx.merge(graph, *filled)
+        return merged
+
+    return Template(
+        shapes={name: shape for name, (_, shape) in parameters.items()},
+        default_std={name: value for name, value in std.items() if value is not None},
+        state=tuple(path for path in paths if path not in parameters),
+        initial=initial,
+        build=build,
+    )
+
+
+def _default_std(
+    hp: Hyperparameters, owner: "nnx.Module", attribute: str, shape: tuple[int, ...]
+) -> float | None:
+    """Standard deviation of the default prior of one parameter, or `None`."""
+    if attribute == "bias":
+        return hp.bias_std
+    # What an embedding or a free contraction sums over cannot be read off its shape.
+    if attribute == "scale" or isinstance(owner, (nnx.Embed, nnx.Einsum)):
+        return None
+    if isinstance(owner, nnx.LinearGeneral):  # it may have several output axes
+        fan_in = math.prod(owner.in_features)
+    elif len(shape) >= 2:
+        fan_in = math.prod(shape[:-1])
+    else:
+        return None
+    return float(hp.weight_std / math.sqrt(fan_in))
+
+
+def _unchanged(
+    call: Callable[[Any, jax.Array], jax.Array],
+) -> Callable[["nnx.Module", jax.Array], jax.Array]:
+    """`call`, refused where it changes the module: it would be no function of x."""
+
+    def state(module: "nnx.Module") -> dict[str, Any]:
+        leaves = jax.tree_util.tree_leaves_with_path(nnx.state(module))
+        return {path_name(path[:-1]): leaf for path, leaf in leaves}
+
+    def checked(module: "nnx.Module", x: jax.Array) -> jax.Array:
+        before = state(module)
+        out = call(module, x)
+        after = state(module)
+        changed = [p for p, value in before.items() if after[p] is not value]
+        if changed:
+            raise SpecError(
+                f"the module changes {changed} when it is called, so that one draw is "
+                "no function of its input; call it without random streams or running "
+                "statistics"
+            )
+        return out
+
+    return checked
