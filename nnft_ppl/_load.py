@@ -7,6 +7,7 @@ import xarray as xr
 
 from nnft_ppl import store
 from nnft_ppl._errors import SpecError
+from nnft_ppl._network import Network
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.ensemble.sample import Ensemble
 from nnft_ppl.inference.function_space_result import FunctionSpaceFit
@@ -15,7 +16,7 @@ from nnft_ppl.inference.running_result import RunningFit
 
 type Saved = Ensemble | Correlators | CouplingFit | FunctionSpaceFit | RunningFit
 
-_KINDS: dict[str, Callable[[xr.DataTree], Saved]] = {
+_KINDS: dict[str, Callable[[xr.DataTree, Network | None], Saved]] = {
     "ensemble": Ensemble.from_data,
     "correlators": Correlators.from_data,
     "fit": CouplingFit.from_data,
@@ -24,11 +25,17 @@ _KINDS: dict[str, Callable[[xr.DataTree], Saved]] = {
 }
 
 
-def load(path: str | Path) -> Saved:
+def load(path: str | Path, *, network: Network | None = None) -> Saved:
     """The object that was saved at `path`.
 
+    Args:
+        path: A file that `save` wrote.
+        network: The network of the object, where no installed plugin supplies it: a
+            file holds its name and hyperparameters, no code. They must agree.
+
     Raises:
-        SpecError: No such file, damaged, or not of nnft_ppl.
+        SpecError: No such file, damaged, or not of nnft_ppl; or `network` is not the
+            one in the file, or is needed.
         PluginError: A plugin it needs is not installed.
     """
     tree = store.read(path)
@@ -37,4 +44,4 @@ def load(path: str | Path) -> Saved:
         raise SpecError(
             f"{str(path)!r} holds {holds!r}; expected one of {list(_KINDS)}"
         )
-    return _KINDS[holds](tree)
+    return _KINDS[holds](tree, network)

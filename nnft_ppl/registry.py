@@ -6,8 +6,9 @@ still load. Plugins run with the user's rights; `NNFT_PPL_DISABLE_PLUGINS=a,b` k
 named ones from being imported.
 """
 
+import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -18,7 +19,7 @@ import jax
 import pluggy
 
 from nnft_ppl import hookspecs
-from nnft_ppl._errors import PluginError
+from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._network import Network
 from nnft_ppl.architecture import Architecture, OptionValue
 from nnft_ppl.operator import Operator
@@ -214,10 +215,56 @@ def network(
     )
 
 
-def network_from_json(record: Mapping[str, Any]) -> Network:
-    """The network that `Network.to_json` describes, its JSON parsed."""
+def network_from_json(
+    record: Mapping[str, Any], given: Network | None = None
+) -> Network:
+    """The network that `Network.to_json` describes, its JSON parsed.
+
+    Args:
+        record: Name and hyperparameters.
+        given: The network itself, where no plugin supplies it; it must be the one
+            described.
+
+    Raises:
+        SpecError: `given` is another one, or the record alone does not suffice: an
+            option is a function, of which it has the name.
+        PluginError: No plugin supplies the architecture, and none is given.
+    """
+    if given is not None:
+        _check_same(record, given)
+        return given
     hp = dict(record)
-    return network(hp.pop("architecture"), **hp.pop("options"), **hp)
+    try:
+        return network(hp.pop("architecture"), **hp.pop("options"), **hp)
+    except (PluginError, SpecError) as error:
+        raise type(error)(
+            f"{error}. If the network was built by hand, or with a function as an "
+            "option, build it again and pass it as network=..."
+        ) from error
+
+
+def _check_same(record: Mapping[str, Any], given: Network) -> None:
+    """Raise SpecError, listing what differs, unless `given` is the one described."""
+    differences = [
+        f"{name} is {theirs!r} in the file and {ours!r} in `network`"
+        for name, theirs, ours in _compare(record, json.loads(given.to_json()))
+    ]
+    if differences:
+        raise SpecError(
+            f"the network given is not the one in the file: {'; '.join(differences)}"
+        )
+
+
+def _compare(
+    record: Mapping[str, Any], given: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Name and both values of every field that differs, options one by one."""
+    for name in sorted({*record, *given}):
+        theirs, ours = record.get(name, "absent"), given.get(name, "absent")
+        if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
+            yield from _compare(theirs, ours)
+        elif theirs != ours:
+            yield name, theirs, ours
 
 
 def unknown_name(

@@ -211,13 +211,13 @@ class Correlators:
         store.write(self.data, path)
 
     @staticmethod
-    def from_data(tree: xr.DataTree) -> "Correlators":
-        """Rebuild from `data`; the architecture's plugin must be installed."""
+    def from_data(tree: xr.DataTree, network: Network | None = None) -> "Correlators":
+        """Rebuild from `data`, with the network where no plugin supplies it."""
         record = store.metadata(tree)
         orders = tuple(record["orders"])
         exact = record["estimator"] == "exact"
         return Correlators(
-            network=network_from_json(record["network"]),
+            network=network_from_json(record["network"], network),
             x=store.array(tree, "x"),
             orders=orders,
             estimator=record["estimator"],

@@ -75,10 +75,10 @@ class Ensemble:
         store.write(self.data, path)
 
     @staticmethod
-    def from_data(tree: xr.DataTree) -> "Ensemble":
-        """Rebuild from `data`; the architecture's plugin must be installed."""
+    def from_data(tree: xr.DataTree, network: Network | None = None) -> "Ensemble":
+        """Rebuild from `data`, with the network where no plugin supplies it."""
         return Ensemble(
-            network_from_json(store.metadata(tree)["network"]),
+            network_from_json(store.metadata(tree)["network"], network),
             store.array(tree, "x"),
             store.array(tree, "values"),
         )

@@ -241,15 +241,21 @@ class FunctionSpaceFit:
         store.write(tree, path)
 
     @staticmethod
-    def from_data(tree: xr.DataTree) -> "FunctionSpaceFit":
+    def from_data(
+        tree: xr.DataTree, network: Network | None = None
+    ) -> "FunctionSpaceFit":
         """Rebuild from what `save` wrote; the plugins used must be installed.
+
+        Args:
+            tree: The file.
+            network: The network, where no plugin supplies it.
 
         Raises:
             SpecError: The operators or the architecture now installed under these names
                 are not those of the file.
         """
         record = store.metadata(tree)
-        network = network_from_json(record["network"])
+        network = network_from_json(record["network"], network)
         action = Action.from_record(record)
         posterior = store.child(tree, "posterior")
         constant = store.child(tree, "constant_data")

@@ -17,6 +17,7 @@ import xarray as xr
 
 from nnft_ppl import store
 from nnft_ppl._errors import SpecError
+from nnft_ppl._network import Network
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.operators import check_saved_by_name
@@ -324,15 +325,19 @@ class CouplingFit:
         store.write(tree, path)
 
     @staticmethod
-    def from_data(tree: xr.DataTree) -> "CouplingFit":
+    def from_data(tree: xr.DataTree, network: Network | None = None) -> "CouplingFit":
         """Rebuild from what `save` wrote; the plugins used must be installed.
+
+        Args:
+            tree: The file.
+            network: The network, where no plugin supplies it.
 
         Raises:
             SpecError: The operators or the architecture now installed under these names
                 are not those of the file.
         """
         record = store.metadata(tree)
-        correlators = Correlators.from_data(store.child(tree, "correlators"))
+        correlators = Correlators.from_data(store.child(tree, "correlators"), network)
         action = Action.from_record(record)
         posterior = store.child(tree, "posterior")
         cutoffs = tuple(float(c) for c in store.array(posterior, "cutoff"))

@@ -18,6 +18,7 @@ from jaxtyping import ArrayLike
 
 from nnft_ppl import store
 from nnft_ppl._errors import SpecError
+from nnft_ppl._network import Network
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.operators import check_saved_by_name
@@ -232,8 +233,12 @@ class RunningFit:
         store.write(tree, path)
 
     @staticmethod
-    def from_data(tree: xr.DataTree) -> "RunningFit":
+    def from_data(tree: xr.DataTree, network: Network | None = None) -> "RunningFit":
         """Rebuild from what `save` wrote; the plugins used must be installed.
+
+        Args:
+            tree: The file.
+            network: The network, where no plugin supplies it.
 
         Raises:
             SpecError: The operators or the architecture now installed under these names
@@ -244,7 +249,9 @@ class RunningFit:
         constant = store.child(tree, "constant_data")
         exponent = store.array(posterior, "exponent")
         fit = RunningFit(
-            correlators=Correlators.from_data(store.child(tree, "correlators")),
+            correlators=Correlators.from_data(
+                store.child(tree, "correlators"), network
+            ),
             action=Action.from_record(record),
             cutoffs=tuple(float(c) for c in store.array(constant, "cutoff")),
             has_curvature=record["has_curvature"],
