@@ -1,0 +1,251 @@
+"""`mlp`: fully connected layers of any depth and activation.
+
+z¹ = b + W x, zˡ⁺¹ = b + W φ(zˡ) for l < L, f = b + W φ(zᴸ), all weights independent of
+standard deviation σ_W/√fan-in, all biases N(0, σ_b²) (theory.md §1). The first W is
+normal; the law of the others is an option.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+import nnft_ppl as nnft
+from nnft_ppl_architectures import weight_laws
+from nnft_ppl_architectures.activations import ACTIVATIONS
+
+type Params = dict[str, jax.Array]
+type Arrays = tuple[jax.Array, ...]
+type Mean = Callable[..., jax.Array]
+
+
+def depth(hp: nnft.Hyperparameters) -> int:
+    """L, the number of hidden layers."""
+    value = hp.options["depth"]
+    assert isinstance(value, int)  # as its default
+    return value
+
+
+def activation(hp: nnft.Hyperparameters) -> nnft.Activation:
+    """φ, of the table or the user's own."""
+    value = hp.options["activation"]
+    return value if isinstance(value, nnft.Activation) else ACTIVATIONS[str(value)]
+
+
+def hidden_widths(hp: nnft.Hyperparameters) -> tuple[int, ...]:
+    """n_1 … n_L: the width times each of the factors, and at least 1.
+
+    Raises:
+        SpecError: There are not L factors, or one is no number > 0.
+    """
+    text = str(hp.options["width_factors"])
+    if not text.strip():
+        return depth(hp) * (hp.width,)
+    try:
+        factors = [float(part) for part in text.split(",")]
+    except ValueError:
+        factors = []
+    if len(factors) != depth(hp) or not all(0 < f < float("inf") for f in factors):
+        raise nnft.SpecError(
+            f"option `width_factors` is {text!r}; expected {depth(hp)} numbers > 0 "
+            "separated by commas, one for each hidden layer (depth="
+            f"{depth(hp)}), or nothing for equal widths"
+        )
+    return tuple(max(1, round(factor * hp.width)) for factor in factors)
+
+
+def check(hp: nnft.Hyperparameters) -> None:
+    """Refuse options that do not fit together."""
+    hidden_widths(hp)
+    weight_laws.check(hp)
+
+
+def prior(hp: nnft.Hyperparameters) -> Params:
+    """Sample all layers, independent; a site for each weight matrix and bias."""
+    normal, law = dist.Normal(0.0, 1.0), weight_laws.weight_law(hp).distribution
+
+    def draw(name: str, unit: dist.Distribution, std: float, *shape: int) -> jax.Array:
+        values: jax.Array = numpyro.sample(name, unit.expand(shape).to_event())
+        return std * values
+
+    sizes = (hp.input_dim, *hidden_widths(hp), hp.output_dim)
+    params = {}
+    for layer, (fan_in, size) in enumerate(pairwise(sizes)):
+        unit, std = (normal if layer == 0 else law), hp.weight_std / fan_in**0.5
+        params[f"W{layer}"] = draw(f"W{layer}", unit, std, fan_in, size)
+        params[f"b{layer}"] = draw(f"b{layer}", normal, hp.bias_std, size)
+    return params
+
+
+def affine(params: Params, layer: int, x: jax.Array) -> jax.Array:
+    """W x + b of one layer, in full precision also on accelerators."""
+    weights, biases = params[f"W{layer}"], params[f"b{layer}"]
+    return jnp.matmul(x, weights, precision="highest") + biases
+
+
+def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
+    """φ(zᴸ) of one draw at one input, shape (n_L,)."""
+    phi = activation(hp).function
+    hidden = x.reshape(-1)
+    for layer in range(depth(hp)):
+        hidden = phi(affine(params, layer, hidden))
+    return hidden
+
+
+def apply(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
+    """The output of one draw at one input, shape (output_dim,)."""
+    return affine(params, depth(hp), features(hp, params, x))
+
+
+def layer(hp: nnft.Hyperparameters, mean: jax.Array) -> jax.Array:
+    """σ_b² + σ_W² E[h h'], the covariance of what a layer makes of its inputs h."""
+    return hp.bias_std**2 + hp.weight_std**2 * mean
+
+
+def covariance(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
+    """s(x, y) = σ_b² + σ_W² x·y/d_in of the first layer."""
+    return layer(hp, jnp.vdot(x, y) / hp.input_dim)
+
+
+def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
+    """K¹ = s, Kˡ⁺¹ = σ_b² + σ_W² E[φ φ'], E over Gaussians of covariance Kˡ.
+
+    Exact at infinite width; for one hidden layer at every width.
+
+    Source: theory.md §2; Lee et al., arXiv:1711.00165 equation 5.
+    """
+    phi = activation(hp)
+    xx, yy, xy = (covariance(hp, a, b) for a, b in ((x, x), (y, y), (x, y)))
+    for _ in range(depth(hp) - 1):
+        xx, yy, xy = (
+            layer(hp, nnft.activations.mean_square(phi, xx)),
+            layer(hp, nnft.activations.mean_square(phi, yy)),
+            layer(hp, nnft.activations.mean_product(phi, xx, yy, xy)),
+        )
+    return layer(hp, nnft.activations.mean_product(phi, xx, yy, xy))
+
+
+def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
+    """The errors of a layer's means, carried through the layers above to first order.
+
+    The absolute values add: nothing is taken to cancel.
+    """
+    phi, duals = activation(hp), nnft.activations
+
+    def step(
+        mean: Mean, mean_error: Mean, arguments: Arrays, errors: Arrays
+    ) -> tuple[jax.Array, jax.Array]:
+        error = mean_error(phi, *arguments)
+        for number, old in enumerate(errors):
+            units = tuple(
+                jnp.full_like(argument, place == number)
+                for place, argument in enumerate(arguments)
+            )
+            _, slope = jax.jvp(partial(mean, phi), arguments, units)
+            error = error + jnp.where(old == 0, 0.0, jnp.abs(slope) * old)
+        return layer(hp, mean(phi, *arguments)), hp.weight_std**2 * error
+
+    xx, yy, xy = (covariance(hp, a, b) for a, b in ((x, x), (y, y), (x, y)))
+    e_xx = e_yy = e_xy = jnp.zeros_like(xy)
+    for _ in range(depth(hp)):
+        (next_xx, next_e_xx), (next_yy, next_e_yy), (xy, e_xy) = (
+            step(duals.mean_square, duals.mean_square_error, (xx,), (e_xx,)),
+            step(duals.mean_square, duals.mean_square_error, (yy,), (e_yy,)),
+            step(
+                duals.mean_product,
+                duals.mean_product_error,
+                (xx, yy, xy),
+                (e_xx, e_yy, e_xy),
+            ),
+        )
+        xx, yy, e_xx, e_yy = next_xx, next_yy, next_e_xx, next_e_yy
+    return e_xy
+
+
+def readout(hp: nnft.Hyperparameters) -> nnft.Readout | None:
+    """The last layer, where its weights have a variance."""
+    law = weight_laws.weight_law(hp)
+    if law.unlimited is not None:
+        return None
+    return nnft.Readout(
+        features=lambda params, x: features(hp, params, x),
+        weight_std=hp.weight_std,
+        bias_std=hp.bias_std,
+        weight_moment=law.moment,
+    )
+
+
+def neuron(hp: nnft.Hyperparameters) -> nnft.Neuron | None:
+    """The hidden neuron of one hidden layer; those of more share the layer below."""
+    if depth(hp) > 1 or weight_laws.weight_law(hp).unlimited is not None:
+        return None
+    phi = activation(hp)
+    return nnft.Neuron(
+        covariance=lambda x, y: covariance(hp, x, y),
+        activation=lambda z, variance: phi.function(z),
+        homogeneity=phi.homogeneity,
+    )
+
+
+def hidden_layers(hp: nnft.Hyperparameters) -> nnft.HiddenLayers | None:
+    """The layers, where all of them are normal."""
+    if weight_laws.weight_law(hp).moment is not None:
+        return None
+    return nnft.HiddenLayers(
+        covariance=lambda x, y: covariance(hp, x, y),
+        widths=hidden_widths(hp),
+        activation=activation(hp),
+        weight_std=hp.weight_std,
+        bias_std=hp.bias_std,
+    )
+
+
+@nnft.hookimpl
+def nnft_ppl_architecture() -> nnft.Architecture:
+    """Fully connected layers of any depth, activation and law of the weights."""
+    return nnft.Architecture(
+        name="mlp",
+        description="fully connected layers, any depth; arXiv:1711.00165",
+        prior=prior,
+        apply=apply,
+        kernel=kernel,
+        kernel_error=kernel_error,
+        unknown_kernel=lambda hp: weight_laws.weight_law(hp).unlimited,
+        no_gp_limit=lambda hp: weight_laws.weight_law(hp).unlimited,
+        readout=readout,
+        neuron=neuron,
+        hidden_layers=hidden_layers,
+        symmetries=frozenset({"rotation", "sign"}),
+        options={
+            "depth": nnft.Option(
+                default=2, help="L, the number of hidden layers", minimum=1, maximum=100
+            ),
+            "activation": nnft.Option(
+                default="relu",
+                help="φ; or an nnft_ppl.Activation, or a function",
+                choices=tuple(ACTIVATIONS),
+                activation=True,
+            ),
+            "width_factors": nnft.Option(
+                default="",
+                help="width of each hidden layer over `width`, as in 1,2,1; "
+                "empty for equal widths",
+            ),
+            **weight_laws.OPTIONS,
+        },
+        check=check,
+        suggested_inputs={
+            1: [[-1.0], [-0.6], [-0.2], [0.2], [0.6], [1.0]],
+            2: [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]],
+            3: [
+                [-1.0, -1.0, -1.0],
+                [1.0, 1.0, -1.0],
+                [-1.0, 1.0, 1.0],
+                [1.0, -1.0, 1.0],
+            ],
+        },
+    )
