@@ -6,7 +6,7 @@ is fitted to. Tensors are packed (`symmetric.py`).
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
 from nnft_ppl.correlators.partitions import MAX_ORDER
-from nnft_ppl.correlators.symmetric import entries, num_entries
+from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 from nnft_ppl.correlators.wick import gaussian_moment, moment_from_connected
 from nnft_ppl.registry import network_from_json
 
@@ -28,7 +28,9 @@ MIN_EFFECTIVE_BATCHES = 50
 """Error estimates that rest on fewer are off by more than about 15 %."""
 
 
-def check_orders(orders: int | Iterable[int], num_points: int) -> tuple[int, ...]:
+def check_orders(
+    orders: int | Iterable[int], num_points: int, num_outputs: int = 1
+) -> tuple[int, ...]:
     """All even orders from 2 to the largest asked for.
 
     The lower ones are needed to go between connected and full correlators.
@@ -49,10 +51,11 @@ def check_orders(orders: int | Iterable[int], num_points: int) -> tuple[int, ...
     if not wanted:
         raise SpecError(f"`orders` is empty; choose among {choice}")
     complete = tuple(range(2, max(wanted) + 1, 2))
-    total = sum(num_entries(num_points, k) for k in complete)
+    total = sum(num_entries(num_points * num_outputs, k) for k in complete)
     if total > MAX_ENTRIES:
+        legs = f" with {num_outputs} outputs each" if num_outputs > 1 else ""
         raise SpecError(
-            f"{num_points} inputs have {total} correlator entries up to order "
+            f"{num_points} inputs{legs} have {total} correlator entries up to order "
             f"{max(wanted)}; the limit is {MAX_ENTRIES}: use fewer inputs or orders"
         )
     return complete
@@ -61,6 +64,9 @@ def check_orders(orders: int | Iterable[int], num_points: int) -> tuple[int, ...
 @dataclass(frozen=True, eq=False)
 class Correlators:
     """Connected correlators of one network at a set of inputs.
+
+    A leg of a correlator is one output at one input; for networks of one output the
+    numbers of legs are those of inputs.
 
     Attributes:
         network: What they belong to.
@@ -106,10 +112,62 @@ class Correlators:
         """Whether no sampling was involved."""
         return self.estimator == "exact"
 
+    @property
+    def num_outputs(self) -> int:
+        """Number of outputs of the network."""
+        return self.network.hyperparameters.output_dim
+
+    @property
+    def num_legs(self) -> int:
+        """Inputs times outputs."""
+        return len(self.x) * self.num_outputs
+
+    @property
+    def legs(self) -> Int[np.ndarray, "leg 2"]:
+        """(leg, 2): input and output of each leg, the output running faster."""
+        return np.stack(np.divmod(np.arange(self.num_legs), self.num_outputs), axis=1)
+
     def entries(self, order: int) -> Int[np.ndarray, "entry order"]:
-        """Input indices of each entry, `combinations_with_replacement` order."""
+        """Leg numbers of each entry, `combinations_with_replacement` order."""
         self._check(order)
-        return entries(len(self.x), order)
+        return entries(self.num_legs, order)
+
+    def for_output(self, output: int) -> "Correlators":
+        """The correlators of one output alone, as of a network that has no other.
+
+        Raises:
+            SpecError: There is no such output.
+        """
+        if (
+            not isinstance(output, (int, np.integer))
+            or isinstance(output, bool)
+            or not 0 <= output < self.num_outputs
+        ):
+            raise SpecError(
+                f"`output` is {output!r}; expected a whole number from 0 to "
+                f"{self.num_outputs - 1}"
+            )
+        legs = np.flatnonzero(self.legs[:, 1] == output)
+        kept = {
+            k: positions(self.num_legs, legs[entries(len(legs), k)])
+            for k in self.orders
+        }
+        rows = np.concatenate([self._span(k).start + kept[k] for k in self.orders])
+
+        def keep(values: Mapping[int, Packed]) -> dict[int, Packed]:
+            return {k: value[kept[k]] for k, value in values.items()}
+
+        hyperparameters = replace(self.network.hyperparameters, output_dim=1)
+        return replace(
+            self,
+            network=replace(self.network, hyperparameters=hyperparameters),
+            connected_values=keep(self.connected_values),
+            joint_covariance=self.joint_covariance
+            if self.is_exact
+            else self.joint_covariance[np.ix_(rows, rows)],
+            numerical_error=keep(self.numerical_error),
+            effective_batches=keep(self.effective_batches),
+        )
 
     def connected(self, order: int) -> Packed:
         """Connected correlator G_c^(k), packed (entry,)."""
@@ -139,12 +197,12 @@ class Correlators:
     def moment(self, order: int) -> Packed:
         """Full correlator G^(k), packed, from the connected ones (theory.md §1)."""
         self._check(order)
-        return moment_from_connected(self.connected_values, len(self.x), order)[0]
+        return moment_from_connected(self.connected_values, self.num_legs, order)[0]
 
     def error(self, order: int) -> Packed:
         """One standard error of `moment`; when exact, the quadrature's bound."""
         self._check(order)
-        jacobian = moment_from_connected(self.connected_values, len(self.x), order)[1]
+        jacobian = moment_from_connected(self.connected_values, self.num_legs, order)[1]
         if self.is_exact:
             return np.sum(
                 [np.abs(j) @ self.numerical_error[k] for k, j in jacobian.items()],
@@ -158,12 +216,19 @@ class Correlators:
         return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
 
     def gaussian_moment(self, order: int) -> Packed:
-        """G^(k) of the GP with this network's kernel (measured if none is known)."""
+        """G^(k) of the Gaussian process whose 2-pt function is the network's kernel.
+
+        It is what the network becomes as it widens, where it becomes Gaussian at all:
+        see `Network.no_gp_limit`. Outputs are alike and uncorrelated at infinite width:
+        the kernel times the unit matrix. Where no kernel is known, the 2-pt function is
+        the measured one.
+        """
         self._check(order)
         if self.network.has_kernel:
-            return gaussian_moment(self.network.kernel(self.x), order)
-        kernel = np.zeros((len(self.x),) * 2)
-        rows, columns = entries(len(self.x), 2).T
+            kernel = self.network.kernel(self.x)
+            return gaussian_moment(np.kron(kernel, np.eye(self.num_outputs)), order)
+        kernel = np.zeros((self.num_legs,) * 2)
+        rows, columns = entries(self.num_legs, 2).T
         kernel[rows, columns] = kernel[columns, rows] = self.connected(2)
         return gaussian_moment(kernel, order)
 
@@ -171,12 +236,12 @@ class Correlators:
         """(entry,) whether a few networks dominate the estimate and its error."""
         self._check(order)
         if self.is_exact:
-            return np.zeros(num_entries(len(self.x), order), dtype=bool)
+            return np.zeros(num_entries(self.num_legs, order), dtype=bool)
         return self.effective_batches[order] < MIN_EFFECTIVE_BATCHES
 
     @property
     def data(self) -> xr.DataTree:
-        """Everything as a DataTree: inputs in the root, one child per order."""
+        """Everything as a DataTree: inputs and legs in the root, a child per order."""
         children = {}
         for order in self.orders:
             children[f"order_{order}"] = xr.Dataset(
@@ -193,7 +258,12 @@ class Correlators:
             if not self.is_exact:
                 batches = ("entry", self.effective_batches[order])
                 children[f"order_{order}"]["effective_batches"] = batches
-        root = xr.Dataset({"x": (("point", "dim"), self.x)})
+        root = xr.Dataset(
+            {
+                "x": (("point", "dim"), self.x),
+                "legs": (("leg_number", "point_and_output"), self.legs),
+            }
+        )
         if not self.is_exact:
             root["joint_covariance"] = (("row", "column"), self.joint_covariance)
         root.attrs = store.provenance(
@@ -245,5 +315,15 @@ class Correlators:
             )
 
     def _span(self, order: int) -> slice:
-        start = sum(num_entries(len(self.x), k) for k in self.orders if k < order)
-        return slice(start, start + num_entries(len(self.x), order))
+        start = sum(num_entries(self.num_legs, k) for k in self.orders if k < order)
+        return slice(start, start + num_entries(self.num_legs, order))
+
+
+def check_single_output(correlators: Correlators) -> None:
+    """Raise SpecError unless the correlators are of one output."""
+    if correlators.num_outputs != 1:
+        raise SpecError(
+            f"the correlators are of {correlators.num_outputs} outputs; couplings are "
+            "fitted to one output: build the network with output_dim=1, or take "
+            "correlators.for_output(0)"
+        )

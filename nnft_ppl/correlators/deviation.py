@@ -1,4 +1,4 @@
-"""How far a network's correlators are from those of its Gaussian process.
+"""How far a network's correlators are from those of a Gaussian process.
 
 In: `Correlators`. Out: one number with its error per order, the mean relative deviation
 that arXiv:2008.08601 plots against the width.
@@ -19,6 +19,8 @@ _NEGLIGIBLE = 1e-9
 @dataclass(frozen=True, eq=False)
 class Deviation:
     """Mean over entries of |G^(k) − G_GP^(k)| / |G_GP^(k)|.
+
+    G_GP is `Correlators.gaussian_moment`; entries where it vanishes are left out.
 
     Attributes:
         order: k.
@@ -73,7 +75,7 @@ def mean_deviation(correlators: Correlators, order: int) -> Deviation:
 def _error_of_sum(correlators: Correlators, order: int, weight: Packed) -> float:
     """Standard error of Σ_e weight_e G^(k)_e."""
     jacobian = moment_from_connected(
-        correlators.connected_values, len(correlators.x), order
+        correlators.connected_values, correlators.num_legs, order
     )[1]
     slope = weight @ np.concatenate([jacobian[k] for k in sorted(jacobian)], axis=1)
     size = len(slope)

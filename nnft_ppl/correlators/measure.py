@@ -17,6 +17,7 @@ from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.estimators import (
     Inputs,
     choose_estimator,
+    over_outputs,
 )
 from nnft_ppl.correlators.exact import exact_cumulants
 from nnft_ppl.correlators.streaming import Mean, stream_mean
@@ -24,10 +25,10 @@ from nnft_ppl.correlators.symmetric import (
     entries,
     entry_size,
     num_entries,
-    positions,
 )
+from nnft_ppl.correlators.weights import weight_moments
 from nnft_ppl.correlators.wick import pack_kernel
-from nnft_ppl.ensemble.blocks import check_block_size
+from nnft_ppl.ensemble.blocks import check_block_size, chunk_size, draws_per_block
 from nnft_ppl.ensemble.model import (
     check_key,
     check_num_draws,
@@ -37,15 +38,6 @@ from nnft_ppl.ensemble.model import (
 
 _FLOAT32_ROUNDING = 1e-6
 """Rounding of float32 sums, relative to the natural size of each entry."""
-
-
-def check_single_output(network: Network) -> None:
-    """Raise SpecError unless the network has one output."""
-    if network.hyperparameters.output_dim != 1:
-        raise SpecError(
-            f"`output_dim` is {network.hyperparameters.output_dim}; correlators are "
-            "those of one output: build the network with output_dim=1"
-        )
 
 
 def exact_correlators(
@@ -63,12 +55,12 @@ def exact_correlators(
         bound on its own error.
 
     Raises:
-        UnavailableError: The architecture gives no neuron.
+        UnavailableError: The architecture gives no neuron, or the output weights lack a
+            moment of the highest order.
         SpecError: Inputs or orders are unusable.
     """
-    check_single_output(network)
     points = network.check_inputs(x, distinct=True)
-    orders = check_orders(orders, len(points))
+    orders = check_orders(orders, len(points), network.hyperparameters.output_dim)
     connected, error = exact_cumulants(network, points, orders)
     return Correlators(
         network=network,
@@ -103,8 +95,8 @@ def measure_correlators(
         orders: Among 2, 4, 6, 8; lower even ones are added.
         num_draws: Number of networks; more than there are correlator entries.
         key: A JAX random key; network j is a function of (key, j).
-        estimator: `auto` takes `conditional` where the last layer is Gaussian, else
-            `wick`; `moments` is the plain route (theory.md §3).
+        estimator: `auto` takes `conditional` where the last layer is linear, at any
+            depth, else `wick`; `moments` is the plain route (theory.md §3).
         block_size: Networks per dispatched block; changes memory and speed alone.
         progress: Show a progress bar on a terminal.
 
@@ -113,17 +105,20 @@ def measure_correlators(
 
     Raises:
         SpecError: Inputs, orders, number, key or estimator are unusable.
-        UnavailableError: The architecture lacks what the estimator needs.
+        UnavailableError: The architecture lacks what the estimator needs, or the output
+            weights a moment of the highest order.
         PluginError: The prior does not run under NumPyro.
     """
-    check_single_output(network)
     points = network.check_inputs(x, distinct=True)
     inputs_float32 = sampling_inputs(points)
-    orders = check_orders(orders, len(points))
+    num_outputs = network.hyperparameters.output_dim
+    num_legs = len(points) * num_outputs
+    orders = check_orders(orders, len(points), num_outputs)
     check_block_size(block_size)
     estimator = choose_estimator(network, estimator)
+    weight_moments(network, max(orders))  # refuses
     key = check_key(key)
-    num_quantities = sum(num_entries(len(points), k) for k in orders)
+    num_quantities = sum(num_entries(num_legs, k) for k in orders)
     num_draws = check_num_draws(num_draws)
     check_prior(network)
     if num_draws <= num_quantities:
@@ -134,7 +129,11 @@ def measure_correlators(
         )
 
     def mean_of(
-        scale: np.ndarray, kernel: Packed, orders: tuple[int, ...], label: str
+        num_draws: int,
+        scale: np.ndarray,
+        kernel: Packed,
+        orders: tuple[int, ...],
+        label: str,
     ) -> Mean:
         inputs = Inputs(
             jnp.asarray(inputs_float32),
@@ -155,34 +154,38 @@ def measure_correlators(
 
     conditional = estimator == "conditional"
     bias_variance = network.output_bias_variance if conditional else 0.0
-    diagonal = positions(len(points), np.repeat(np.arange(len(points))[:, None], 2, 1))
+    first, second = entries(num_legs, 2).T
+    bias = bias_variance * (first % num_outputs == second % num_outputs)
     if network.has_kernel:
-        kernel = pack_kernel(network.kernel(points)) - bias_variance
+        packed = pack_kernel(network.kernel(points))
+        kernel = over_outputs(packed, len(points), num_outputs, 2) - bias
     else:
-        # A first pass over the same networks gives the kernel to subtract.
-        zeros = np.zeros(num_entries(len(points), 2))
-        kernel = mean_of(np.ones(len(points)), zeros, (2,), "kernel").value
-    variance = kernel[diagonal]
+        # The first networks give a kernel to subtract; any will do that is near.
+        zeros = np.zeros(num_entries(num_legs, 2))
+        chunk = chunk_size(network, len(points))
+        block = draws_per_block(num_draws, block_size, chunk, num_quantities)
+        pilot = min(num_draws, block)  # one block: nothing is compiled twice
+        kernel = mean_of(pilot, np.ones(num_legs), zeros, (2,), "kernel").value
+    variance = kernel[first == second]
     scale = np.sqrt(np.where(variance > 0, variance, 1.0))
     unit = {k: entry_size(scale**2, k) for k in orders}
     reference = kernel / unit[2]
-    mean = mean_of(scale, reference, orders, estimator)
+    mean = mean_of(num_draws, scale, reference, orders, estimator)
     connected, covariance = connected_estimate(
         mean,
-        len(points),
+        num_legs,
         orders,
-        estimator,
-        reference,
+        np.zeros_like(reference) if estimator == "moments" else reference,
         num_draws,
-        kernel_is_exact=network.has_kernel,
+        bias=_bias_correction(network, estimator),
     )
     batches = _split(mean.effective_batches, unit)
-    if network.has_kernel:
-        _flag_missed_tails(batches, connected[2] - reference, covariance, len(points))
+    if network.kernel_holds_at_every_width:
+        _flag_missed_tails(batches, connected[2] - reference, covariance, num_legs)
     units = np.concatenate([unit[k] for k in orders])
     rounding = {k: _rounding(connected, k, conditional=conditional) for k in orders}
     connected = {k: connected[k] * unit[k] for k in orders}
-    connected[2] = connected[2] + bias_variance
+    connected[2] = connected[2] + bias
     return Correlators(
         network=network,
         x=points,
@@ -195,6 +198,17 @@ def measure_correlators(
         effective_batches=batches,
         num_batches=mean.num_batches,
     )
+
+
+def _bias_correction(network: Network, estimator: str) -> str:
+    """How the bias of products of averages is undone: see `connected_estimate`."""
+    if estimator == "moments":
+        return "plain"
+    if network.kernel_holds_at_every_width:
+        return "linear"
+    if estimator == "conditional" and network.gaussian_readout() is not None:
+        return "k-statistics"
+    return "covariance"
 
 
 def _split(values: Packed, like: Mapping[int, Packed]) -> dict[int, Packed]:
@@ -220,16 +234,16 @@ def _rounding(
 
 
 def _flag_missed_tails(
-    batches: dict[int, Packed], gap: Packed, covariance: np.ndarray, num_points: int
+    batches: dict[int, Packed], gap: Packed, covariance: np.ndarray, num_legs: int
 ) -> None:
-    """Mark entries at inputs where the measured kernel misses the exact one.
+    """Mark entries at legs where the measured kernel misses the exact one.
 
-    The 2-pt function is the kernel at every width. Six standard errors away from it,
-    the sample has missed a tail, and all that is made of it is wrong.
+    For networks whose 2-pt function is the kernel at every width. Six standard errors
+    away from it, the sample has missed a tail, and all that is made of it is wrong.
     """
     error = np.sqrt(np.diag(covariance)[: len(gap)])
     missed = np.abs(gap) > 6 * error + 1e-5
-    points = np.unique(entries(num_points, 2)[missed])
+    legs = np.unique(entries(num_legs, 2)[missed])
     for order, values in batches.items():
-        touched = np.isin(entries(num_points, order), points).any(axis=1)
+        touched = np.isin(entries(num_legs, order), legs).any(axis=1)
         values[touched] = 0.0

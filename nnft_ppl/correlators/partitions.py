@@ -6,6 +6,7 @@ the sums between moments and cumulants, and the Wick theorem is the case of pair
 
 from collections.abc import Iterator
 from functools import lru_cache
+from math import factorial
 
 MAX_ORDER = 8
 """Highest order of correlators: its 379 even partitions are summed one at a time."""
@@ -17,6 +18,11 @@ type Partition = tuple[tuple[int, ...], ...]
 def even_partitions(order: int) -> tuple[Partition, ...]:
     """All set partitions of range(order) into blocks of even size, blocks sorted."""
     return tuple(sorted(_even_partitions(tuple(range(order)))))
+
+
+def cumulant_weight(num_blocks: int) -> float:
+    """(−1)^{b−1} (b−1)!, the weight of a partition into b blocks in a cumulant."""
+    return float((-1) ** (num_blocks - 1) * factorial(num_blocks - 1))
 
 
 @lru_cache(maxsize=16)

@@ -14,7 +14,12 @@ import numpy as np
 from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Matrix, Packed
-from nnft_ppl.correlators.estimators import Inputs, entry_values, network_draws
+from nnft_ppl.correlators.estimators import (
+    Inputs,
+    drawn_orders,
+    entry_values,
+    network_draws,
+)
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.ensemble.blocks import (
     MAX_CHUNK,
@@ -93,21 +98,29 @@ def stream_mean(
         progress: Show a bar on a terminal.
         label: What the bar says.
     """
-    num_points = len(inputs.points)
-    num_quantities = sum(num_entries(num_points, k) for k in orders)
-    chunk = chunk_size(network, num_points)
-    block = draws_per_block(num_draws, block_size)
+    num_legs = len(inputs.per_leg)
+    num_quantities = sum(num_entries(num_legs, k) for k in orders)
+    chunk = chunk_size(network, len(inputs.points))
+    block = draws_per_block(num_draws, block_size, chunk, num_quantities)
     batch = batch_size(num_draws, num_quantities)
+    drawn = drawn_orders(network, estimator, orders)
 
     def run(start: int) -> Sums:
         draws = _draw(
-            key, inputs, jnp.uint32(start), network, estimator, chunk, block // chunk
+            key,
+            inputs,
+            jnp.uint32(start),
+            network,
+            estimator,
+            drawn,
+            chunk,
+            block // chunk,
         )
         sums: Sums = _sum(
             draws,
             inputs.kernel,
             jnp.uint32(num_draws - start),
-            num_points,
+            num_legs,
             orders,
             estimator,
             batch,
@@ -159,6 +172,7 @@ def _draw_block(
     start: jax.Array,
     network: Network,
     estimator: str,
+    orders: tuple[int, ...],
     chunk: int,
     chunks: int,
 ) -> jax.Array:
@@ -166,21 +180,21 @@ def _draw_block(
     starts = start + chunk * jnp.arange(chunks, dtype=jnp.uint32)
     draws = jax.lax.map(
         lambda first: network_draws(
-            network, estimator, network_keys(key, first, chunk), inputs
+            network, estimator, orders, network_keys(key, first, chunk), inputs
         ),
         starts,
     )
     return jnp.moveaxis(draws, 0, 1).reshape(draws.shape[1], -1)
 
 
-_draw = compiled(_draw_block, ("network", "estimator", "chunk", "chunks"))
+_draw = compiled(_draw_block, ("network", "estimator", "orders", "chunk", "chunks"))
 
 
 def _sum_block(
     draws: jax.Array,
     kernel: jax.Array,
     count: jax.Array,
-    num_points: int,
+    num_legs: int,
     orders: tuple[int, ...],
     estimator: str,
     batch: int,
@@ -189,7 +203,7 @@ def _sum_block(
 
     def step(sums: Sums, part: tuple[jax.Array, jax.Array]) -> tuple[Sums, None]:
         draws, number = part
-        table = entry_values(draws, kernel, num_points, orders, estimator)
+        table = entry_values(draws, kernel, num_legs, orders, estimator)
         table = jnp.where(number < count, table, 0.0)
         means = table.reshape(len(table), -1, batch).mean(axis=2)
         # Only whole batches enter the covariance.
@@ -203,7 +217,7 @@ def _sum_block(
         )
         return jax.tree.map(jnp.add, sums, new), None
 
-    size = sum(num_entries(num_points, k) for k in orders)
+    size = sum(num_entries(num_legs, k) for k in orders)
     zeros = (
         jnp.zeros(size),
         jnp.zeros(size),
@@ -216,4 +230,4 @@ def _sum_block(
     return jax.lax.scan(step, zeros, (parts, numbers))[0]
 
 
-_sum = compiled(_sum_block, ("num_points", "orders", "estimator", "batch"))
+_sum = compiled(_sum_block, ("num_legs", "orders", "estimator", "batch"))

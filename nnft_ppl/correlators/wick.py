@@ -5,13 +5,13 @@ and work on NumPy and JAX arrays alike.
 """
 
 from collections.abc import Callable, Mapping
-from math import factorial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from nnft_ppl._typing import Matrix, Packed
-from nnft_ppl.correlators.partitions import even_partitions
+from nnft_ppl.correlators.partitions import cumulant_weight, even_partitions
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 
 type Array = Any
@@ -74,14 +74,37 @@ def pairing_sums(
     Returns:
         order -> (entry, ...) packed.
     """
-    sums: dict[int, Array] = {2: pairs}
+    return partition_sums({2: pairs}, num_points, orders)
+
+
+def partition_sums(
+    cumulants: Mapping[int, Array], num_points: int, orders: tuple[int, ...]
+) -> dict[int, Array]:
+    """Moments from cumulants, by recursion on the block that holds the first leg.
+
+    Args:
+        cumulants: Even order from 2 up -> (entry, ...) packed; orders left out are 0.
+        num_points: Number of inputs.
+        orders: Even orders wanted.
+
+    Returns:
+        order -> (entry, ...) packed.
+    """
+    sums: dict[int, Array] = {2: cumulants[2]}
     for order in range(4, max(orders) + 1, 2):
         table = entries(num_points, order)
-        sums[order] = sum(
-            pairs[positions(num_points, table[:, [0, m]])]
-            * sums[order - 2][positions(num_points, np.delete(table, [0, m], axis=1))]
-            for m in range(1, order)
-        )
+        terms = []
+        for size in (k for k in cumulants if k < order):
+            for others in combinations(range(1, order), size - 1):
+                block = [0, *others]
+                rest = np.delete(table, block, axis=1)
+                terms.append(
+                    cumulants[size][positions(num_points, table[:, block])]
+                    * sums[order - size][positions(num_points, rest)]
+                )
+        if order in cumulants:
+            terms.append(cumulants[order])
+        sums[order] = sum(terms)
     return {order: sums[order] for order in orders}
 
 
@@ -111,9 +134,7 @@ def connected_from_moments(
     moments: Mapping[int, Packed], num_points: int, order: int
 ) -> tuple[Packed, dict[int, Matrix]]:
     """The inverse: weight (−1)^{b−1} (b−1)! for a partition into b blocks."""
-    return _partition_sum(
-        moments, num_points, order, lambda b: (-1.0) ** (b - 1) * factorial(b - 1)
-    )
+    return _partition_sum(moments, num_points, order, cumulant_weight)
 
 
 def _partition_sum(

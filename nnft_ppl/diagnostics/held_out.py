@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Packed
-from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.correlators import Correlators, check_single_output
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.prediction import predict_moment
@@ -124,6 +124,7 @@ def check_held_out(fitted: Correlators, held_out: Correlators) -> None:
     for given in (fitted, held_out):
         if not isinstance(given, Correlators):
             raise SpecError(f"{given!r} is given; expected nnft_ppl.Correlators")
+        check_single_output(given)
     if held_out.network != fitted.network:
         raise SpecError(
             f"the held-out correlators are of {held_out.network!r}, those fitted are "

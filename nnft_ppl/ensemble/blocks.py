@@ -5,32 +5,69 @@ on the network and inputs alone, so that network j comes out the same to the bit
 whatever the block size. A *block* is a whole number of chunks, dispatched together.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from numbers import Integral
 
 import jax
+import jax.numpy as jnp
+from jax.extend.core import Jaxpr, jaxprs_in_params
 from tqdm import tqdm
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
+from nnft_ppl._typing import Key
+from nnft_ppl.ensemble.model import sample_prior
 
 _CHUNK_FLOATS = 1 << 21
-"""Hidden activations a chunk may hold: 8 MiB in float32, about a core's cache."""
+"""Numbers in a chunk's largest array: 8 MiB in float32, about a core's cache."""
 MAX_CHUNK = 512
 """Every chunk is this over a power of two, so that it divides every block."""
 _BLOCK_DRAWS = 1 << 14
+_BLOCK_CHUNKS = 128
+"""Chunks in a block: enough that starting it costs nothing, few enough that small
+ensembles of large networks keep every core busy and the bar moves."""
+_BLOCK_FLOATS = 1 << 25
+"""Numbers a block may hand on: 128 MiB."""
 
 
+@lru_cache(maxsize=64)
 def chunk_size(network: Network, num_points: int) -> int:
-    """Networks per chunk: a power of two that keeps the hidden layer in cache."""
-    per_network = network.width * max(num_points, network.hyperparameters.input_dim)
+    """Networks per chunk: a power of two that keeps the largest array in cache.
+
+    That array may be a layer's activations, which grow with the inputs, or its weights,
+    which do not; a program without data tells which.
+    """
+
+    def one(key: Key, points: jax.Array) -> jax.Array:
+        return network.apply(sample_prior(network, key), points)
+
+    points = jax.ShapeDtypeStruct(
+        (num_points, network.hyperparameters.input_dim), jnp.float32
+    )
+    with jax.enable_x64(False):
+        program = jax.make_jaxpr(one)(jax.random.key(0), points)
+    per_network = _largest_array(program.jaxpr)
     size = MAX_CHUNK
     while size > 1 and size * per_network > _CHUNK_FLOATS:
         size //= 2
     return size
+
+
+def _largest_array(program: Jaxpr) -> int:
+    """Most numbers in one array that a program makes, those inside its calls too."""
+    largest = 1
+    for equation in program.eqns:
+        for made in equation.outvars:
+            shape: tuple[int, ...] = getattr(made.aval, "shape", ())
+            largest = max(largest, math.prod(shape))
+        for inner in jaxprs_in_params(equation.params):
+            largest = max(largest, _largest_array(inner))
+    return largest
 
 
 def check_block_size(block_size: int | None) -> None:
@@ -43,9 +80,22 @@ def check_block_size(block_size: int | None) -> None:
         raise SpecError(f"`block_size` is {block_size!r}; expected a whole number ≥ 1")
 
 
-def draws_per_block(num_draws: int, block_size: int | None) -> int:
-    """Networks in a block: about `block_size`, whole numbers of the largest chunk."""
-    draws = min(_BLOCK_DRAWS if block_size is None else block_size, num_draws)
+def draws_per_block(
+    num_draws: int, block_size: int | None, chunk: int, numbers_per_draw: int
+) -> int:
+    """Networks in a block: about `block_size`, whole numbers of the largest chunk.
+
+    Args:
+        num_draws: Networks in all.
+        block_size: As asked for, or `None` for a good size.
+        chunk: Networks per chunk.
+        numbers_per_draw: What a block hands on, for each network.
+    """
+    if block_size is None:
+        block_size = min(
+            _BLOCK_DRAWS, _BLOCK_CHUNKS * chunk, _BLOCK_FLOATS // numbers_per_draw
+        )
+    draws = min(block_size, num_draws)
     return MAX_CHUNK * max(1, -(-draws // MAX_CHUNK))
 
 

@@ -119,11 +119,10 @@ def sample_ensemble(
     key = check_key(key)
     check_prior(network)
     chunk = chunk_size(network, len(points))
-    draws = draws_per_block(num_draws, block_size)
+    num_outputs = network.hyperparameters.output_dim
+    draws = draws_per_block(num_draws, block_size, chunk, len(points) * num_outputs)
     chunks = draws // chunk
-    values = np.empty(
-        (num_draws, len(points), network.hyperparameters.output_dim), np.float32
-    )
+    values = np.empty((num_draws, len(points), num_outputs), np.float32)
     inputs = jnp.asarray(sampling_inputs(points))
 
     def block(first: int) -> jax.Array:

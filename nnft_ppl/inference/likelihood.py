@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from nnft_ppl._errors import FitError, SpecError, UnavailableError
 from nnft_ppl._typing import Packed
-from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.correlators import Correlators, check_single_output
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action
@@ -172,6 +172,7 @@ def build_likelihood(
 
 def _check_data(correlators: Correlators, action: Action) -> None:
     """Refuse data that the action cannot be fitted to."""
+    check_single_output(correlators)
     two = [o.name for o in action.operators if o.num_fields == 2]
     if two:
         raise SpecError(

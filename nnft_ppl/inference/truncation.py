@@ -24,8 +24,8 @@ from jaxtyping import Float
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Matrix, Packed
-from nnft_ppl.correlators.exact import normal_moment
 from nnft_ppl.correlators.symmetric import entries
+from nnft_ppl.correlators.weights import normal_moment
 from nnft_ppl.correlators.wick import (
     connected_from_moments,
     gaussian_moment,

@@ -10,9 +10,10 @@ from oracles.single_neuron import gauss_hermite
 from scipy.special import erf
 
 from nnft_ppl import SpecError, UnavailableError, network
-from nnft_ppl.correlators.exact import exact_cumulants, normal_moment
+from nnft_ppl.correlators.exact import exact_cumulants
 from nnft_ppl.correlators.quadrature import neuron_moments
 from nnft_ppl.correlators.symmetric import entries, positions
+from nnft_ppl.correlators.weights import normal_moment
 
 ORACLES = Path(__file__).parents[1] / "oracles"
 CASES = json.loads((ORACLES / "single_layer_cumulants.json").read_text())

@@ -231,7 +231,7 @@ def test_auto_takes_the_conditional_route_only_with_a_readout():
         key=jax.random.key(0),
     )
     assert found.estimator == "wick"
-    with pytest.raises(nnft.UnavailableError, match="has no Gaussian readout"):
+    with pytest.raises(nnft.UnavailableError, match="has no linear readout"):
         nnft.measure_correlators(
             nnft.Network(plain, net.hyperparameters),
             x,
@@ -427,8 +427,8 @@ def test_bad_input_is_refused_before_any_work():
         nnft.exact_correlators(net, x, ())
     with pytest.raises(nnft.SpecError, match="order 6 is not among the orders"):
         nnft.exact_correlators(net, x, (2, 4)).connected(6)
-    two = nnft.network("relu-net", width=2, input_dim=1, output_dim=2)
-    with pytest.raises(nnft.SpecError, match="correlators are those of one output"):
-        nnft.measure_correlators(two, x, num_draws=10**4, key=key)
-    with pytest.raises(nnft.SpecError, match="correlators are those of one output"):
-        nnft.exact_correlators(two, x)
+    many = nnft.network("relu-net", width=2, input_dim=1, output_dim=5)
+    with pytest.raises(nnft.SpecError, match="6 inputs with 5 outputs each have"):
+        nnft.measure_correlators(many, x, num_draws=10**4, key=key)
+    with pytest.raises(nnft.SpecError, match="6 inputs with 5 outputs each have"):
+        nnft.exact_correlators(many, x)
