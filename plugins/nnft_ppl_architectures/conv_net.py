@@ -1,0 +1,231 @@
+"""`conv-net`: a deep convolutional net, a GP as its channels grow in number.
+
+z¹ = b + W ∗ x, zˡ⁺¹ = b + W ∗ φ(zˡ), W ~ N(0, σ_W²/fan-in) with a fan-in of filter
+positions times channels, one b ~ N(0, σ_b²) for each channel, and a readout from φ(zᴸ)
+at every position or from its average over positions (Novak et al., arXiv:1810.05148;
+Garriga-Alonso et al., arXiv:1808.05587).
+"""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+import nnft_ppl as nnft
+from nnft_ppl_architectures.activations import ACTIVATIONS
+
+type Params = dict[str, jax.Array]
+
+OPTIONS = {
+    "depth": nnft.Option(
+        default=2, help="number of convolutions", minimum=1, maximum=100
+    ),
+    "kernel_size": nnft.Option(
+        default=3, help="positions under a filter along each axis, odd", minimum=1
+    ),
+    "padding": nnft.Option(
+        default="circular",
+        help="what lies beyond the border",
+        choices=("circular", "zero"),
+    ),
+    "activation": nnft.Option(
+        default="relu",
+        help="φ after each convolution; or an nnft_ppl.Activation, or a function",
+        choices=tuple(ACTIVATIONS),
+        activation=True,
+    ),
+    "readout": nnft.Option(
+        default="flatten",
+        help="features of all positions, or averaged over positions",
+        choices=("flatten", "pool"),
+    ),
+}
+
+
+def depth(hp: nnft.Hyperparameters) -> int:
+    """Number of convolutions."""
+    value = hp.options["depth"]
+    assert isinstance(value, int)  # as its default
+    return value
+
+
+def kernel_size(hp: nnft.Hyperparameters) -> int:
+    """Positions under a filter along each axis."""
+    value = hp.options["kernel_size"]
+    assert isinstance(value, int)  # as its default
+    return value
+
+
+def activation(hp: nnft.Hyperparameters) -> nnft.Activation:
+    """φ, of the table or the user's own."""
+    value = hp.options["activation"]
+    return value if isinstance(value, nnft.Activation) else ACTIVATIONS[str(value)]
+
+
+def pools(hp: nnft.Hyperparameters) -> bool:
+    """Whether the readout sees averages over positions."""
+    return hp.options["readout"] == "pool"
+
+
+def check(hp: nnft.Hyperparameters) -> None:
+    """Refuse what is no sequence or image, and filters that do not fit on it."""
+    shape, size = hp.input_shape, kernel_size(hp)
+    if len(shape) not in (2, 3):
+        raise nnft.SpecError(
+            f"conv-net has input shape {shape}; expected (length, channels) or "
+            f"(height, width, channels): say input_dim=({hp.input_dim}, 1) for a "
+            "sequence of one channel"
+        )
+    if size % 2 == 0:
+        raise nnft.SpecError(
+            f"option `kernel_size` is {size}; expected an odd number, so that a filter "
+            "has a middle"
+        )
+    if size > min(shape[:-1]):
+        raise nnft.SpecError(
+            f"option `kernel_size` is {size}, more than there are positions in inputs "
+            f"of shape {shape}, whose last axis is the channels; use a smaller filter"
+        )
+
+
+def prior(hp: nnft.Hyperparameters) -> Params:
+    """Sample the filters of every layer and the readout; Gaussian, independent."""
+
+    def normal(name: str, std: float, *shape: int) -> jax.Array:
+        values: jax.Array = numpyro.sample(
+            name, dist.Normal(0.0, 1.0).expand(shape).to_event()
+        )
+        return std * values
+
+    positions = hp.input_shape[:-1]
+    offsets = (kernel_size(hp),) * len(positions)
+    channels = hp.input_shape[-1]
+    params = {}
+    for layer in range(depth(hp)):
+        std = hp.weight_std / (math.prod(offsets) * channels) ** 0.5
+        params[f"W{layer}"] = normal(f"W{layer}", std, *offsets, channels, hp.width)
+        params[f"b{layer}"] = normal(f"b{layer}", hp.bias_std, hp.width)
+        channels = hp.width
+    features = hp.width * (1 if pools(hp) else math.prod(positions))
+    last, std = depth(hp), hp.weight_std / features**0.5
+    params[f"W{last}"] = normal(f"W{last}", std, features, hp.output_dim)
+    params[f"b{last}"] = normal(f"b{last}", hp.bias_std, hp.output_dim)
+    return params
+
+
+def neighbours(
+    hp: nnft.Hyperparameters, values: jax.Array, axes: Sequence[int]
+) -> list[jax.Array]:
+    """The values moved along `axes`, all of them at once, by each offset of a filter.
+
+    What the forward pass does to channels, the kernel does to covariances.
+    """
+    reach = kernel_size(hp) // 2
+    widths = [(reach, reach) if axis in axes else (0, 0) for axis in range(values.ndim)]
+    mode = "wrap" if hp.options["padding"] == "circular" else "constant"
+    padded = jnp.pad(values, widths, mode)
+    moved = []
+    for offset in range(kernel_size(hp)):
+        window = [
+            slice(offset, offset + size) if axis in axes else slice(None)
+            for axis, size in enumerate(values.shape)
+        ]
+        moved.append(padded[tuple(window)])
+    return moved
+
+
+def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
+    """The last hidden layer of one draw at one input, shape (feature,)."""
+    phi = activation(hp).function
+    for layer in range(depth(hp)):
+        for axis in reversed(range(x.ndim - 1)):
+            x = jnp.concatenate(neighbours(hp, x, [axis]), axis=-1)
+        weights = params[f"W{layer}"].reshape(x.shape[-1], hp.width)
+        # Full precision: accelerators would multiply in 10 bits, and show it.
+        z = jnp.matmul(x, weights, precision="highest")
+        x = phi(z + jnp.broadcast_to(params[f"b{layer}"], z.shape))
+    channels = x.reshape(-1, hp.width)
+    return jnp.mean(channels, axis=0) if pools(hp) else channels.reshape(-1)
+
+
+def apply(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
+    """The output of one draw at one input, shape (output_dim,)."""
+    weights, biases = params[f"W{depth(hp)}"], params[f"b{depth(hp)}"]
+    return jnp.matmul(features(hp, params, x), weights, precision="highest") + biases
+
+
+def convolved(hp: nnft.Hyperparameters, means: jax.Array) -> jax.Array:
+    """Covariance of preactivations, given E[φ φ'] of the layer below.
+
+    Both are arrays over the positions of an image, or over all pairs of positions.
+
+    Source: arXiv:1810.05148 §2.2.
+    """
+    rank = len(hp.input_shape) - 1
+    for axis in range(rank):
+        along = range(axis, means.ndim, rank)  # of both positions of a pair
+        means = jnp.mean(jnp.stack(neighbours(hp, means, along)), axis=0)
+    return hp.bias_std**2 + hp.weight_std**2 * means
+
+
+def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
+    """The layer recursion of the covariance between positions.
+
+    The readout of all positions has weights of its own for each, so that covariances of
+    equal positions suffice; the average takes those of all pairs of positions.
+
+    Source: arXiv:1810.05148 §2.2, and §3.1 and §3.2.1 for the readouts.
+    """
+    phi, rank, channels = activation(hp), x.ndim - 1, x.shape[-1]
+    xx, yy = jnp.mean(x * x, axis=-1), jnp.mean(y * y, axis=-1)
+    if pools(hp):
+        xy = jnp.tensordot(x, y, axes=(-1, -1), precision="highest") / channels
+        rows, columns = xx.shape + (1,) * rank, (1,) * rank + yy.shape
+    else:
+        xy = jnp.mean(x * y, axis=-1)
+        rows, columns = xx.shape, yy.shape
+    for _ in range(depth(hp)):
+        xx, yy, xy = (convolved(hp, means) for means in (xx, yy, xy))
+        xy = nnft.activations.mean_product(
+            phi, xx.reshape(rows), yy.reshape(columns), xy
+        )
+        xx, yy = (nnft.activations.mean_square(phi, variance) for variance in (xx, yy))
+    return hp.bias_std**2 + hp.weight_std**2 * jnp.mean(xy)
+
+
+@nnft.hookimpl
+def nnft_ppl_architecture() -> nnft.Architecture:
+    """Convolutions over a line or a plane, wide in channels."""
+    return nnft.Architecture(
+        name="conv-net",
+        description="convolutions in 1-D or 2-D, any depth; arXiv:1810.05148",
+        prior=prior,
+        apply=apply,
+        kernel=kernel,
+        readout=lambda hp: nnft.Readout(
+            features=lambda params, x: features(hp, params, x),
+            weight_std=hp.weight_std,
+            bias_std=hp.bias_std,
+        ),
+        symmetries=frozenset({"sign"}),
+        options=OPTIONS,
+        check=check,
+        # Flat: sequences of one channel, but images of 3 × 3 for nine numbers.
+        suggested_inputs={
+            5: [
+                [1.0, 0.0, 0.0, 0.0, 0.0],
+                [0.0, 1.0, 0.0, 0.0, 0.0],
+                [1.0, 1.0, 0.0, -1.0, -1.0],
+                [0.5, -0.5, 1.0, -1.0, 0.5],
+            ],
+            9: [
+                [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0],
+                [0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0],
+                [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+                [1.0, -1.0, 0.5, -0.5, 1.0, -1.0, 0.5, -0.5, 1.0],
+            ],
+        },
+    )

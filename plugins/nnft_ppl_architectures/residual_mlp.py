@@ -1,0 +1,148 @@
+"""`residual-mlp`: fully connected layers, each added to the one before.
+
+z⁰ = b + W x, zˡ⁺¹ = zˡ + s (b + W φ(zˡ)) for l = 0 … L − 1, f = b + W φ(zᴸ), with
+W ~ N(0, σ_W²/fan-in) and b ~ N(0, σ_b²): L blocks of strength s on an identity skip.
+The variance grows with L unless s falls as 1/√L, with which the limit of many layers
+exists too (Yang and Schoenholz, arXiv:1712.08969; Hayou et al., arXiv:2010.12859).
+"""
+
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+import nnft_ppl as nnft
+from nnft_ppl_architectures.activations import ACTIVATIONS
+
+type Params = dict[str, jax.Array]
+
+
+def depth(hp: nnft.Hyperparameters) -> int:
+    """L, the number of blocks."""
+    value = hp.options["depth"]
+    assert isinstance(value, int)  # as its default
+    return value
+
+
+def branch_scale(hp: nnft.Hyperparameters) -> float:
+    """s, the strength of a block."""
+    value = hp.options["branch_scale"]
+    assert isinstance(value, float)  # as its default
+    return value
+
+
+def activation(hp: nnft.Hyperparameters) -> nnft.Activation:
+    """φ, of the table or the user's own."""
+    value = hp.options["activation"]
+    return value if isinstance(value, nnft.Activation) else ACTIVATIONS[str(value)]
+
+
+def prior(hp: nnft.Hyperparameters) -> Params:
+    """Sample the first layer, the blocks and the readout; Gaussian, independent."""
+
+    def normal(name: str, std: float, *shape: int) -> jax.Array:
+        values: jax.Array = numpyro.sample(
+            name, dist.Normal(0.0, 1.0).expand(shape).to_event()
+        )
+        return std * values
+
+    sizes = (hp.input_dim, *(depth(hp) + 1) * (hp.width,), hp.output_dim)
+    params = {}
+    for layer, (fan_in, size) in enumerate(pairwise(sizes)):
+        std = hp.weight_std / fan_in**0.5
+        params[f"W{layer}"] = normal(f"W{layer}", std, fan_in, size)
+        params[f"b{layer}"] = normal(f"b{layer}", hp.bias_std, size)
+    return params
+
+
+def affine(params: Params, layer: int, x: jax.Array) -> jax.Array:
+    """W x + b of one layer, in full precision also on accelerators."""
+    weights, biases = params[f"W{layer}"], params[f"b{layer}"]
+    return jnp.matmul(x, weights, precision="highest") + biases
+
+
+def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
+    """φ(zᴸ) of one draw at one input, shape (width,)."""
+    phi = activation(hp).function
+    z = affine(params, 0, x)
+    for block in range(1, depth(hp) + 1):
+        z = z + branch_scale(hp) * affine(params, block, phi(z))
+    return phi(z)
+
+
+def apply(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
+    """The output of one draw at one input, shape (output_dim,)."""
+    return affine(params, depth(hp) + 1, features(hp, params, x))
+
+
+def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
+    """Kˡ⁺¹ = Kˡ + s² (σ_b² + σ_W² E[φ φ']), E over Gaussians of covariance Kˡ.
+
+    Exact at infinite width: W is independent of zˡ, so that the two terms of a block do
+    not correlate.
+
+    Source: arXiv:2010.12859 §2; with two weights in a block, arXiv:1712.08969 §3.
+    """
+    phi = activation(hp)
+
+    def layer(covariance: jax.Array) -> jax.Array:
+        return hp.bias_std**2 + hp.weight_std**2 * covariance
+
+    xx, yy, xy = (layer(a @ b / hp.input_dim) for a, b in ((x, x), (y, y), (x, y)))
+    for _ in range(depth(hp)):
+        means = (
+            nnft.activations.mean_square(phi, xx),
+            nnft.activations.mean_square(phi, yy),
+            nnft.activations.mean_product(phi, xx, yy, xy),
+        )
+        xx, yy, xy = (
+            covariance + branch_scale(hp) ** 2 * layer(mean)
+            for covariance, mean in zip((xx, yy, xy), means, strict=True)
+        )
+    return layer(nnft.activations.mean_product(phi, xx, yy, xy))
+
+
+@nnft.hookimpl
+def nnft_ppl_architecture() -> nnft.Architecture:
+    """Fully connected blocks on an identity skip."""
+    return nnft.Architecture(
+        name="residual-mlp",
+        description="fully connected blocks on an identity skip; arXiv:1712.08969",
+        prior=prior,
+        apply=apply,
+        kernel=kernel,
+        readout=lambda hp: nnft.Readout(
+            features=lambda params, x: features(hp, params, x),
+            weight_std=hp.weight_std,
+            bias_std=hp.bias_std,
+        ),
+        symmetries=frozenset({"rotation", "sign"}),
+        options={
+            "depth": nnft.Option(
+                default=2, help="L, the number of blocks", minimum=1, maximum=100
+            ),
+            "activation": nnft.Option(
+                default="relu",
+                help="φ; or an nnft_ppl.Activation, or a function",
+                choices=tuple(ACTIVATIONS),
+                activation=True,
+            ),
+            "branch_scale": nnft.Option(
+                default=1.0,
+                help="s, what a block is multiplied by before it is added",
+                minimum=0.0,
+            ),
+        },
+        suggested_inputs={
+            1: [[-1.0], [-0.6], [-0.2], [0.2], [0.6], [1.0]],
+            2: [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]],
+            3: [
+                [-1.0, -1.0, -1.0],
+                [1.0, 1.0, -1.0],
+                [-1.0, 1.0, 1.0],
+                [1.0, -1.0, 1.0],
+            ],
+        },
+    )
