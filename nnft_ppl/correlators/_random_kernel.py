@@ -6,7 +6,7 @@ connected correlators that follow. Groups of points that know nothing of each ot
 carried along one axis; pairs of points are packed as everywhere.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from nnft_ppl.activations import Activation
 from nnft_ppl.correlators._pairs import PairMeans, pair_means
-from nnft_ppl.correlators.symmetric import entries, positions
+from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 
 type Pairs = Float[np.ndarray, "group pair"]
 type PairSquare = Float[np.ndarray, "group pair pair"]
@@ -81,21 +81,42 @@ def propagate(
 
 
 def connected_functions(
-    output: RandomKernel, num_points: int
+    output: RandomKernel, num_points: int, num_outputs: int = 1
 ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
-    """G2 and G4c of the output by order, and their errors, each (group, entry)."""
-    legs = entries(num_points, 4)
-    four = np.zeros((len(output.limit), len(legs)))
+    """G2 and G4c by order, and their errors, each (group, entry).
+
+    Given K̂ the outputs are independent, so that each pair of legs that K̂ joins is of
+    one output. A leg is a point and an output, the output running faster.
+    """
+    four = np.zeros((len(output.limit), num_entries(num_points * num_outputs, 4)))
     error = np.zeros_like(four)
-    for left, right in (((0, 1), (2, 3)), ((0, 2), (1, 3)), ((0, 3), (1, 2))):
-        row = positions(num_points, legs[:, left])
-        column = positions(num_points, legs[:, right])
-        four += output.covariance[:, row, column]
-        error += output.covariance_error[:, row, column]
+    for entry, row, column in pairings(num_points, num_outputs):
+        four[:, entry] += output.covariance[:, row, column]
+        error[:, entry] += output.covariance_error[:, row, column]
+    point, of_output = np.divmod(entries(num_points * num_outputs, 2), num_outputs)
+    same = of_output[:, 0] == of_output[:, 1]
+    pair = positions(num_points, point)
     return (
-        {2: output.limit + output.shift, 4: four},
-        {2: output.limit_error + output.shift_error, 4: error},
+        {2: same * (output.limit + output.shift)[:, pair], 4: four},
+        {2: same * (output.limit_error + output.shift_error)[:, pair], 4: error},
     )
+
+
+def pairings(
+    num_points: int, num_outputs: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The three ways to pair four legs, each within one output.
+
+    Returns:
+        Entries of G4c where a way is allowed, and the packed positions of its pairs of
+        points.
+    """
+    point, of_output = np.divmod(entries(num_points * num_outputs, 4), num_outputs)
+    for left, right in (([0, 1], [2, 3]), ([0, 2], [1, 3]), ([0, 3], [1, 2])):
+        one, other = of_output[:, left], of_output[:, right]
+        entry = np.flatnonzero((one[:, 0] == one[:, 1]) & (other[:, 0] == other[:, 1]))
+        row = positions(num_points, point[entry][:, left])
+        yield entry, row, positions(num_points, point[entry][:, right])
 
 
 def _next(

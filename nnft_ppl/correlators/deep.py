@@ -22,8 +22,10 @@ from nnft_ppl.correlators._random_kernel import (
     LayerStep,
     Pairs,
     connected_functions,
+    pairings,
     propagate,
 )
+from nnft_ppl.correlators._single_input import second_order
 from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.quadrature import gaussian_moments, preactivation_covariance
 from nnft_ppl.correlators.symmetric import entries
@@ -55,7 +57,7 @@ def recursion_correlators(
         orders: 2 and 4; 2 is added.
 
     Returns:
-        `Correlators` of one output without sampling error, estimator `recursion`;
+        `Correlators` without sampling error, estimator `recursion`;
         `connected_error` is an estimate of the quadrature's error. What the expansion
         leaves out is not in it: see `truncation_error`.
 
@@ -69,10 +71,10 @@ def recursion_correlators(
     """
     layers = _layers(network)
     points = network.check_inputs(x, distinct=True)
-    orders = check_orders(orders, len(points))
-    if max(orders) > 4:
+    complete = check_orders(orders, len(points), network.hyperparameters.output_dim)
+    if max(complete) > 4:
         raise SpecError(
-            f"order {max(orders)} is beyond the first order in 1/width; choose among "
+            f"order {max(complete)} is beyond the first order in 1/width; choose among "
             "2, 4, or use measure_correlators"
         )
 
@@ -82,19 +84,73 @@ def recursion_correlators(
     first = _first_kernel(network, points)
     pairs = entries(len(points), 2)
     output = propagate(layers, first[tuple(pairs.T)][None], len(points), fourth)
-    connected, error = connected_functions(output, len(points))
+    num_outputs = network.hyperparameters.output_dim
+    connected, error = connected_functions(output, len(points), num_outputs)
     return Correlators(
         network=network,
         x=points,
-        orders=orders,
+        orders=complete,
         estimator="recursion",
         num_draws=0,
-        connected_values={k: connected[k][0] for k in orders},
+        connected_values={k: connected[k][0] for k in complete},
         joint_covariance=np.zeros((0, 0)),
-        numerical_error={k: error[k][0] for k in orders},
+        numerical_error={k: error[k][0] for k in complete},
         effective_batches={},
         num_batches=0,
     )
+
+
+def truncation_error(correlators: Correlators) -> dict[int, Packed]:
+    r"""How much the first order in 1/width leaves out of `recursion_correlators`.
+
+    At a single input the next order is known exactly: G4c(x,x,x,x) = 3 (C₁ + C₂) and
+    G2(x,x) = K + m₁ + m₂. The largest relative sizes of it, over the inputs, are taken
+    for every entry,
+
+    .. math:: \max_x |C_2/C_1| \prod_i G^{(4)}_c(x_i,x_i,x_i,x_i)^{1/4}, \qquad
+        \max_x |m_2/K| \prod_i K(x_i,x_i)^{1/2}
+
+    and of G4c as many thirds of that as there are pairings of equal outputs. An
+    estimate of a size, without sign, and not a bound; zero at depth one, where the
+    first order is exact.
+
+    Args:
+        correlators: From `recursion_correlators`.
+
+    Returns:
+        By order, (entry,).
+
+    Raises:
+        SpecError: They are no such correlators.
+
+    Source: `_single_input.second_order`.
+    """
+    if correlators.estimator != "recursion":
+        raise SpecError(
+            f"the estimator of these correlators is {correlators.estimator!r}; only "
+            "those of recursion_correlators leave out orders of 1/width"
+        )
+    network, num_points = correlators.network, len(correlators.x)
+    num_outputs = network.hyperparameters.output_dim
+    variance = np.diagonal(_first_kernel(network, correlators.x))
+    one = second_order(_layers(network), variance)
+    point, of_output = np.divmod(correlators.entries(2), num_outputs)
+    size = (of_output[:, 0] == of_output[:, 1]) * np.sqrt(one.limit)[point].prod(axis=1)
+    found = {2: _largest_ratio(one.mean[1], one.limit) * size}
+    if 4 in correlators.orders:
+        ways = np.zeros(len(correlators.entries(4)))
+        for entry, _, _ in pairings(num_points, num_outputs):
+            ways[entry] += 1
+        legs = correlators.entries(4) // num_outputs
+        size = ways * (one.variance[0] ** 0.25)[legs].prod(axis=1)
+        found[4] = _largest_ratio(one.variance[1], one.variance[0]) * size
+    return found
+
+
+def _largest_ratio(part: np.ndarray, whole: np.ndarray) -> float:
+    """Largest |part/whole| where the whole is not 0."""
+    ratio = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return float(np.abs(ratio).max())
 
 
 @dataclass(frozen=True)
