@@ -25,6 +25,7 @@ def check_kernel(network: Network, points: Points) -> Iterator[CheckResult]:
         with jax.enable_x64(True):
             x = jnp.asarray(points)
             one = network.pair_kernel()(x[0], x[-1])
+            errors = network.kernel_error(points)
         # More points than the suggested ones: opposite, and far out.
         probe = np.concatenate([points, -points[:2] - 0.1, 3.0 * points[-2:] + 0.2])
         kernel = network.kernel(probe)
@@ -37,6 +38,13 @@ def check_kernel(network: Network, points: Points) -> Iterator[CheckResult]:
     yield close(
         "kernel-symmetric", kernel, kernel.T, _TOLERANCE, "K(x,y) and K(y,x) differ"
     )
+    if network.architecture.kernel_error is not None:
+        sound = bool((np.isfinite(errors) & (errors >= 0)).all())
+        yield exact(
+            "kernel-error",
+            "finite and ≥ 0" if sound else f"{errors.min()} to {errors.max()}",
+            "finite and ≥ 0",
+        )
     eigenvalues = np.linalg.eigvalsh((kernel + kernel.T) / 2)
     lowest = float(eigenvalues[0] / max(eigenvalues[-1], 1e-300))
     passed = lowest >= -_TOLERANCE

@@ -19,7 +19,7 @@ from nnft_ppl.testing.result import (
     plugin_code,
     within_errors,
 )
-from nnft_ppl.testing.sampling import Sample, neuron_covariance, neuron_features
+from nnft_ppl.testing.sampling import Sample, neuron_features, preactivation_table
 
 _MAX_FEATURES = 4_000_000
 _TOLERANCE = 1e-9
@@ -35,7 +35,7 @@ def check_neuron(
     num_draws = len(sample.values)
     sample_key, mean_key, average_key = jax.random.split(key, 3)
     with plugin_code(network, "neuron"):
-        covariance = neuron_covariance(neuron, points)
+        covariance = preactivation_table(neuron.covariance, points)
         features = neuron_features(neuron, covariance, 10 * num_draws, sample_key)
         if neuron.homogeneity is not None:
             yield _check_homogeneity(neuron, neuron.homogeneity, covariance)

@@ -1,20 +1,21 @@
-"""One row of the contract check, and how a sampled number is judged.
+"""One row of the conformance kit, and how a sampled number is judged.
 
 In: samples, or numbers computed exactly. Out: `CheckResult`.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import norm
 
 from nnft_ppl._errors import PluginError
 from nnft_ppl._network import Network
 
 MAX_STANDARD_ERRORS = 5.0
-"""Five: one false alarm in about 10⁴ runs of a hundred comparisons each."""
+"""Of one row, however many comparisons it makes: one false alarm in 10⁶ rows."""
 
 _FLOAT32_ROUNDING = 1e-5
 _ERROR_CONFIDENCE = 3.0
@@ -29,7 +30,8 @@ class CheckResult:
         measured: What the plugin does; of several numbers the worst.
         expected: What the contract or the plugin's own declaration demands.
         standard_errors: Their distance in standard errors; 0 or infinity where the
-            comparison is exact.
+            comparison is exact. The worst of several is brought down to the distance
+            that is as improbable for a single one.
         passed: Whether the check holds.
         detail: Where the worst number is, and what to look at.
     """
@@ -49,14 +51,36 @@ class CheckResult:
             else ""
         )
         detail = f" ({self.detail})" if self.detail else ""
+        if not self.expected:  # there is nothing to compare an exception with
+            return f"`{self.check}`: {self.measured}{detail}"
         return (
-            f"`{self.check}`: measured {_show(self.measured)}, expected "
-            f"{_show(self.expected)}{apart}{detail}"
+            f"`{self.check}`: measured {shown(self.measured)}, expected "
+            f"{shown(self.expected)}{apart}{detail}"
         )
 
+    def explained(self, hint: str) -> "CheckResult":
+        """The same row with a hint at the cause."""
+        detail = f"{self.detail}; {hint}" if self.detail else hint
+        return replace(self, detail=detail)
 
-def _show(value: float | str) -> str:
+
+def shown(value: float | str) -> str:
+    """A number to six digits, a text as it is."""
     return value if isinstance(value, str) else f"{value:.6g}"
+
+
+class PluginCodeError(PluginError):
+    """The plugin's own code raised.
+
+    Attributes:
+        row: The check that ran it, failed.
+    """
+
+    def __init__(self, network: Network, check: str, error: Exception) -> None:
+        """Keep what was raised as a row."""
+        raised = f"its code raised {type(error).__name__}: {error}"
+        self.row = CheckResult(check, raised, "", np.inf, False)
+        super().__init__(f"architecture {network.name!r} fails {self.row}")
 
 
 @contextmanager
@@ -67,10 +91,7 @@ def plugin_code(network: Network, check: str) -> Iterator[None]:
     except PluginError:
         raise
     except Exception as error:
-        raise PluginError(
-            f"architecture {network.name!r} fails `{check}`: its code raised "
-            f"{type(error).__name__}: {error}"
-        ) from error
+        raise PluginCodeError(network, check, error) from error
 
 
 def exact(
@@ -152,11 +173,25 @@ def within_errors(
     distance = np.where((gap == 0) & (error == 0), 0.0, distance)
     distance = np.where(np.isnan(distance), np.inf, distance)
     worst = np.unravel_index(np.argmax(distance), distance.shape)
+    apart = of_one(float(distance[worst]), distance.size)
     return CheckResult(
         check,
         float(measured[worst]),
         float(expected[worst]),
-        float(distance[worst]),
-        bool(distance[worst] <= MAX_STANDARD_ERRORS),
+        apart,
+        apart <= MAX_STANDARD_ERRORS,
         where.format(*(int(i) for i in worst)),
     )
+
+
+def of_one(distance: float, count: int) -> float:
+    """The distance of one comparison as improbable as this worst one of `count`."""
+    if distance > 8:  # beyond the digits of a probability; the leading asymptotics
+        return float(np.sqrt(distance**2 - 2 * np.log(count)))
+    none = count * np.log1p(-2 * norm.sf(distance)) if distance > 0 else -np.inf
+    return float(norm.isf(-np.expm1(none) / 2))
+
+
+def not_compared(check: str, reason: str) -> CheckResult:
+    """The row of a comparison that sampling cannot make here."""
+    return CheckResult(check, "not compared", "-", 0.0, True, reason)

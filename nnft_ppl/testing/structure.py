@@ -5,7 +5,6 @@ sampled from a plugin that fails them.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,12 +27,12 @@ def check_structure(
     """Prior, shapes, precision, in the order in which they can fail."""
     with jax.enable_x64(False):
         yield from _check_prior(network, key)
-        yield from _check_apply(network, points, key, np.dtype(np.float32))
+        yield from _check_apply(network, points, key)
+        yield _check_dtype(network, key, "default")
     with jax.enable_x64(True):
-        yield _check_dtype(network, points, key, np.dtype(np.float64))
+        yield _check_dtype(network, key, "x64")
     if network.readout() is not None:
-        with jax.enable_x64(False):
-            yield _check_features(network, points, key)
+        yield _check_features(network, points, key)
 
 
 def _check_prior(network: Network, key: Key) -> Iterator[CheckResult]:
@@ -78,45 +77,42 @@ def _equal(a: Params, b: Params) -> bool:
     )
 
 
-def _check_apply(
-    network: Network, points: Points, key: Key, dtype: np.dtype[Any]
-) -> Iterator[CheckResult]:
+def _check_apply(network: Network, points: Points, key: Key) -> Iterator[CheckResult]:
     hp = network.hyperparameters
+    x = jnp.asarray(points, jnp.float32)
     with plugin_code(network, "apply"):
         params = sample_prior(network, key)
-        one = network.architecture.apply(
-            hp, params, jnp.asarray(points[0].reshape(hp.input_shape), dtype)
-        )
-        all_points = network.apply(params, jnp.asarray(points, dtype))
+        values = [
+            network.architecture.apply(hp, params, point.reshape(hp.input_shape))
+            for point in x
+        ]
+        together = jax.eval_shape(network.apply, params, x)
     yield exact(
         "apply-shape",
-        jnp.shape(one),
+        jnp.shape(values[0]),
         (hp.output_dim,),
         f"apply takes one input of shape {hp.input_shape} and returns (output_dim,)",
     )
-    yield exact(
-        "apply-shape-batch", jnp.shape(all_points), (len(points), hp.output_dim)
-    )
-    yield _check_dtype(network, points, key, dtype)
-    bad = np.flatnonzero(~np.isfinite(np.asarray(all_points)).all(axis=1))
-    where = f"input {points[bad[0]].tolist()}" if bad.size else "every input"
+    yield exact("apply-shape-batch", together.shape, (len(points), hp.output_dim))
+    finite = [bool(np.isfinite(np.asarray(value)).all()) for value in values]
+    bad = [] if all(finite) else points[finite.index(False)].tolist()
+    where = f"input {bad}" if bad else "every input"
     yield exact(
         "apply-finite",
-        f"{'not finite' if bad.size else 'finite'} at {where}",
+        f"{'not finite' if bad else 'finite'} at {where}",
         f"finite at {where}",
     )
 
 
-def _check_dtype(
-    network: Network, points: Points, key: Key, dtype: np.dtype[Any]
-) -> CheckResult:
-    precision = "x64" if dtype == np.float64 else "default"
+def _check_dtype(network: Network, key: Key, precision: str) -> CheckResult:
+    """Precision of the outputs, without computing them."""
+    x = jnp.zeros((1, network.hyperparameters.input_dim))
     with plugin_code(network, f"apply-dtype-{precision}"):
-        out = network.apply(sample_prior(network, key), jnp.asarray(points, dtype))
+        out = jax.eval_shape(lambda k: network.apply(sample_prior(network, k), x), key)
     return exact(
         f"apply-dtype-{precision}",
         out.dtype,
-        dtype,
+        x.dtype,
         f"under {precision} precision; fix no dtype in the prior or in apply",
     )
 
@@ -152,16 +148,15 @@ def check_transformations(
 def _check_features(network: Network, points: Points, key: Key) -> CheckResult:
     readout = network.readout()
     assert readout is not None
+    x = jnp.asarray(points[0])
     with plugin_code(network, "readout-features"):
-        params = sample_prior(network, key)
-        shapes = {
-            jnp.shape(readout.features(params, jnp.asarray(p, jnp.float32)))
-            for p in points
-        }
-    vector = len(shapes) == 1 and len(next(iter(shapes))) == 1
+        features = jax.eval_shape(
+            lambda k: readout.features(sample_prior(network, k), x), key
+        )
+    vector = len(features.shape) == 1
     return exact(
         "readout-features",
-        "one vector" if vector else f"shapes {sorted(shapes)}",
+        "one vector" if vector else f"shape {features.shape}",
         "one vector",
         "features takes one input and returns (feature,)",
     )
