@@ -75,8 +75,7 @@ def module_architecture(
             (hp.weight_std, hp.bias_std, options),
         )
         if key not in plans:
-            with jax.ensure_compile_time_eval():  # no tracer of a caller may stay
-                plans[key] = _plan(name, hp, template, prior)
+            plans[key] = _plan(name, hp, template, prior)
         return plans[key]
 
     def sample(hp: Hyperparameters) -> Params:
@@ -129,7 +128,10 @@ def _plan(
             f"{hp.input_shape}, output_dim {hp.output_dim}: {type(error).__name__}: "
             f"{error}"
         ) from error
-    distributions = _distributions(name, hp, made, prior)
+    # Arrays that stay must be no tracers of a caller. Not around `template`: there it
+    # would evaluate what is to stay abstract.
+    with jax.ensure_compile_time_eval():
+        distributions = _distributions(name, hp, made, prior)
     if not distributions:
         raise SpecError(f"the module of {name!r} has no parameters; nothing is random")
     return _Plan(
@@ -181,8 +183,10 @@ def _kept(name: str, made: Template, paths: set[str]) -> dict[str, jax.Array]:
         initial = made.initial(seed)
         return [initial[path] for path in wanted]
 
-    program = jax.jit(values, static_argnums=0)  # drops what is not asked for
-    one, other = program(0), program(1)
+    # Compiled apart, lest the trace of a caller takes it in; the rest is dropped.
+    one, other = (
+        jax.jit(values, static_argnums=0).lower(s).compile()() for s in (0, 1)
+    )
     random = [
         path
         for path, a, b in zip(wanted, one, other, strict=True)

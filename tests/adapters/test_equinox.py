@@ -1,0 +1,235 @@
+"""Equinox modules as architectures."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from numpyro import handlers
+
+import nnft_ppl as nnft
+from nnft_ppl.adapters import equinox as adapter
+from nnft_ppl.adapters.equinox import architecture_from_equinox
+
+X = np.random.default_rng(0).normal(size=(3, 3))
+
+
+def dense(hp, key):
+    """Hidden layers of max(z, 0), as many as the option `depth` says, else one."""
+    depth = hp.options.get("depth", 1)
+    return eqx.nn.MLP(hp.input_dim, hp.output_dim, hp.width, depth, key=key)
+
+
+def build(make, prior=None, *, call=None, width=None, sizes=None, **knowledge):
+    also = {} if call is None else {"call": call}
+    arch = architecture_from_equinox(
+        "mine", make, prior, width=width, **also, **knowledge
+    )
+    return nnft.Network.build(arch, **{"width": 6, "input_dim": 3, **(sizes or {})})
+
+
+def draw(net, seed=0):
+    return handlers.seed(net.prior, jax.random.key(seed))()
+
+
+def test_the_same_net_as_a_plugin_has_its_correlators():
+    sizes = {"width": 6, "input_dim": 3, "bias_std": 0.5, "weight_std": 1.3}
+    net = build(
+        dense,
+        sizes=sizes,
+        readout=lambda hp: nnft.Readout(
+            features=lambda module, x: jax.nn.relu(module.layers[0](x)),
+            weight_std=hp.weight_std,
+            bias_std=hp.bias_std,
+        ),
+    )
+    got = nnft.measure_correlators(
+        net, X, (2, 4), num_draws=40_000, key=jax.random.key(3)
+    )
+    assert got.estimator == "conditional"
+    exact = nnft.exact_correlators(nnft.network("relu-net", **sizes), X, (2, 4))
+    for order in (2, 4):
+        z = (got.connected(order) - exact.connected(order)) / got.connected_error(order)
+        assert np.abs(z).max() < 4
+
+
+def test_options_and_several_outputs_reach_the_module():
+    """Two hidden layers, by hand; outputs are independent given the rest."""
+    net = build(
+        dense,
+        sizes={"output_dim": 3, "bias_std": 0.5, "depth": 2},
+        options={"depth": nnft.Option(default=1, help="hidden layers", minimum=1)},
+    )
+    p = jax.tree.map(np.float64, draw(net))
+    h = X
+    for layer in range(3):
+        weight, bias = p[f"layers.{layer}.weight"], p[f"layers.{layer}.bias"]
+        h = h @ weight.T + bias
+        h = np.maximum(h, 0) if layer < 2 else h
+    np.testing.assert_allclose(net.apply(draw(net), X), h, atol=1e-5)
+    values = nnft.sample_ensemble(net, X, 9, key=jax.random.key(0)).values
+    assert values.shape == (9, 3, 3)
+
+
+class Mixed(eqx.Module):
+    """Layers with parameters of every kind, a buffer of whole numbers, a random stream.
+
+    Args:
+        hp: Width, and an image of channels first.
+        key: Of JAX.
+    """
+
+    conv: eqx.nn.Conv2d
+    norm: eqx.nn.LayerNorm
+    slope: eqx.nn.PReLU
+    dropout: eqx.nn.Dropout
+    attention: eqx.nn.MultiheadAttention
+    out: eqx.nn.Linear
+    order: jax.Array
+    stream: jax.Array
+
+    def __init__(self, hp, key):
+        keys = jax.random.split(key, 4)
+        self.conv = eqx.nn.Conv2d(3, hp.width, (2, 3), key=keys[0])
+        self.norm = eqx.nn.LayerNorm((3, 2))
+        self.slope = eqx.nn.PReLU()
+        self.dropout = eqx.nn.Dropout(0.5)
+        self.attention = eqx.nn.MultiheadAttention(2, hp.width, key=keys[1])
+        self.out = eqx.nn.Linear(hp.width, "scalar", use_bias=False, key=keys[2])
+        self.order = jnp.arange(hp.width)[::-1]
+        self.stream = keys[3]
+
+    def __call__(self, x):
+        h = self.slope(jax.vmap(self.norm)(self.conv(x)))
+        h = self.dropout(h)[self.order].reshape(len(h), -1).T
+        return self.out(self.attention(h, h, h).mean(0))
+
+
+FAN_IN = {
+    "conv.weight": 3 * 2 * 3,
+    "attention.query_proj.weight": 40,
+    "attention.key_proj.weight": 40,
+    "attention.value_proj.weight": 40,
+    "attention.output_proj.weight": 40,
+    "out.weight": 40,
+}
+
+
+def test_the_default_prior_scales_every_layer_by_what_it_sums_over():
+    net = build(
+        Mixed,
+        sizes={"width": 40, "input_dim": (3, 4, 4), "weight_std": 1.5, "bias_std": 0.7},
+    )
+    params = draw(net)
+    # The weight of the normalisation, an array of two axes, stays 1; the slope 0.25.
+    assert set(params) == {*FAN_IN, "conv.bias", "norm.bias"}
+    assert params["conv.bias"].shape == (40, 1, 1)
+    for path, values in params.items():
+        std = 0.7 if path.endswith("bias") else 1.5 / FAN_IN[path] ** 0.5
+        ratio = np.mean(np.square(values)) / std**2
+        assert abs(ratio - 1) < 5 * (2 / values.size) ** 0.5, path
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 4))
+    values = nnft.sample_ensemble(net, x, 5, key=jax.random.key(0)).values
+    assert values.shape == (5, 2, 1)
+    # Equinox itself, with the values put in: what is kept and what is not.
+    made = Mixed(net.hyperparameters, jax.random.key(7))
+    put = eqx.tree_at(
+        lambda m: (
+            [m.conv.weight, m.conv.bias, m.norm.bias, m.out.weight]
+            + [getattr(m.attention, f"{k}_proj").weight for k in PROJECTIONS]
+        ),
+        eqx.nn.inference_mode(made),
+        [params[k] for k in ("conv.weight", "conv.bias", "norm.bias", "out.weight")]
+        + [params[f"attention.{k}_proj.weight"] for k in PROJECTIONS],
+    )
+    theirs = [put(jnp.asarray(one, jnp.float32)) for one in x]
+    np.testing.assert_allclose(net.apply(params, x)[:, 0], theirs, rtol=1e-4, atol=1e-5)
+
+
+PROJECTIONS = ("query", "key", "value", "output")
+
+
+def test_nothing_is_allocated_and_the_module_is_made_once():
+    made = []
+
+    def make(hp, key):
+        made.append(hp.width)
+        return dense(hp, key)
+
+    huge = build(make, sizes={"width": 10**5, "input_dim": 10**7})  # 4 TB
+    net = huge.with_width(6)
+    draw(net)
+    assert made == [10**5, 6]
+
+
+def test_priors_by_path_and_by_function():
+    params = draw(
+        build(dense, {"layers.1.weight": dist.Uniform(2, 3)}, sizes={"width": 50})
+    )
+    assert params["layers.1.weight"].shape == (1, 50)
+    assert 2 < params["layers.1.weight"].min() < params["layers.1.weight"].max() < 3
+
+    def prior(path, shape, hp):
+        return dist.Delta(jnp.full(shape, hp.width)) if "bias" in path else None
+
+    assert (draw(build(dense, prior))["layers.0.bias"] == 6).all()
+    with pytest.raises(nnft.SpecError, match=r"\['layers\.2\.weight'\].*did you mean"):
+        build(dense, {"layers.2.weight": dist.Normal()})
+
+
+def test_what_is_random_but_has_no_prior_is_refused():
+    class Table(eqx.Module):
+        table: eqx.nn.Embedding
+        out: eqx.nn.Linear
+
+        def __init__(self, hp, key):
+            self.table = eqx.nn.Embedding(4, hp.input_dim, key=key)
+            self.out = eqx.nn.Linear(hp.input_dim, 1, key=key)
+
+        def __call__(self, x):
+            return self.out(x + self.table(2))
+
+    with pytest.raises(nnft.SpecError, match=r"draws \['table\.weight'\] when"):
+        build(Table)
+    assert (
+        draw(build(Table, {"table.weight": dist.Normal()}))["table.weight"].size == 12
+    )
+
+
+def test_layers_with_state_do_not_run_as_they_are():
+    def make(hp, key):
+        return eqx.nn.BatchNorm(hp.input_dim, axis_name="batch", mode="ema")
+
+    with pytest.raises(nnft.SpecError, match="does not run"):
+        build(make)
+
+
+def test_a_module_itself_has_one_width():
+    hp = nnft.Hyperparameters(width=6, input_dim=3)
+    module = dense(hp, jax.random.key(0))
+    net = build(module, width=6)
+    np.testing.assert_array_equal(
+        net.apply(draw(net), X), build(dense).apply(draw(net), X)
+    )
+    with pytest.raises(nnft.SpecError, match="one width 6"):
+        net.with_width(7)
+    with pytest.raises(nnft.SpecError, match=r"input of shape \(4,\), does not run"):
+        build(module, width=6, sizes={"input_dim": 4})
+    with pytest.raises(nnft.SpecError, match="say which with width="):
+        build(module)
+
+
+def test_how_the_module_is_called_can_be_told():
+    net = build(dense, call=lambda module, x: module(x) ** 2)
+    np.testing.assert_allclose(
+        net.apply(draw(net), X), build(dense).apply(draw(net), X) ** 2, rtol=1e-5
+    )
+
+
+def test_a_missing_extra_is_said(monkeypatch):
+    monkeypatch.setattr(adapter, "eqx", None)
+    with pytest.raises(
+        nnft.UnavailableError, match=r"pip install 'nnft-ppl\[equinox\]'"
+    ):
+        architecture_from_equinox("mine", dense)
