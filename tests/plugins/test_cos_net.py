@@ -157,6 +157,20 @@ def test_noise_of_the_random_kernel_between_far_inputs_is_least_there_too():
     assert found[-1] == pytest.approx(0)
 
 
+def test_tail_that_sampling_misses_is_flagged():
+    """At α = 0.8 the 4-pt function is finite and the variance of its estimate is not.
+
+    100 000 networks fall short of it by many of what they take for standard errors.
+    """
+    found = nnft.measure_correlators(
+        build(alpha=0.8), [[0.0]], (4,), num_draws=100_000, key=jax.random.key(0)
+    )
+    assert found.heavy_tailed(4).all()
+    assert not found.heavy_tailed(2).any()
+    (exact,) = connected([[0.0]], 0.8, WIDTH)
+    assert found.connected(4)[0] < exact - 3 * found.connected_error(4)[0]
+
+
 @pytest.mark.parametrize(("dim", "alpha"), [(1, 0.0), (2, -0.9)])
 def test_contract(dim, alpha):
     nnft.testing.check_architecture(build(dim, alpha, width=20), num_draws=4_000)
