@@ -24,6 +24,8 @@ from nnft_ppl.registry import network_from_json
 
 MAX_ENTRIES = 20_000
 """Joint covariances beyond this would take more than 3 GB."""
+UNSAMPLED = frozenset({"exact", "recursion"})
+"""Estimators that draw no networks: no sampling error, and none to store."""
 MIN_EFFECTIVE_BATCHES = 50
 """Error estimates that rest on fewer are off by more than about 15 %."""
 
@@ -72,7 +74,8 @@ class Correlators:
         network: What they belong to.
         x: Inputs, float64 (point, dim).
         orders: Even orders present, from 2 up.
-        estimator: `exact`, `conditional`, `wick` or `moments`.
+        estimator: `exact`, `recursion` (to first order in 1/width: no sampling error,
+            but see `truncation_error`), `conditional`, `wick` or `moments`.
         num_draws: Networks behind the estimate; 0 when exact.
         connected_values: order -> packed connected correlator, float64.
         joint_covariance: Covariance of all entries of all orders, concatenated, of the
@@ -100,7 +103,9 @@ class Correlators:
     def __repr__(self) -> str:
         """Show what was measured, not the arrays."""
         how = (
-            "exact" if self.is_exact else f"{self.estimator}, {self.num_draws:,} draws"
+            self.estimator
+            if self.is_exact
+            else f"{self.estimator}, {self.num_draws:,} draws"
         )
         return (
             f"Correlators({self.network!r}, {len(self.x)} inputs, "
@@ -110,7 +115,7 @@ class Correlators:
     @property
     def is_exact(self) -> bool:
         """Whether no sampling was involved."""
-        return self.estimator == "exact"
+        return self.estimator in UNSAMPLED
 
     @property
     def num_outputs(self) -> int:
@@ -285,7 +290,7 @@ class Correlators:
         """Rebuild from `data`, with the network where no plugin supplies it."""
         record = store.metadata(tree)
         orders = tuple(record["orders"])
-        exact = record["estimator"] == "exact"
+        exact = record["estimator"] in UNSAMPLED
         return Correlators(
             network=network_from_json(record["network"], network),
             x=store.array(tree, "x"),

@@ -9,13 +9,13 @@ leaves out. Nothing is sampled.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int
 
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
-from nnft_ppl.activations import Activation
 from nnft_ppl.architecture import HiddenLayers, Readout
 from nnft_ppl.correlators._pairs import PairMeans
 from nnft_ppl.correlators._random_kernel import (
@@ -30,7 +30,7 @@ from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.quadrature import gaussian_moments, preactivation_covariance
 from nnft_ppl.correlators.symmetric import entries
 
-_TOLERANCE = 1e-6
+_TOLERANCE = 1e-5
 """Relative error of the 4-fold means that is small enough beside 1/width."""
 
 
@@ -78,12 +78,21 @@ def recursion_correlators(
             "2, 4, or use measure_correlators"
         )
 
-    def fourth(kernel: Pairs, _: PairMeans) -> tuple[np.ndarray, np.ndarray]:
-        return _fourth_of_points(layers[0].activation, kernel[0], len(points))
+    activation, pairs = layers[0].activation, tuple(entries(len(points), 2).T)
 
-    first = _first_kernel(network, points)
-    pairs = entries(len(points), 2)
-    output = propagate(layers, first[tuple(pairs.T)][None], len(points), fourth)
+    def elementwise(z: jax.Array, _: jax.Array) -> jax.Array:
+        return activation.function(z)
+
+    def fourth(kernel: Pairs, _: PairMeans) -> tuple[np.ndarray, np.ndarray]:
+        square = np.zeros((len(points), len(points)))
+        square[pairs] = square[pairs[::-1]] = kernel[0]
+        moments, errors = gaussian_moments(
+            square, elementwise, activation.homogeneity, (4,), tolerance=_TOLERANCE
+        )
+        return moments[4][None], errors[4][None]
+
+    first = _first_kernel(network, points)[pairs]
+    output = propagate(layers, first[None], len(points), fourth)
     num_outputs = network.hyperparameters.output_dim
     connected, error = connected_functions(output, len(points), num_outputs)
     return Correlators(
@@ -241,20 +250,3 @@ def _first_kernel(network: Network, points: Points) -> Matrix:
     hidden = network.hidden_layers()
     assert hidden is not None  # `_layers` has looked
     return preactivation_covariance(hidden.covariance, points)
-
-
-def _fourth_of_points(
-    activation: Activation, kernel: Packed, num_points: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """E[φφφφ] at every four of one group of points, and its error, (1, entry)."""
-    square = np.zeros((num_points, num_points))
-    a, b = entries(num_points, 2).T
-    square[a, b] = square[b, a] = kernel
-    moments, errors = gaussian_moments(
-        square,
-        lambda z, _: activation.function(z),
-        activation.homogeneity,
-        (4,),
-        tolerance=_TOLERANCE,
-    )
-    return moments[4][None], errors[4][None]
