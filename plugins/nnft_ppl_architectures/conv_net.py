@@ -8,6 +8,7 @@ Garriga-Alonso et al., arXiv:1808.05587).
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ import numpyro.distributions as dist
 
 import nnft_ppl as nnft
 from nnft_ppl_architectures.activations import ACTIVATIONS
+from nnft_ppl_architectures.carried_errors import carried_error
 
 type Params = dict[str, jax.Array]
 
@@ -157,43 +159,96 @@ def apply(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
     return jnp.matmul(features(hp, params, x), weights, precision="highest") + biases
 
 
-def convolved(hp: nnft.Hyperparameters, means: jax.Array) -> jax.Array:
-    """Covariance of preactivations, given E[φ φ'] of the layer below.
+def filtered(hp: nnft.Hyperparameters, means: jax.Array) -> jax.Array:
+    """The average over the offsets of a filter.
 
-    Both are arrays over the positions of an image, or over all pairs of positions.
-
-    Source: arXiv:1810.05148 §2.2.
+    Of an array over the positions of an image, or over all pairs of positions.
     """
     rank = len(hp.input_shape) - 1
     for axis in range(rank):
         along = range(axis, means.ndim, rank)  # of both positions of a pair
         means = jnp.mean(jnp.stack(neighbours(hp, means, along)), axis=0)
-    return hp.bias_std**2 + hp.weight_std**2 * means
+    return means
+
+
+def layer(hp: nnft.Hyperparameters, mean: jax.Array) -> jax.Array:
+    """σ_b² + σ_W² E[h h'], the covariance of what a layer makes of its inputs h."""
+    return hp.bias_std**2 + hp.weight_std**2 * mean
+
+
+def input_means(
+    hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Products of x with x, y with y and x with y, averaged over the channels.
+
+    The readout of all positions has weights of its own for each, so that for it equal
+    positions of x and y suffice; the average takes all pairs of positions.
+    """
+    if pools(hp):
+        products = jnp.tensordot(x, y, axes=(-1, -1), precision="highest")
+        xy = products / x.shape[-1]
+    else:
+        xy = jnp.mean(x * y, axis=-1)
+    return jnp.mean(x * x, axis=-1), jnp.mean(y * y, axis=-1), xy
+
+
+def aligned(
+    hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Arrays over positions of x and over those of y, to broadcast as x with y does."""
+    if not pools(hp):
+        return x, y
+    ones = (1,) * x.ndim
+    return x.reshape(x.shape + ones), y.reshape(ones + y.shape)
 
 
 def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
-    """The layer recursion of the covariance between positions.
+    """The layer recursion of the covariance between positions p of x and q of y.
 
-    The readout of all positions has weights of its own for each, so that covariances of
-    equal positions suffice; the average takes those of all pairs of positions.
+    Kˡ⁺¹(p, q) = σ_b² + σ_W² mean over offsets o of E[φ φ'](p + o, q + o), E over
+    Gaussians of covariance Kˡ; beyond a border padded with zeros nothing is added.
 
     Source: arXiv:1810.05148 §2.2, and §3.1 and §3.2.1 for the readouts.
     """
-    phi, rank, channels = activation(hp), x.ndim - 1, x.shape[-1]
-    xx, yy = jnp.mean(x * x, axis=-1), jnp.mean(y * y, axis=-1)
-    if pools(hp):
-        xy = jnp.tensordot(x, y, axes=(-1, -1), precision="highest") / channels
-        rows, columns = xx.shape + (1,) * rank, (1,) * rank + yy.shape
-    else:
-        xy = jnp.mean(x * y, axis=-1)
-        rows, columns = xx.shape, yy.shape
+    phi, duals = activation(hp), nnft.activations
+    xx, yy, xy = input_means(hp, x, y)
     for _ in range(depth(hp)):
-        xx, yy, xy = (convolved(hp, means) for means in (xx, yy, xy))
-        xy = nnft.activations.mean_product(
-            phi, xx.reshape(rows), yy.reshape(columns), xy
+        xx, yy, xy = (layer(hp, filtered(hp, mean)) for mean in (xx, yy, xy))
+        xx, yy, xy = (
+            duals.mean_square(phi, xx),
+            duals.mean_square(phi, yy),
+            duals.mean_product(phi, *aligned(hp, xx, yy), xy),
         )
-        xx, yy = (nnft.activations.mean_square(phi, variance) for variance in (xx, yy))
-    return hp.bias_std**2 + hp.weight_std**2 * jnp.mean(xy)
+    return layer(hp, jnp.mean(xy))
+
+
+def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
+    """The errors of a layer's means, carried through the layers above to first order.
+
+    Filters and readout average them as they do the means.
+    """
+    phi, duals = activation(hp), nnft.activations
+    square = partial(carried_error, duals.mean_square, duals.mean_square_error, phi)
+    product = partial(carried_error, duals.mean_product, duals.mean_product_error, phi)
+    xx, yy, xy = input_means(hp, x, y)
+    e_xx, e_yy, e_xy = (jnp.zeros_like(mean) for mean in (xx, yy, xy))
+    for _ in range(depth(hp)):
+        xx, yy, xy = (layer(hp, filtered(hp, mean)) for mean in (xx, yy, xy))
+        e_xx, e_yy, e_xy = (
+            hp.weight_std**2 * filtered(hp, error) for error in (e_xx, e_yy, e_xy)
+        )
+        pairs = (*aligned(hp, xx, yy), xy)
+        e_xx, e_yy, e_xy = (
+            square((xx,), (e_xx,)),
+            square((yy,), (e_yy,)),
+            product(pairs, (*aligned(hp, e_xx, e_yy), e_xy)),
+        )
+        xx, yy, xy = (
+            duals.mean_square(phi, xx),
+            duals.mean_square(phi, yy),
+            duals.mean_product(phi, *pairs),
+        )
+    return hp.weight_std**2 * jnp.mean(e_xy)
 
 
 @nnft.hookimpl
@@ -205,6 +260,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
         prior=prior,
         apply=apply,
         kernel=kernel,
+        kernel_error=kernel_error,
         readout=lambda hp: nnft.Readout(
             features=lambda params, x: features(hp, params, x),
             weight_std=hp.weight_std,

@@ -1,11 +1,12 @@
 """`residual-mlp`: fully connected layers, each added to the one before.
 
-z⁰ = b + W x, zˡ⁺¹ = zˡ + s (b + W φ(zˡ)) for l = 0 … L − 1, f = b + W φ(zᴸ), with
-W ~ N(0, σ_W²/fan-in) and b ~ N(0, σ_b²): L blocks of strength s on an identity skip.
-The variance grows with L unless s falls as 1/√L, with which the limit of many layers
-exists too (Yang and Schoenholz, arXiv:1712.08969; Hayou et al., arXiv:2010.12859).
+z⁰ = b + W x, zˡ⁺¹ = zˡ + α (b + W φ(zˡ)) for l < L, f = b + W φ(zᴸ), all W independent
+N(0, σ_W²/fan-in), all b N(0, σ_b²): L blocks of strength α on an identity skip. The
+variance grows with L unless α falls as 1/√L, where a limit of many layers exists too
+(Yang and Schoenholz, arXiv:1712.08969; Hayou et al., arXiv:2010.12859).
 """
 
+from functools import partial
 from itertools import pairwise
 
 import jax
@@ -15,6 +16,7 @@ import numpyro.distributions as dist
 
 import nnft_ppl as nnft
 from nnft_ppl_architectures.activations import ACTIVATIONS
+from nnft_ppl_architectures.carried_errors import carried_error
 
 type Params = dict[str, jax.Array]
 
@@ -27,7 +29,7 @@ def depth(hp: nnft.Hyperparameters) -> int:
 
 
 def branch_scale(hp: nnft.Hyperparameters) -> float:
-    """s, the strength of a block."""
+    """α, the strength of a block."""
     value = hp.options["branch_scale"]
     assert isinstance(value, float)  # as its default
     return value
@@ -66,7 +68,7 @@ def affine(params: Params, layer: int, x: jax.Array) -> jax.Array:
 def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
     """φ(zᴸ) of one draw at one input, shape (width,)."""
     phi = activation(hp).function
-    z = affine(params, 0, x)
+    z = affine(params, 0, x.reshape(-1))
     for block in range(1, depth(hp) + 1):
         z = z + branch_scale(hp) * affine(params, block, phi(z))
     return phi(z)
@@ -77,31 +79,58 @@ def apply(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
     return affine(params, depth(hp) + 1, features(hp, params, x))
 
 
+def layer(hp: nnft.Hyperparameters, mean: jax.Array) -> jax.Array:
+    """σ_b² + σ_W² E[h h'], the covariance of what a layer makes of its inputs h."""
+    return hp.bias_std**2 + hp.weight_std**2 * mean
+
+
+def covariance(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
+    """s(x, y) = σ_b² + σ_W² x·y/d_in of z⁰."""
+    return layer(hp, jnp.vdot(x, y) / hp.input_dim)
+
+
 def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Kˡ⁺¹ = Kˡ + s² (σ_b² + σ_W² E[φ φ']), E over Gaussians of covariance Kˡ.
+    """K⁰ = s, Kˡ⁺¹ = Kˡ + α² (σ_b² + σ_W² E[φ φ']), E over Gaussians of covariance Kˡ.
 
-    Exact at infinite width: W is independent of zˡ, so that the two terms of a block do
-    not correlate.
+    Exact at infinite width: the weights of a block are independent of zˡ, so that the
+    two terms do not correlate.
 
-    Source: arXiv:2010.12859 §2; with two weights in a block, arXiv:1712.08969 §3.
+    Source: arXiv:2010.12859 §2; with two weights in a block, arXiv:1712.08969.
     """
-    phi = activation(hp)
-
-    def layer(covariance: jax.Array) -> jax.Array:
-        return hp.bias_std**2 + hp.weight_std**2 * covariance
-
-    xx, yy, xy = (layer(a @ b / hp.input_dim) for a, b in ((x, x), (y, y), (x, y)))
+    phi, duals, strength = activation(hp), nnft.activations, branch_scale(hp) ** 2
+    xx, yy, xy = (covariance(hp, a, b) for a, b in ((x, x), (y, y), (x, y)))
     for _ in range(depth(hp)):
-        means = (
-            nnft.activations.mean_square(phi, xx),
-            nnft.activations.mean_square(phi, yy),
-            nnft.activations.mean_product(phi, xx, yy, xy),
+        xx, yy, xy = (
+            xx + strength * layer(hp, duals.mean_square(phi, xx)),
+            yy + strength * layer(hp, duals.mean_square(phi, yy)),
+            xy + strength * layer(hp, duals.mean_product(phi, xx, yy, xy)),
+        )
+    return layer(hp, duals.mean_product(phi, xx, yy, xy))
+
+
+def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
+    """The errors of the means of all blocks, carried to the output to first order.
+
+    The skip carries them on as they are.
+    """
+    phi, duals, strength = activation(hp), nnft.activations, branch_scale(hp) ** 2
+    square = partial(carried_error, duals.mean_square, duals.mean_square_error, phi)
+    product = partial(carried_error, duals.mean_product, duals.mean_product_error, phi)
+    xx, yy, xy = (covariance(hp, a, b) for a, b in ((x, x), (y, y), (x, y)))
+    e_xx = e_yy = e_xy = jnp.zeros_like(xy)
+    gain = strength * hp.weight_std**2
+    for _ in range(depth(hp)):
+        e_xx, e_yy, e_xy = (
+            e_xx + gain * square((xx,), (e_xx,)),
+            e_yy + gain * square((yy,), (e_yy,)),
+            e_xy + gain * product((xx, yy, xy), (e_xx, e_yy, e_xy)),
         )
         xx, yy, xy = (
-            covariance + branch_scale(hp) ** 2 * layer(mean)
-            for covariance, mean in zip((xx, yy, xy), means, strict=True)
+            xx + strength * layer(hp, duals.mean_square(phi, xx)),
+            yy + strength * layer(hp, duals.mean_square(phi, yy)),
+            xy + strength * layer(hp, duals.mean_product(phi, xx, yy, xy)),
         )
-    return layer(nnft.activations.mean_product(phi, xx, yy, xy))
+    return hp.weight_std**2 * product((xx, yy, xy), (e_xx, e_yy, e_xy))
 
 
 @nnft.hookimpl
@@ -113,6 +142,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
         prior=prior,
         apply=apply,
         kernel=kernel,
+        kernel_error=kernel_error,
         readout=lambda hp: nnft.Readout(
             features=lambda params, x: features(hp, params, x),
             weight_std=hp.weight_std,
@@ -131,7 +161,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
             ),
             "branch_scale": nnft.Option(
                 default=1.0,
-                help="s, what a block is multiplied by before it is added",
+                help="α, what a block is multiplied by before it is added",
                 minimum=0.0,
             ),
         },

@@ -1,12 +1,11 @@
 """GP kernels of deep nets by plain loops over layers, positions and pairs of positions.
 
-NumPy and SciPy alone; nothing here imports the package under test.
+NumPy alone; nothing here imports the package under test.
 """
 
 from itertools import product
 
 import numpy as np
-from numpy.polynomial.hermite_e import hermegauss
 
 
 def relu_mean(uu, vv, uv):
@@ -23,10 +22,14 @@ def erf_mean(uu, vv, uv):
     return 2 / np.pi * np.arcsin(2 * uv / np.sqrt((1 + 2 * uu) * (1 + 2 * vv)))
 
 
-def hermite_mean(activation, nodes=80):
-    """E[φ(u) φ(v)] of a smooth φ by a product Gauss–Hermite rule."""
-    z, w = hermegauss(nodes)
-    w = w / w.sum()
+def grid_mean(activation):
+    """E[φ(u) φ(v)] of a smooth φ by the trapezoidal rule in two standard normals.
+
+    Its error is exp(−2πp/(step √variance)) for poles of φ at a distance p from the real
+    line, below 1e-16 for tanh and variances up to 9.
+    """
+    z, step = np.linspace(-9, 9, 241, retstep=True)
+    w = step * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
 
     def mean(uu, vv, uv):
         slope = uv / uu if uu else 0.0
