@@ -24,14 +24,3 @@ def test_the_ten_lines(capsys):
     table = names["fit"].summary()
     invariant = table["mean"] * 20 * table["cutoff"] ** 5
     assert invariant.tolist() == pytest.approx([-12.5, -12.5], rel=0.03)
-
-
-def test_the_documented_plugins_work(install_plugins):
-    import nnft_ppl as nnft
-
-    architecture, operator = code_blocks("docs/plugins.md", "python")
-    install_plugins("documented", {"cos-net": architecture, "lambda_1": operator})
-    net = nnft.network("cos-net", width=30, input_dim=2)
-    rows = nnft.testing.check_architecture(net)
-    assert all(row.passed for row in rows)
-    assert nnft.operators()["lambda_1"].num_fields == 4

@@ -16,9 +16,9 @@ def net(*, width: int = 20, input_dim: int = 2, **rest: Any) -> nnft.Network:
     return nnft.network("quadratic-net", width=width, input_dim=input_dim, **rest)
 
 
-@pytest.mark.parametrize(("input_dim", "centring"), [(1, 0.0), (2, 0.4), (3, 1.0)])
+@pytest.mark.parametrize(("input_dim", "centring"), [(1, 0.0), (2, 0.4)])
 def test_all_that_is_declared_is_true(input_dim: int, centring: float) -> None:
-    """In one dimension and more, for plain, half centred and Hermite squares."""
+    """In one dimension and two, for plain squares and centred ones."""
     network = net(input_dim=input_dim, bias_std=0.5, centring=centring)
     nnft.testing.check_architecture(network, num_draws=5000)
 
