@@ -56,6 +56,13 @@ def network_options(
             "Default: that of the inputs given, else 1.",
         )
         @click.option(
+            "--output-dim",
+            type=int,
+            default=1,
+            show_default=True,
+            help="Number of outputs.",
+        )
+        @click.option(
             "--weight-std", type=float, default=1.0, show_default=True, help="σ_W."
         )
         @click.option(
@@ -73,6 +80,7 @@ def network_options(
             name: str,
             width: int,
             input_dim: str | None,
+            output_dim: int,
             weight_std: float,
             bias_std: float,
             options: tuple[str, ...],
@@ -87,6 +95,7 @@ def network_options(
                     input_dim=_input_shape(
                         input_dim, rest.get("inputs"), rest.get("given")
                     ),
+                    output_dim=output_dim,
                     weight_std=weight_std,
                     bias_std=bias_std,
                     **_architecture_options(options),

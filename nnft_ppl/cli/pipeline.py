@@ -153,6 +153,7 @@ def correlators(
             "output": output,
             "estimator": found.estimator,
             "num_draws": found.num_draws,
+            "legs": found.legs,
             "correlators": document,
         },
         f"{table(rows)}\n{found.estimator} correlators of {network!r} in {output}",

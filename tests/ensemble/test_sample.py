@@ -7,7 +7,7 @@ import pytest
 from numpyro import handlers
 
 import nnft_ppl as nnft
-from nnft_ppl.ensemble.blocks import chunk_size
+from nnft_ppl.ensemble.blocks import chunk_size, draws_per_block
 
 KEY = jax.random.key(3)
 X = np.linspace(-1, 1, 4)
@@ -80,6 +80,68 @@ def test_chunks_shrink_with_width_so_that_memory_stays_flat():
         for w in (10, 1000, 100_000)
     ]
     assert max(sizes) <= 16 * 2**20
+
+
+def mlp(width, **options):
+    return nnft.network("mlp", width=width, input_dim=1, **options)
+
+
+@pytest.mark.parametrize(
+    ("net", "num_points", "expected"),
+    [
+        # 2²¹ numbers over the largest array, down to a power of two, at most 512.
+        (mlp(256, depth=3), 6, 32),  # 256² weights
+        (mlp(1000, depth=3), 6, 2),  # 10⁶ weights
+        (mlp(1000, depth=1), 6, 256),  # activations at six inputs
+        (mlp(8, depth=3), 6, 512),
+        (mlp(2000, depth=3), 6, 1),
+    ],
+)
+def test_chunks_shrink_with_the_largest_array_of_a_network(net, num_points, expected):
+    assert chunk_size(net, num_points) == expected
+
+
+def test_chunks_see_activations_inside_the_forward_pass():
+    """A field of 32 × 32 pixels with as many channels as the width, then pooled."""
+
+    def prior(hp):
+        unit = dist.Normal(0.0, 1.0)
+        return {
+            "W": numpyro.sample("W", unit.expand((hp.width,)).to_event()),
+            "a": numpyro.sample("a", unit.expand((hp.width, 1)).to_event()),
+        }
+
+    def apply(hp, params, x):
+        hidden = jnp.tanh(jnp.outer(x, params["W"]))
+        return jnp.mean(hidden, axis=0) @ params["a"] / hp.width**0.5
+
+    pooled = nnft.Architecture(
+        name="pooled",
+        description="",
+        prior=prior,
+        apply=apply,
+        symmetries=frozenset({"sign"}),
+    )
+    net = nnft.Network.build(pooled, width=128, input_dim=32 * 32)
+    assert chunk_size(net, 2) == 8  # 2²¹/(2 · 1024 · 128)
+
+
+def test_deep_networks_are_the_same_to_the_bit_whatever_the_block_size():
+    net = mlp(40, depth=3, activation="tanh")
+    runs = [
+        nnft.sample_ensemble(net, X, draws, key=KEY, block_size=size).values
+        for draws, size in ((1100, None), (1100, 1), (700, 600))
+    ]
+    assert (runs[0] == runs[1]).all()
+    assert (runs[0][:700] == runs[2]).all()
+
+
+def test_blocks_of_large_networks_are_small():
+    assert draws_per_block(10**6, None, 512, 100) == 1 << 14
+    assert draws_per_block(10**6, None, 2, 100) == 512
+    assert draws_per_block(10**6, None, 512, 20_000) == 2048
+    assert draws_per_block(10**6, 5000, 2, 20_000) == 5120
+    assert draws_per_block(100, None, 512, 100) == 512
 
 
 def test_legacy_keys_give_the_same_networks(net):
