@@ -171,9 +171,8 @@ def test_tail_that_sampling_misses_is_flagged():
     assert found.connected(4)[0] < exact - 3 * found.connected_error(4)[0]
 
 
-@pytest.mark.parametrize(("dim", "alpha"), [(1, 0.0), (2, -0.9)])
-def test_contract(dim, alpha):
-    nnft.testing.check_architecture(build(dim, alpha, width=20), num_draws=4_000)
+def test_contract():
+    nnft.testing.check_architecture(build(2, -0.3, width=20), num_draws=4_000)
 
 
 @pytest.mark.parametrize("alpha", [-1.0, 1.0])
