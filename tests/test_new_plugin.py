@@ -121,7 +121,7 @@ def test_the_page_holds_from_an_empty_folder(environment, tmp_path):
     assert source.count(scale) == 1
     module.write_text(source.replace(scale, ""))
     failed = environment.run(environment.nnft, "check", "rbf-net", cwd=folder, code=1)
-    (said,) = re.findall(r"fails (`.*?`)", text_block("rbf-net' fails"))
+    (said,) = re.findall(r"`.*?`", text_block(" checks:"))
     assert said in failed
     module.write_text(source)
     output, _ = environment.shell(right, folder)
