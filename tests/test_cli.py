@@ -23,6 +23,7 @@ COMMANDS = (
     "fit",
     "diagnose",
     "check",
+    "width",
     "new-plugin",
     "doctor",
 )
