@@ -8,6 +8,7 @@ normal; the law of the others is an option.
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -111,6 +112,12 @@ def covariance(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Arra
     return layer(hp, jnp.vdot(x, y) / hp.input_dim)
 
 
+def first(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> Arrays:
+    """s(x, x), s(y, y) and s(x, y), in the precision of the layers above."""
+    pairs = ((x, x), (y, y), (x, y))
+    return tuple(covariance(hp, a, b).astype(float) for a, b in pairs)
+
+
 def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
     """K¹ = s, Kˡ⁺¹ = σ_b² + σ_W² E[φ φ'], E over Gaussians of covariance Kˡ.
 
@@ -119,14 +126,19 @@ def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
     Source: theory.md §2; Lee et al., arXiv:1711.00165 equation 5.
     """
     phi = activation(hp)
-    xx, yy, xy = (covariance(hp, a, b) for a, b in ((x, x), (y, y), (x, y)))
-    for _ in range(depth(hp) - 1):
-        xx, yy, xy = (
-            layer(hp, nnft.activations.mean_square(phi, xx)),
-            layer(hp, nnft.activations.mean_square(phi, yy)),
-            layer(hp, nnft.activations.mean_product(phi, xx, yy, xy)),
+
+    def step(covariances: Arrays, _: None) -> tuple[Arrays, None]:
+        xx, yy, xy = covariances
+        means = (
+            nnft.activations.mean_square(phi, xx),
+            nnft.activations.mean_square(phi, yy),
+            nnft.activations.mean_product(phi, xx, yy, xy),
         )
-    return layer(hp, nnft.activations.mean_product(phi, xx, yy, xy))
+        return tuple(layer(hp, mean) for mean in means), None
+
+    # A scan compiles one layer, however many there are.
+    last, _ = jax.lax.scan(step, first(hp, x, y), length=depth(hp) - 1)
+    return layer(hp, nnft.activations.mean_product(phi, *last))
 
 
 def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -149,21 +161,22 @@ def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Ar
             error = error + jnp.where(old == 0, 0.0, jnp.abs(slope) * old)
         return layer(hp, mean(phi, *arguments)), hp.weight_std**2 * error
 
-    xx, yy, xy = (covariance(hp, a, b) for a, b in ((x, x), (y, y), (x, y)))
-    e_xx = e_yy = e_xy = jnp.zeros_like(xy)
-    for _ in range(depth(hp)):
-        (next_xx, next_e_xx), (next_yy, next_e_yy), (xy, e_xy) = (
+    def both(covariances: Arrays, errors: Arrays) -> tuple[jax.Array, jax.Array]:
+        return step(duals.mean_product, duals.mean_product_error, covariances, errors)
+
+    def all_three(carried: tuple[Arrays, Arrays], _: None) -> tuple[Any, None]:
+        (xx, yy, xy), (e_xx, e_yy, e_xy) = carried
+        steps = (
             step(duals.mean_square, duals.mean_square_error, (xx,), (e_xx,)),
             step(duals.mean_square, duals.mean_square_error, (yy,), (e_yy,)),
-            step(
-                duals.mean_product,
-                duals.mean_product_error,
-                (xx, yy, xy),
-                (e_xx, e_yy, e_xy),
-            ),
+            both((xx, yy, xy), (e_xx, e_yy, e_xy)),
         )
-        xx, yy, e_xx, e_yy = next_xx, next_yy, next_e_xx, next_e_yy
-    return e_xy
+        return tuple(zip(*steps, strict=True)), None
+
+    start = first(hp, x, y)
+    exact = tuple(jnp.zeros_like(value) for value in start)
+    last, _ = jax.lax.scan(all_three, (start, exact), length=depth(hp) - 1)
+    return both(*last)[1]
 
 
 def readout(hp: nnft.Hyperparameters) -> nnft.Readout | None:
