@@ -217,6 +217,30 @@ def test_correlators_are_printed_and_measured(tmp_path: Path):
     assert nnft.load(tmp_path / "c.nc").x.tolist() == [[1, 0], [0, 1]]
 
 
+def test_correlators_of_several_outputs(tmp_path: Path):
+    output = tmp_path / "two.nc"
+    found = document(
+        *("correlators", "relu-net", "--width", 5, "--points", "0.5,1"),
+        *("--output-dim", 2, "--exact", "-o", output),
+    )
+    assert found["legs"] == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert len(found["correlators"][1]["connected"]) == 35
+    refused = nnft_command(
+        *("fit", output, "--operator", "lambda_0", "--cutoff", 10),
+        *("-o", tmp_path / "fit.nc"),
+        code=2,
+    )
+    assert "couplings are fitted to one output" in refused.stderr
+
+
+def test_a_network_without_a_gaussian_limit_is_said_to_be_one(tmp_path: Path):
+    result = nnft_command(
+        *("correlators", "correlated-net", "--width", 5, "--points", "0.5"),
+        *("--num-draws", 500, "-o", tmp_path / "c.nc"),
+    )
+    assert "no Gaussian limit: the output weights share one" in result.stderr
+
+
 def test_inputs_come_from_a_file(tmp_path: Path):
     np.savetxt(tmp_path / "x.csv", [0.25, 0.5, 0.75], delimiter=",")
     nnft_command(

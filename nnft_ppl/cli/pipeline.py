@@ -142,6 +142,8 @@ def correlators(
                 "deviation_error": deviation.error,
             }
         )
+    if network.no_gp_limit is not None:
+        say(f"note: no Gaussian limit: {network.no_gp_limit}")
     for order in found.orders:
         if found.heavy_tailed(order).any():
             say(
