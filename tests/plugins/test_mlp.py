@@ -12,6 +12,7 @@ from scipy.special import erf, ndtr
 from scipy.stats import t as student_t
 
 import nnft_ppl as nnft
+from nnft_ppl.testing.contract import GROUPS, check_results
 
 NUMPY = {
     "relu": (lambda z: np.maximum(z, 0.0), (0.0,)),
@@ -214,3 +215,21 @@ def test_inputs_of_any_shape_and_outputs_of_any_dimension():
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(nnft.SpecError, match=message):
         mlp(**options)
+
+
+def test_many_layers_compile_as_one():
+    """Deep in the ordered phase all inputs look alike: K(x,y) → K(x,x)."""
+    kernel = mlp(depth=100, activation="tanh", weight_std=0.8).kernel(POINTS)
+    np.testing.assert_allclose(kernel, kernel[0, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("activation", "depth"), [("sin", 1), ("tanh", 2), ("gelu", 3)]
+)
+def test_contract(activation, depth):
+    net = nnft.network(
+        "mlp", width=10, input_dim=1, bias_std=0.3, depth=depth, activation=activation
+    )
+    groups = set(GROUPS) - {"extremes"}  # `nnft check` runs these: depth 100
+    rows = check_results(net, num_draws=4000, groups=groups)
+    assert [str(row) for row in rows if not row.passed] == []
