@@ -103,7 +103,7 @@ def _layers(on: _Setting) -> Iterator[CheckResult]:
 
 
 def _cumulants(on: _Setting) -> Iterator[CheckResult]:
-    yield from check_cumulants(on.network, on.points, on.sample)
+    yield from check_cumulants(on.network, on.points, on.sample, on.sweep)
 
 
 def _limit(on: _Setting) -> Iterator[CheckResult]:

@@ -51,7 +51,7 @@ class CheckResult:
             else ""
         )
         detail = f" ({self.detail})" if self.detail else ""
-        if not self.expected:  # there is nothing to compare an exception with
+        if self.expected == "":  # there is nothing to compare an exception with
             return f"`{self.check}`: {self.measured}{detail}"
         return (
             f"`{self.check}`: measured {shown(self.measured)}, expected "
