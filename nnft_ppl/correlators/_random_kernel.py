@@ -80,6 +80,19 @@ def propagate(
     return state
 
 
+def infinite_width_kernel(
+    steps: Sequence[LayerStep], first: Pairs, num_points: int
+) -> Pairs:
+    """K of the output, (group, pair)."""
+    for step in steps:
+        means = pair_means(
+            step.activation, *_Geometry.of(first, num_points).arguments()
+        )
+        value = means.value.reshape(first.shape)
+        first = step.bias_variance + step.weight_variance * value
+    return first
+
+
 def connected_functions(
     output: RandomKernel, num_points: int, num_outputs: int = 1
 ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:

@@ -30,12 +30,16 @@ class SecondOrder:
         mean: First and second order of the mean, (2, point).
         variance: First and second order of the variance, (2, point).
         skew: Third cumulant, which begins at second order.
+        mean_terms: The magnitudes of the terms that add to the mean's second order.
+        variance_terms: The same of the variance.
     """
 
     limit: PerPoint
     mean: Float[np.ndarray, "2 point"]
     variance: Float[np.ndarray, "2 point"]
     skew: PerPoint
+    mean_terms: PerPoint
+    variance_terms: PerPoint
 
 
 def second_order(steps: Sequence[LayerStep], first: PerPoint) -> SecondOrder:
@@ -59,6 +63,7 @@ def second_order(steps: Sequence[LayerStep], first: PerPoint) -> SecondOrder:
     """
     zero = np.zeros_like(first)
     kernel, m1, m2, c1, c2, skew = first, zero, zero, zero, zero, zero
+    m2_terms, c2_terms = zero, zero
     for step in steps:
         square, fourth, sixth = (
             _derivatives(step, kernel, power) * step.weight_variance ** (power // 2)
@@ -69,25 +74,41 @@ def second_order(steps: Sequence[LayerStep], first: PerPoint) -> SecondOrder:
         noise1 = (fourth[1] - 2 * square[0] * f1) / step.width
         noise2 = (fourth[2] - 2 * f1**2 - 2 * square[0] * f2) / step.width
         third = sixth[0] - 3 * fourth[0] * square[0] + 2 * square[0] ** 3
-        kernel, m1, m2, c1, c2, skew = (
+        mean_terms = [
+            f2 * m1**2 / 2,
+            f3 * skew / 6,
+            f3 * m1 * c1 / 2,
+            f4 * c1**2 / 8,
+        ]
+        variance_terms = [
+            f1 * f2 * skew,
+            2 * f1 * f2 * m1 * c1,
+            f2**2 / 2 * c1**2,
+            f1 * f3 * c1**2,
+            noise1 * m1,
+            noise2 * c1 / 2,
+        ]
+        kernel, m1, m2, c1, c2, skew, m2_terms, c2_terms = (
             step.bias_variance + square[0],
             f1 * m1 + f2 * c1 / 2,
-            f1 * m2
-            + f2 * (c2 + m1**2) / 2
-            + f3 * (skew + 3 * m1 * c1) / 6
-            + f4 * c1**2 / 8,
+            f1 * m2 + f2 * c2 / 2 + sum(mean_terms),
             f1**2 * c1 + noise,
-            f1**2 * c2
-            + f1 * f2 * (skew + 2 * m1 * c1)
-            + (f2**2 / 2 + f1 * f3) * c1**2
-            + noise1 * m1
-            + noise2 * c1 / 2,
+            f1**2 * c2 + sum(variance_terms),
             f1**3 * skew
             + 3 * f1**2 * f2 * c1**2
             + 3 * f1 * noise1 * c1
             + third / step.width**2,
+            np.abs(f1) * m2_terms + np.abs(f2) * c2_terms / 2 + _size(mean_terms),
+            f1**2 * c2_terms + _size(variance_terms),
         )
-    return SecondOrder(kernel, np.stack([m1, m2]), np.stack([c1, c2]), skew)
+    return SecondOrder(
+        kernel, np.stack([m1, m2]), np.stack([c1, c2]), skew, m2_terms, c2_terms
+    )
+
+
+def _size(terms: Sequence[PerPoint]) -> PerPoint:
+    """Σ |term|."""
+    return np.asarray(np.sum(np.abs(terms), axis=0))
 
 
 def _derivatives(

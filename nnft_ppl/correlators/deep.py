@@ -22,13 +22,14 @@ from nnft_ppl.correlators._random_kernel import (
     LayerStep,
     Pairs,
     connected_functions,
+    infinite_width_kernel,
     pairings,
     propagate,
 )
 from nnft_ppl.correlators._single_input import second_order
 from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.quadrature import gaussian_moments, preactivation_covariance
-from nnft_ppl.correlators.symmetric import entries
+from nnft_ppl.correlators.symmetric import entries, positions
 
 _TOLERANCE = 1e-5
 """Relative error of the 4-fold means that is small enough beside 1/width."""
@@ -112,16 +113,19 @@ def recursion_correlators(
 def truncation_error(correlators: Correlators) -> dict[int, Packed]:
     r"""How much the first order in 1/width leaves out of `recursion_correlators`.
 
-    At a single input the next order is known exactly: G4c(x,x,x,x) = 3 (C₁ + C₂) and
-    G2(x,x) = K + m₁ + m₂. The largest relative sizes of it, over the inputs, are taken
-    for every entry,
+    At a single input the next order is known: G4c(x,x,x,x) = 3 (C₁ + C₂) and
+    G2(x,x) = K + m₁ + m₂. The magnitudes of the terms that add to C₂ and m₂, which may
+    cancel there and not elsewhere, stand for those of all entries,
 
-    .. math:: \max_x |C_2/C_1| \prod_i G^{(4)}_c(x_i,x_i,x_i,x_i)^{1/4}, \qquad
-        \max_x |m_2/K| \prod_i K(x_i,x_i)^{1/2}
+    .. math::
+        r_4 = \max_x |C_2|/C_1, \quad
+        r_4 \prod_i G^{(4)}_c(x_i,x_i,x_i,x_i)^{1/4}, \qquad
+        r_4 |G^{(2)} - K| + \max_x (|m_2|/K) \prod_i K(x_i,x_i)^{1/2}
 
     and of G4c as many thirds of that as there are pairings of equal outputs. An
-    estimate of a size, without sign, and not a bound; zero at depth one, where the
-    first order is exact.
+    estimate of a size, without sign, and not a bound: the largest remainder in sampled
+    networks of width 8 and 10, depth 2 and 3, was 0.2 to 2 times as large wherever this
+    estimate was above 1 %. It is zero at depth one, where the first order is exact.
 
     Args:
         correlators: From `recursion_correlators`.
@@ -141,25 +145,33 @@ def truncation_error(correlators: Correlators) -> dict[int, Packed]:
         )
     network, num_points = correlators.network, len(correlators.x)
     num_outputs = network.hyperparameters.output_dim
-    variance = np.diagonal(_first_kernel(network, correlators.x))
-    one = second_order(_layers(network), variance)
+    steps, first = _layers(network), _first_kernel(network, correlators.x)
+    one = second_order(steps, np.diagonal(first))
+    of_variance = _largest_ratio(one.variance_terms, one.variance[0])
     point, of_output = np.divmod(correlators.entries(2), num_outputs)
-    size = (of_output[:, 0] == of_output[:, 1]) * np.sqrt(one.limit)[point].prod(axis=1)
-    found = {2: _largest_ratio(one.mean[1], one.limit) * size}
+    same = of_output[:, 0] == of_output[:, 1]
+    pairs = tuple(entries(num_points, 2).T)
+    limit = infinite_width_kernel(steps, first[pairs][None], num_points)[0]
+    shift = correlators.connected(2) - same * limit[positions(num_points, point)]
+    size = same * np.sqrt(one.limit)[point].prod(axis=1)
+    found = {
+        2: of_variance * np.abs(shift)
+        + _largest_ratio(one.mean_terms, one.limit) * size
+    }
     if 4 in correlators.orders:
         ways = np.zeros(len(correlators.entries(4)))
         for entry, _, _ in pairings(num_points, num_outputs):
             ways[entry] += 1
         legs = correlators.entries(4) // num_outputs
         size = ways * (one.variance[0] ** 0.25)[legs].prod(axis=1)
-        found[4] = _largest_ratio(one.variance[1], one.variance[0]) * size
+        found[4] = of_variance * size
     return found
 
 
 def _largest_ratio(part: np.ndarray, whole: np.ndarray) -> float:
-    """Largest |part/whole| where the whole is not 0."""
+    """Largest part/whole where the whole is not 0."""
     ratio = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-    return float(np.abs(ratio).max())
+    return float(ratio.max())
 
 
 @dataclass(frozen=True)

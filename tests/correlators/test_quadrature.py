@@ -8,7 +8,7 @@ import scipy.special
 from oracles import single_neuron as oracle
 
 from nnft_ppl import Neuron, PluginError, SpecError, UnavailableError, network
-from nnft_ppl.correlators.quadrature import neuron_moments
+from nnft_ppl.correlators.quadrature import gaussian_moments, neuron_moments
 from nnft_ppl.correlators.symmetric import entries, positions
 
 ORDERS = (2, 4, 6)
@@ -261,6 +261,22 @@ def test_six_legs_over_five_dimensions_are_refused():
     x = np.random.default_rng(3).normal(size=(5, 20))
     with pytest.raises(UnavailableError, match=r"span 5 dim.*measure_correlators"):
         neuron_moments(neuron_of("relu-net", 20, 1.0), x, (2, 6))
+
+
+@pytest.mark.parametrize(
+    ("function", "homogeneity"), [(jax.scipy.special.erf, None), (jax.nn.relu, 1)]
+)
+def test_a_loose_tolerance_is_kept_and_says_its_error(function, homogeneity):
+    x = np.random.default_rng(3).normal(size=(5, 20))
+    s = covariance(x, 1.0)
+    best, least = gaussian_moments(s, lambda z, _: function(z), homogeneity, (4,))
+    loose, errors = gaussian_moments(
+        s, lambda z, _: function(z), homogeneity, (4,), tolerance=1e-5
+    )
+    off = np.abs(loose[4] - best[4])
+    assert (off <= errors[4] + least[4]).all()
+    assert errors[4].max() < 1e-5 * best[4].max()
+    assert errors[4].max() > 10 * least[4].max()
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])

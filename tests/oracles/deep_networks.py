@@ -5,6 +5,7 @@ widths, and every layer has the same weight and bias scales.
 """
 
 from itertools import product
+from math import comb, prod
 
 import numpy as np
 
@@ -113,3 +114,32 @@ def sampled_functions(kernels, num_batches=40):
 def packed_order(num_points, order):
     """Index tuples i ≤ j ≤ …, in the packed order."""
     return [t for t in product(range(num_points), repeat=order) if list(t) == sorted(t)]
+
+
+def power_chain_series(widths, degree, power):
+    """E[(K̂/K)^p] of the output for φ = z^h or relu(z)^h, one input and no biases.
+
+    K̂' = σ² K̂^h T with T the mean over n units of φ(unit normal)², independent of K̂, so
+    that E K̂^p is a product of E T^q. Returned as its terms of order 0, 1, 2 in 1/width:
+    with t = T/E T, E t^q = 1 + C(q,2) k2/n + [C(q,3) k3 + 3 C(q,4) k2²]/n² + …
+
+    Args:
+        widths: Of the hidden layers, first to last.
+        degree: h, and whether one half of the line alone counts: (h, half).
+        power: p.
+    """
+    exponent, half = degree
+    share = 0.5 if half else 1.0
+    m1, m2, m3 = (
+        share * prod(range(1, 2 * exponent * k, 2), start=1) for k in (1, 2, 3)
+    )
+    k2 = m2 / m1**2 - 1
+    k3 = m3 / m1**3 - 3 * m2 / m1**2 + 2
+    series = np.array([1.0, 0.0, 0.0])
+    for above, width in enumerate(reversed(widths)):
+        q = power * exponent**above
+        first = comb(q, 2) * k2 / width
+        second = (comb(q, 3) * k3 + 3 * comb(q, 4) * k2**2) / width**2
+        one, two = series[1], series[2]
+        series = np.array([1.0, one + first, two + one * first + second])
+    return series
