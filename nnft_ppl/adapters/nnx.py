@@ -127,7 +127,7 @@ def _default_std(
     if attribute == "bias":
         return hp.bias_std
     # What an embedding or a free contraction sums over cannot be read off its shape.
-    if attribute == "scale" or isinstance(owner, (nnx.Embed, nnx.Einsum)):
+    if isinstance(owner, (nnx.Embed, nnx.Einsum)):
         return None
     if isinstance(owner, nnx.LinearGeneral):  # it may have several output axes
         fan_in = math.prod(owner.in_features)

@@ -88,7 +88,6 @@ def many_layers(hp, rngs):
         dropout=nnx.Dropout(0.5, rngs=rngs),
         layer_norm=nnx.LayerNorm(
             hp.width,
-            feature_axes=(-1,),
             rngs=rngs,
         ),
         attention=nnx.MultiHeadAttention(
