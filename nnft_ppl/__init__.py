@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nnft_ppl import activations as activations
     from nnft_ppl import testing as testing
     from nnft_ppl._errors import FitError as FitError
     from nnft_ppl._errors import NnftError as NnftError
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from nnft_ppl._load import load as load
     from nnft_ppl._network import Network as Network
     from nnft_ppl.activations import Activation as Activation
+    from nnft_ppl.adapters.equinox import (
+        architecture_from_equinox as architecture_from_equinox,
+    )
+    from nnft_ppl.adapters.function import (
+        architecture_from_function as architecture_from_function,
+    )
+    from nnft_ppl.adapters.nnx import architecture_from_nnx as architecture_from_nnx
     from nnft_ppl.architecture import Architecture as Architecture
     from nnft_ppl.architecture import HiddenLayers as HiddenLayers
     from nnft_ppl.architecture import Hyperparameters as Hyperparameters
@@ -24,6 +32,10 @@ if TYPE_CHECKING:
     from nnft_ppl.architecture import Option as Option
     from nnft_ppl.architecture import Readout as Readout
     from nnft_ppl.correlators.correlators import Correlators as Correlators
+    from nnft_ppl.correlators.deep import PairCorrelators as PairCorrelators
+    from nnft_ppl.correlators.deep import pair_recursion as pair_recursion
+    from nnft_ppl.correlators.deep import recursion_correlators as recursion_correlators
+    from nnft_ppl.correlators.deep import truncation_error as truncation_error
     from nnft_ppl.correlators.deviation import mean_deviation as mean_deviation
     from nnft_ppl.correlators.measure import exact_correlators as exact_correlators
     from nnft_ppl.correlators.measure import measure_correlators as measure_correlators
@@ -97,6 +109,13 @@ _HOME = {
     "Ensemble": "ensemble.sample",
     "sample_ensemble": "ensemble.sample",
     "Correlators": "correlators.correlators",
+    "PairCorrelators": "correlators.deep",
+    "pair_recursion": "correlators.deep",
+    "recursion_correlators": "correlators.deep",
+    "truncation_error": "correlators.deep",
+    "architecture_from_function": "adapters.function",
+    "architecture_from_nnx": "adapters.nnx",
+    "architecture_from_equinox": "adapters.equinox",
     "mean_deviation": "correlators.deviation",
     "measure_correlators": "correlators.measure",
     "exact_correlators": "correlators.measure",
@@ -136,13 +155,15 @@ _HOME = {
 }
 """Public name -> the module it lives in."""
 
-__all__ = sorted([*_HOME, "__version__", "testing"])
+_SUBPACKAGES = ("activations", "testing")
+
+__all__ = sorted([*_HOME, *_SUBPACKAGES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:  # the type is whatever the name stands for
     """Import a public name on first use."""
-    if name == "testing":
-        return import_module("nnft_ppl.testing")
+    if name in _SUBPACKAGES:
+        return import_module(f"nnft_ppl.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'nnft_ppl' has no attribute {name!r}")
     value = getattr(import_module(f"nnft_ppl.{_HOME[name]}"), name)

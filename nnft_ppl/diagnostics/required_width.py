@@ -20,7 +20,7 @@ from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Matrix, Points
 from nnft_ppl.correlators.correlators import Correlators
-from nnft_ppl.correlators.deep import recursion_correlators
+from nnft_ppl.correlators.deep import recursion_correlators, truncation_error
 from nnft_ppl.correlators.measure import exact_correlators, measure_correlators
 from nnft_ppl.correlators.wick import pack_kernel
 from nnft_ppl.diagnostics.gp_distance import GPDistance
@@ -28,9 +28,6 @@ from nnft_ppl.diagnostics.width_law import WidthLaw
 from nnft_ppl.ensemble.model import check_key, check_num_draws
 
 _MAX_GROUP = 8
-_REMAINDER = 1.0
-"""What the next order in 1/width may add to a distance, relative to it, in units of the
-relative 4-pt function: one half for a chain of rectified layers (theory.md §8)."""
 MEASURES = ("relative 4-pt function", "total variation distance")
 
 _WIDE = 10_000
@@ -215,8 +212,7 @@ def _known(network: Network, points: Points, method: str) -> list[WidthLaw]:
     kernel = network.kernel(points)
     measures = GPDistance.at(kernel, _MODE_TOLERANCE)
     arguments = _deviation(correlators, kernel)
-    relative = measures.relative_four_point(*arguments).value * _WIDE
-    remainder = _REMAINDER * relative if method == "recursion" else 0.0
+    remainder = _remainder(correlators) if method == "recursion" else 0.0
     laws = []
     for measure in (measures.relative_four_point, measures.total_variation):
         distance = measure(*arguments)
@@ -224,6 +220,13 @@ def _known(network: Network, points: Points, method: str) -> list[WidthLaw]:
         error = float(np.abs(distance.weight) @ bound)
         laws.append(WidthLaw.leading(distance.value, error, _WIDE, remainder))
     return laws
+
+
+def _remainder(correlators: Correlators) -> float:
+    """The next order in 1/width relative to the first, times the width."""
+    same = np.ptp(correlators.entries(4), axis=1) == 0
+    left_out = truncation_error(correlators)[4][same]
+    return _WIDE * float(np.max(left_out / np.abs(correlators.connected(4)[same])))
 
 
 def _sampled(
@@ -257,7 +260,8 @@ def _sampled(
             variance = distance.weight @ correlators.joint_covariance @ distance.weight
             values.append(distance.value)
             errors.append(np.sqrt(max(variance, 1e-300)))
-        laws.append(WidthLaw.sampled(sorted(widths), values, errors))
+        ascending = np.array(sorted(widths), dtype=np.float64)
+        laws.append(WidthLaw.sampled(ascending, np.array(values), np.array(errors)))
     return laws
 
 
