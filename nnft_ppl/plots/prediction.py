@@ -59,7 +59,7 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
             _panel(axis, quantiles[:, by_size], (gaussian / reference)[by_size], noise)
             axis.set_title(rf"$\Lambda = {cutoff_label(cutoff)}$")
             axis.set_xlabel("entry, smallest $|G_{GP}|$ first")
-        origin = "exact" if measured.is_exact else "measured"
+        origin = measured.estimator if measured.is_exact else "measured"
         axes[0][0].set_ylabel(rf"$G^{{({order})}}$ relative to {origin}")
         handles, labels = axes[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)

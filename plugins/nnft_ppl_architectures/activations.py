@@ -92,3 +92,17 @@ ACTIVATIONS: Mapping[str, nnft.Activation] = MappingProxyType(
         )
     }
 )
+
+OPTION = nnft.Option(
+    default="relu",
+    help="φ of the hidden layers; or an nnft_ppl.Activation, or a function",
+    choices=tuple(ACTIVATIONS),
+    activation=True,
+)
+"""The option `activation` of every architecture that has one."""
+
+
+def chosen_activation(hp: nnft.Hyperparameters) -> nnft.Activation:
+    """φ, of the table or the user's own."""
+    value = hp.options["activation"]
+    return value if isinstance(value, nnft.Activation) else ACTIVATIONS[str(value)]

@@ -15,10 +15,9 @@ Gaussian however large head_dim is, because its components share the scores; man
 
 import jax
 import jax.numpy as jnp
-import numpyro
-import numpyro.distributions as dist
 
 import nnft_ppl as nnft
+from nnft_ppl_architectures.normal_site import normal
 
 type Params = dict[str, jax.Array]
 
@@ -37,12 +36,6 @@ def prior(hp: nnft.Hyperparameters) -> Params:
     """Projections to queries, keys and values, then the output layer."""
     dim, size = hp.input_shape[1], head_dim(hp)
 
-    def normal(name: str, std: float, *shape: int) -> jax.Array:
-        values: jax.Array = numpyro.sample(
-            name, dist.Normal(0.0, 1.0).expand(shape).to_event()
-        )
-        return std * values
-
     projection_std = hp.weight_std / dim**0.5
     output_std = hp.weight_std / (hp.width * size) ** 0.5
     return {
@@ -56,9 +49,7 @@ def prior(hp: nnft.Hyperparameters) -> Params:
 
 def head_dim(hp: nnft.Hyperparameters) -> int:
     """The option as a number."""
-    value = hp.options["head_dim"]
-    assert isinstance(value, int)  # as its default
-    return value
+    return hp.option("head_dim", int)
 
 
 def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:

@@ -12,12 +12,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpyro
-import numpyro.distributions as dist
 
 import nnft_ppl as nnft
-from nnft_ppl_architectures.activations import ACTIVATIONS
+from nnft_ppl_architectures.activations import OPTION, chosen_activation
 from nnft_ppl_architectures.carried_errors import carried_error
+from nnft_ppl_architectures.normal_site import normal
 
 type Params = dict[str, jax.Array]
 
@@ -33,12 +32,7 @@ OPTIONS = {
         help="what lies beyond the border",
         choices=("circular", "zero"),
     ),
-    "activation": nnft.Option(
-        default="relu",
-        help="φ after each convolution; or an nnft_ppl.Activation, or a function",
-        choices=tuple(ACTIVATIONS),
-        activation=True,
-    ),
+    "activation": OPTION,
     "readout": nnft.Option(
         default="flatten",
         help="features of all positions, or averaged over positions",
@@ -49,22 +43,12 @@ OPTIONS = {
 
 def depth(hp: nnft.Hyperparameters) -> int:
     """Number of convolutions."""
-    value = hp.options["depth"]
-    assert isinstance(value, int)  # as its default
-    return value
+    return hp.option("depth", int)
 
 
 def kernel_size(hp: nnft.Hyperparameters) -> int:
     """Positions under a filter along each axis."""
-    value = hp.options["kernel_size"]
-    assert isinstance(value, int)  # as its default
-    return value
-
-
-def activation(hp: nnft.Hyperparameters) -> nnft.Activation:
-    """φ, of the table or the user's own."""
-    value = hp.options["activation"]
-    return value if isinstance(value, nnft.Activation) else ACTIVATIONS[str(value)]
+    return hp.option("kernel_size", int)
 
 
 def pools(hp: nnft.Hyperparameters) -> bool:
@@ -95,13 +79,6 @@ def check(hp: nnft.Hyperparameters) -> None:
 
 def prior(hp: nnft.Hyperparameters) -> Params:
     """Sample the filters of every layer and the readout; Gaussian, independent."""
-
-    def normal(name: str, std: float, *shape: int) -> jax.Array:
-        values: jax.Array = numpyro.sample(
-            name, dist.Normal(0.0, 1.0).expand(shape).to_event()
-        )
-        return std * values
-
     positions = hp.input_shape[:-1]
     offsets = (kernel_size(hp),) * len(positions)
     channels = hp.input_shape[-1]
@@ -141,7 +118,7 @@ def neighbours(
 
 def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
     """The last hidden layer of one draw at one input, shape (feature,)."""
-    phi = activation(hp).function
+    phi = chosen_activation(hp).function
     for layer in range(depth(hp)):
         for axis in reversed(range(x.ndim - 1)):
             x = jnp.concatenate(neighbours(hp, x, [axis]), axis=-1)
@@ -210,7 +187,7 @@ def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
 
     Source: arXiv:1810.05148 §2.2, and §3.1 and §3.2.1 for the readouts.
     """
-    phi, duals = activation(hp), nnft.activations
+    phi, duals = chosen_activation(hp), nnft.activations
     xx, yy, xy = input_means(hp, x, y)
     for _ in range(depth(hp)):
         xx, yy, xy = (layer(hp, filtered(hp, mean)) for mean in (xx, yy, xy))
@@ -227,7 +204,7 @@ def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Ar
 
     Filters and readout average them as they do the means.
     """
-    phi, duals = activation(hp), nnft.activations
+    phi, duals = chosen_activation(hp), nnft.activations
     square = partial(carried_error, duals.mean_square, duals.mean_square_error, phi)
     product = partial(carried_error, duals.mean_product, duals.mean_product_error, phi)
     xx, yy, xy = input_means(hp, x, y)

@@ -34,9 +34,7 @@ def prior(hp: nnft.Hyperparameters) -> Params:
 
 def correlation(hp: nnft.Hyperparameters) -> float:
     """The option c as a number."""
-    value = hp.options["correlation"]
-    assert isinstance(value, float)  # as its default
-    return value
+    return hp.option("correlation", float)
 
 
 def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:

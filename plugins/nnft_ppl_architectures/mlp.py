@@ -17,7 +17,7 @@ import numpyro.distributions as dist
 
 import nnft_ppl as nnft
 from nnft_ppl_architectures import weight_laws
-from nnft_ppl_architectures.activations import ACTIVATIONS
+from nnft_ppl_architectures.activations import OPTION, chosen_activation
 
 type Params = dict[str, jax.Array]
 type Arrays = tuple[jax.Array, ...]
@@ -26,15 +26,7 @@ type Mean = Callable[..., jax.Array]
 
 def depth(hp: nnft.Hyperparameters) -> int:
     """L, the number of hidden layers."""
-    value = hp.options["depth"]
-    assert isinstance(value, int)  # as its default
-    return value
-
-
-def activation(hp: nnft.Hyperparameters) -> nnft.Activation:
-    """φ, of the table or the user's own."""
-    value = hp.options["activation"]
-    return value if isinstance(value, nnft.Activation) else ACTIVATIONS[str(value)]
+    return hp.option("depth", int)
 
 
 def hidden_widths(hp: nnft.Hyperparameters) -> tuple[int, ...]:
@@ -90,7 +82,7 @@ def affine(params: Params, layer: int, x: jax.Array) -> jax.Array:
 
 def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
     """φ(zᴸ) of one draw at one input, shape (n_L,)."""
-    phi = activation(hp).function
+    phi = chosen_activation(hp).function
     hidden = x.reshape(-1)
     for layer in range(depth(hp)):
         hidden = phi(affine(params, layer, hidden))
@@ -125,7 +117,7 @@ def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
 
     Source: theory.md §2; Lee et al., arXiv:1711.00165 equation 5.
     """
-    phi = activation(hp)
+    phi = chosen_activation(hp)
 
     def step(covariances: Arrays, _: None) -> tuple[Arrays, None]:
         xx, yy, xy = covariances
@@ -146,7 +138,7 @@ def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Ar
 
     The absolute values add: nothing is taken to cancel.
     """
-    phi, duals = activation(hp), nnft.activations
+    phi, duals = chosen_activation(hp), nnft.activations
 
     def step(
         mean: Mean, mean_error: Mean, arguments: Arrays, errors: Arrays
@@ -196,7 +188,7 @@ def neuron(hp: nnft.Hyperparameters) -> nnft.Neuron | None:
     """The hidden neuron of one hidden layer; those of more share the layer below."""
     if depth(hp) > 1 or weight_laws.weight_law(hp).unlimited is not None:
         return None
-    phi = activation(hp)
+    phi = chosen_activation(hp)
     return nnft.Neuron(
         covariance=lambda x, y: covariance(hp, x, y),
         activation=lambda z, variance: phi.function(z),
@@ -211,7 +203,7 @@ def hidden_layers(hp: nnft.Hyperparameters) -> nnft.HiddenLayers | None:
     return nnft.HiddenLayers(
         covariance=lambda x, y: covariance(hp, x, y),
         widths=hidden_widths(hp),
-        activation=activation(hp),
+        activation=chosen_activation(hp),
         weight_std=hp.weight_std,
         bias_std=hp.bias_std,
     )
@@ -237,12 +229,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
             "depth": nnft.Option(
                 default=2, help="L, the number of hidden layers", minimum=1, maximum=100
             ),
-            "activation": nnft.Option(
-                default="relu",
-                help="φ; or an nnft_ppl.Activation, or a function",
-                choices=tuple(ACTIVATIONS),
-                activation=True,
-            ),
+            "activation": OPTION,
             "width_factors": nnft.Option(
                 default="",
                 help="width of each hidden layer over `width`, as in 1,2,1; "

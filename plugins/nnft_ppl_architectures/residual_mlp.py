@@ -11,45 +11,27 @@ from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
-import numpyro
-import numpyro.distributions as dist
 
 import nnft_ppl as nnft
-from nnft_ppl_architectures.activations import ACTIVATIONS
+from nnft_ppl_architectures.activations import OPTION, chosen_activation
 from nnft_ppl_architectures.carried_errors import carried_error
+from nnft_ppl_architectures.normal_site import normal
 
 type Params = dict[str, jax.Array]
 
 
 def depth(hp: nnft.Hyperparameters) -> int:
     """L, the number of blocks."""
-    value = hp.options["depth"]
-    assert isinstance(value, int)  # as its default
-    return value
+    return hp.option("depth", int)
 
 
 def branch_scale(hp: nnft.Hyperparameters) -> float:
     """α, the strength of a block."""
-    value = hp.options["branch_scale"]
-    assert isinstance(value, float)  # as its default
-    return value
-
-
-def activation(hp: nnft.Hyperparameters) -> nnft.Activation:
-    """φ, of the table or the user's own."""
-    value = hp.options["activation"]
-    return value if isinstance(value, nnft.Activation) else ACTIVATIONS[str(value)]
+    return hp.option("branch_scale", float)
 
 
 def prior(hp: nnft.Hyperparameters) -> Params:
     """Sample the first layer, the blocks and the readout; Gaussian, independent."""
-
-    def normal(name: str, std: float, *shape: int) -> jax.Array:
-        values: jax.Array = numpyro.sample(
-            name, dist.Normal(0.0, 1.0).expand(shape).to_event()
-        )
-        return std * values
-
     sizes = (hp.input_dim, *(depth(hp) + 1) * (hp.width,), hp.output_dim)
     params = {}
     for layer, (fan_in, size) in enumerate(pairwise(sizes)):
@@ -67,7 +49,7 @@ def affine(params: Params, layer: int, x: jax.Array) -> jax.Array:
 
 def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
     """φ(zᴸ) of one draw at one input, shape (width,)."""
-    phi = activation(hp).function
+    phi = chosen_activation(hp).function
     z = affine(params, 0, x.reshape(-1))
     for block in range(1, depth(hp) + 1):
         z = z + branch_scale(hp) * affine(params, block, phi(z))
@@ -97,7 +79,11 @@ def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
 
     Source: arXiv:2010.12859 §2; with two weights in a block, arXiv:1712.08969.
     """
-    phi, duals, strength = activation(hp), nnft.activations, branch_scale(hp) ** 2
+    phi, duals, strength = (
+        chosen_activation(hp),
+        nnft.activations,
+        branch_scale(hp) ** 2,
+    )
     xx, yy, xy = (covariance(hp, a, b) for a, b in ((x, x), (y, y), (x, y)))
     for _ in range(depth(hp)):
         xx, yy, xy = (
@@ -113,7 +99,11 @@ def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Ar
 
     The skip carries them on as they are.
     """
-    phi, duals, strength = activation(hp), nnft.activations, branch_scale(hp) ** 2
+    phi, duals, strength = (
+        chosen_activation(hp),
+        nnft.activations,
+        branch_scale(hp) ** 2,
+    )
     square = partial(carried_error, duals.mean_square, duals.mean_square_error, phi)
     product = partial(carried_error, duals.mean_product, duals.mean_product_error, phi)
     xx, yy, xy = (covariance(hp, a, b) for a, b in ((x, x), (y, y), (x, y)))
@@ -153,12 +143,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
             "depth": nnft.Option(
                 default=2, help="L, the number of blocks", minimum=1, maximum=100
             ),
-            "activation": nnft.Option(
-                default="relu",
-                help="φ; or an nnft_ppl.Activation, or a function",
-                choices=tuple(ACTIVATIONS),
-                activation=True,
-            ),
+            "activation": OPTION,
             "branch_scale": nnft.Option(
                 default=1.0,
                 help="α, what a block is multiplied by before it is added",

@@ -76,9 +76,7 @@ def weight_law(hp: nnft.Hyperparameters) -> WeightLaw:
                 lambda k: math.factorial(k) / 2 ** (k / 2),
             )
         case "student-t":
-            freedom = hp.options["degrees_of_freedom"]
-            assert isinstance(freedom, float)  # as its default
-            return _student_t(freedom)
+            return _student_t(hp.option("degrees_of_freedom", float))
         case _:
             return WeightLaw(dist.Normal(0.0, 1.0))
 

@@ -38,9 +38,7 @@ def prior(hp: nnft.Hyperparameters) -> Params:
 
 def centring(hp: nnft.Hyperparameters) -> float:
     """The option, validated by nnft_ppl: a number between 0 and 1."""
-    value = hp.options["centring"]
-    assert isinstance(value, float)
-    return value
+    return hp.option("centring", float)
 
 
 def covariance(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
