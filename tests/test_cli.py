@@ -401,6 +401,39 @@ def test_file_of_another_kind_is_refused(folder: Path):
     assert "holds no correlators" in result.stderr
 
 
+def test_width_takes_the_dimension_of_the_inputs_given(tmp_path: Path):
+    np.save(tmp_path / "data.npy", np.array([[0.5, 1.0], [1.0, 0.2]]))
+    arguments = ("relu-net", "--inputs", tmp_path / "data.npy", "--tolerance", 0.02)
+    found = document("width", *arguments)
+    assert found["method"] == "exact"
+    # Without biases one input has 5/N.
+    assert found["width"] == found["low"] == 250
+    assert {row["measure"] for row in found["measures"]} == {
+        "relative 4-pt function",
+        "total variation distance",
+    }
+    text = nnft_command("width", *arguments).stdout
+    assert "from width 250 on" in text
+
+
+def test_width_says_where_no_width_is_enough():
+    result = nnft_command("width", "correlated-net", code=2)
+    assert "no width is enough" in result.output
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--tolerance", 2), "`tolerance` is 2.0"),
+        (("--input-dim", "8xx1"), "neither a whole number nor a shape"),
+        (("--option", "dept=2"), r"did you mean 'depth'"),
+    ],
+    ids=str,
+)
+def test_width_refuses_bad_input(given, message):
+    assert message in nnft_command("width", "mlp", *given, code=2).output
+
+
 def test_infinities_are_json(tmp_path: Path):
     nnft_command(
         *("correlators", "gauss-net", "--width", 1000, "--bias-std", 1, "--exact"),

@@ -30,3 +30,28 @@ def test_the_examples_of_your_own_network_run(tmp_path, monkeypatch):
     values = names["ensemble"].values
     assert values.shape == (1000, 3, 3)
     assert (names["again"].values == values).all()
+
+
+def test_the_examples_of_the_architectures_run():
+    names = {}
+    for code in code_blocks("docs/architectures.md", "python"):
+        exec(compile(code, "architectures", "exec"), names)  # our own file
+    theory, measured = names["theory"], names["measured"]
+    gap = theory.connected(4) - measured.connected(4)
+    left_out = names["nnft"].truncation_error(theory)[4]
+    assert (abs(gap) < 5 * measured.connected_error(4) + 5 * left_out).all()
+    assert names["exact"].is_exact
+    # Two outputs, each twice or one four times: nothing else survives.
+    legs = names["corr"].legs[names["corr"].entries(4)][:, :, 1]
+    odd = legs.sum(axis=1) % 2 == 1
+    assert (names["corr"].connected(4)[odd] == 0).all()
+    assert (names["corr"].connected(4)[~odd] != 0).all()
+
+
+def test_the_example_of_the_width_runs():
+    names = {}
+    for code in code_blocks("docs/width.md", "python"):
+        exec(compile(code, "width", "exec"), names)  # our own file
+    assert names["result"].method == "recursion"
+    low, high = names["result"].interval
+    assert 0 < low <= names["result"].width <= high
