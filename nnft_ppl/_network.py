@@ -16,6 +16,7 @@ from types import MappingProxyType
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.stages import Wrapped
 from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._errors import SpecError, UnavailableError
@@ -34,6 +35,8 @@ from nnft_ppl.architecture import (
 _COMMON = ("width", "input_dim", "output_dim", "weight_std", "bias_std")
 _PAIRS_AT_ONCE = 1 << 18
 """Pairs of inputs in one call of a compiled kernel: some 100 MB with quadrature."""
+_BLOCK_BYTES = 1 << 30
+"""Working memory of such a call, beyond which the pairs are fewer."""
 
 
 @dataclass(frozen=True)
@@ -330,12 +333,12 @@ class Network:
         return lambda x, y: function(hp, x.reshape(shape), y.reshape(shape))
 
     @cached_property
-    def _kernel_rows(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    def _kernel_rows(self) -> Wrapped:
         """The kernel over two sets of inputs, compiled once per shape."""
         return jax.jit(_all_pairs(self.pair_kernel()))
 
     @cached_property
-    def _error_rows(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    def _error_rows(self) -> Wrapped:
         """The same of its error."""
         return jax.jit(_all_pairs(self._pair_function(self.architecture.kernel_error)))
 
@@ -415,13 +418,27 @@ def _all_pairs(
     return jax.vmap(row, in_axes=(0, None))
 
 
-def pair_table(
-    rows_by_columns: Callable[[jax.Array, jax.Array], jax.Array],
-    rows: Points,
-    columns: Points,
-) -> Matrix:
-    """The table over all pairs in float64, some rows at a time to bound memory."""
-    step = max(1, _PAIRS_AT_ONCE // len(columns))
+def pair_table(rows_by_columns: Wrapped, rows: Points, columns: Points) -> Matrix:
+    """The table over all pairs in float64, a block of them at a time to bound memory.
+
+    Args:
+        rows_by_columns: A compiled function of two sets of inputs.
+        rows: One set.
+        columns: The other.
+    """
+    with jax.enable_x64(True):
+        step = max(1, min(len(rows), _PAIRS_AT_ONCE // len(columns)))
+        # What a pair needs differs by orders of magnitude between architectures. The
+        # program is compiled once: the calls below find it again.
+        program = rows_by_columns.lower(jnp.asarray(rows[:step]), jnp.asarray(columns))
+        memory = program.compile().memory_analysis()
+        excess = 0.0 if memory is None else memory.temp_size_in_bytes / _BLOCK_BYTES
+    if excess > step and len(columns) > 1:  # a single row is too much
+        pieces = min(len(columns), math.ceil(excess / step))
+        parts = np.array_split(columns, pieces)
+        return np.hstack([pair_table(rows_by_columns, rows, part) for part in parts])
+    if excess > 1:
+        step = max(1, int(step / excess))
     values = np.empty((len(rows), len(columns)))
     with jax.enable_x64(True):
         there = jnp.asarray(columns)

@@ -13,6 +13,7 @@ from oracles.layer_kernels import (
 )
 
 import nnft_ppl as nnft
+from nnft_ppl import _network
 
 STDS = {"weight_std": 1.3, "bias_std": 0.4}
 LINE, PLANE = (5, 2), (3, 4, 2)
@@ -158,3 +159,26 @@ def test_contract(shape, options):
 def test_what_makes_no_net_is_refused(shape, options, message):
     with pytest.raises(nnft.SpecError, match=message):
         build(shape, **options)
+
+
+@pytest.mark.parametrize("budget", [1 << 30, 1 << 17, 1 << 15, 1])
+def test_memory_of_a_table_over_pairs_is_bounded(monkeypatch, budget):
+    """Blocks of rows, of columns where a row is too much, and at worst single pairs."""
+    net, x = build((8, 1), readout="pool"), inputs((8, 1), 12).reshape(12, 8)
+    expected = net.kernel(x)[:7, 7:]
+    blocks, compiled = [], net._kernel_rows
+
+    class Recorded:
+        lower = compiled.lower
+
+        def __call__(self, rows, columns):
+            memory = compiled.lower(rows, columns).compile().memory_analysis()
+            blocks.append((len(rows), len(columns), memory.temp_size_in_bytes))
+            return compiled(rows, columns)
+
+    monkeypatch.setattr(_network, "_BLOCK_BYTES", budget)
+    found = _network.pair_table(Recorded(), x[:7], x[7:])
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+    assert all(size <= budget or r * c == 1 for r, c, size in blocks)
+    shapes = {(r, c) for r, c, _ in blocks}
+    assert (shapes == {(7, 5)}) == (budget == 1 << 30)
