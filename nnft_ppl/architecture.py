@@ -126,6 +126,20 @@ class Hyperparameters:
         if not self.input_shape:
             object.__setattr__(self, "input_shape", (self.input_dim,))
 
+    def option[T](self, name: str, kind: type[T]) -> T:
+        """The option `name`, known to be of its default's type.
+
+        Raises:
+            PluginError: The plugin asks for an option, or a type, it does not declare.
+        """
+        value = self.options.get(name)
+        if not isinstance(value, kind):
+            raise PluginError(
+                f"option `{name}` is {value!r}; expected the {kind.__name__} that the "
+                "plugin asks for: does it declare such a default?"
+            )
+        return value
+
 
 @dataclass(frozen=True, kw_only=True)
 class Readout:
@@ -159,23 +173,46 @@ class Readout:
 class Neuron:
     """The hidden neuron of a net whose features are independent and identical.
 
-    φ_j(x) = activation(z_j(x), s(x,x)), z_j a Gaussian process with covariance s. The
-    exact cumulants of every order follow (theory.md §2).
+    φ_j(x) = activation(z_j(x), s(x,x)), z_j a Gaussian process with covariance s; or
+    any other random function whose products have a mean in closed form that depends on
+    the inputs through a function s of two of them. The exact cumulants of every order
+    follow (theory.md §2).
 
     Args:
-        covariance: s(x, y) for one pair of inputs.
+        covariance: s(x, y) for one pair of inputs: of z, or, without an activation,
+            whatever `product_mean` needs, finite and s(x, x) ≥ 0.
         activation: (z, variance of z) -> φ, elementwise; `variance` is a scalar or of
-            the shape of z.
+            the shape of z. `None` when φ is no function of such a z.
         homogeneity: h where activation(c z) = c^h activation(z) for c > 0 and the only
             kink is at z = 0; `None` when the activation is smooth everywhere.
-        product_mean: (k, k) covariance of z at k inputs -> E[Π φ], in closed form;
-            `None` when there is none and quadrature is used.
+        product_mean: (k, k) values of s at k inputs, k even -> E[Π φ], in closed form
+            and infinite where there is none; `None` when quadrature over z is used.
+
+    Raises:
+        PluginError: There is neither an activation nor a closed form, or a homogeneity
+            of no activation.
     """
 
     covariance: Callable[[jax.Array, jax.Array], jax.Array]
-    activation: Callable[[jax.Array, jax.Array], jax.Array]
+    activation: Callable[[jax.Array, jax.Array], jax.Array] | None = None
     homogeneity: int | None = None
     product_mean: Callable[[jax.Array], jax.Array] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a neuron of which no moment could be computed."""
+        if self.activation is not None:
+            return
+        if self.product_mean is None:
+            raise PluginError(
+                "a neuron gives neither `activation` nor `product_mean`; expected the "
+                "activation where φ is a function of a Gaussian preactivation, else "
+                "the mean of a product of features in closed form"
+            )
+        if self.homogeneity is not None:
+            raise PluginError(
+                f"a neuron gives the homogeneity {self.homogeneity!r} of an "
+                "`activation` that is None; give both or neither"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

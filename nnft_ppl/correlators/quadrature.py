@@ -74,7 +74,7 @@ def neuron_moments(
         SpecError: An order is not a positive even number.
         UnavailableError: The neuron has no closed form and products of as many
             activations depend on more than `MAX_RANK` independent preactivations; or a
-            moment is not a finite number.
+            moment is infinite or not a finite number.
         PluginError: The neuron's covariance is not a finite positive matrix.
 
     Source: theory.md §2.
@@ -82,11 +82,21 @@ def neuron_moments(
     _check(orders)
     s = preactivation_covariance(neuron.covariance, x)
     if neuron.product_mean is None:
+        assert neuron.activation is not None  # as `Neuron` ensures
         return gaussian_moments(s, neuron.activation, neuron.homogeneity, orders)
     with jax.enable_x64(True):
         moments = _closed_form(neuron.product_mean, s, orders)
+    for order in sorted(orders):
+        if not np.isfinite(moments[order]).all():
+            lower = f"; or ask for orders below {order}" if order > 2 else ""
+            raise UnavailableError(
+                f"moments of order {order} of the neuron are infinite or not finite "
+                f"numbers, by its closed form `product_mean`: so is the {order}-pt "
+                "function at finite width. Smaller inputs or weights help only where "
+                f"float64 overflows{lower}"
+            )
     # The closed form is a function of sums of s: rounding grows with them.
-    top, eps = s.max(initial=0.0), np.finfo(float).eps
+    top, eps = np.abs(s).max(initial=0.0), np.finfo(float).eps
     errors = {k: (k**2 * top + 32) * eps * np.abs(moments[k]) for k in orders}
     return _finite(moments, errors)
 

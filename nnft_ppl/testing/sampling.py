@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
-from nnft_ppl._typing import Draws, Key, Points
+from nnft_ppl._typing import Draws, Key, Params, Points
 from nnft_ppl.architecture import Neuron
 from nnft_ppl.correlators.symmetric import entries
 from nnft_ppl.ensemble.blocks import MAX_CHUNK
@@ -23,6 +23,8 @@ from nnft_ppl.ensemble.model import network_keys, sample_prior
 
 QUARTIC_POINTS = 3
 """Inputs, the first ones, of which products of four features are kept."""
+FEWEST_EFFECTIVE = 20.0
+"""Draws that an average of products must rest on for its error to be believed."""
 _CHUNK_FLOATS = 1 << 22
 _NUMBERS_PER_DRAW = 4000
 """Parameters at one width that the time of one requested draw is worth."""
@@ -73,6 +75,13 @@ def draw(network: Network, points: Points, num_draws: int, key: Key) -> Sample:
     return Sample(join(0), join(1), join(2))
 
 
+def effective_draws(draws: Float[np.ndarray, "draw entry"]) -> float:
+    """How many draws make up the variance of an average, of the worst entry."""
+    deviations = draws - draws.mean(axis=0)
+    scatter = (deviations**2).sum(axis=0) ** 2
+    return float((scatter / np.maximum((deviations**4).sum(axis=0), 1e-300)).min())
+
+
 def affordable_draws(network: Network, num_draws: int) -> int:
     """`num_draws`, less for networks of very many parameters."""
     affordable = _NUMBERS_PER_DRAW * num_draws // max(_num_parameters(network), 1)
@@ -91,7 +100,7 @@ def _chunk(
         values = network.apply(params, x)
         if readout is None:
             return (values,)
-        features = jax.vmap(lambda point: readout.features(params, point))(x)
+        features = _features(network, params, x)
         gram = jnp.matmul(features, features.T, precision="highest")
         weight = readout.weight_std**2 / features.shape[-1]
         products = features[entries(num_points, 4)].prod(axis=1).sum(axis=-1)
@@ -119,6 +128,37 @@ def _chunk_size(network: Network, num_points: int) -> int:
     return size
 
 
+_draw_features = compiled(
+    lambda key, x, start, network, chunk: jax.vmap(
+        lambda k: _features(network, sample_prior(network, k), x)
+    )(network_keys(key, start, chunk)),
+    ("network", "chunk"),
+)
+
+
+def _features(network: Network, params: Params, x: jax.Array) -> jax.Array:
+    """φ_j(x) of one draw, (point, feature)."""
+    readout = network.readout()
+    assert readout is not None
+    return jax.vmap(lambda point: readout.features(params, point))(x)
+
+
+def network_features(
+    network: Network, points: Points, num_draws: int, key: Key
+) -> Float[np.ndarray, "draw feature point"]:
+    """The last hidden layer of sampled networks that have a linear readout."""
+    chunk = _chunk_size(network, len(points))
+    with jax.enable_x64(False):
+        x = jnp.asarray(points, jnp.float32)
+        chunks = [
+            np.asarray(
+                _draw_features(key, x, jnp.uint32(start), network, chunk), np.float64
+            )
+            for start in range(0, num_draws, chunk)
+        ]
+    return np.concatenate(chunks)[:num_draws].swapaxes(1, 2)
+
+
 def neuron_features(
     neuron: Neuron,
     covariance: Float[np.ndarray, "point point"],
@@ -126,6 +166,7 @@ def neuron_features(
     key: Key,
 ) -> Float[np.ndarray, "sample point"]:
     """Sample φ(z), z ~ N(0, covariance), in float64; it may be singular."""
+    assert neuron.activation is not None
     with jax.enable_x64(True):
         z = jnp.asarray(gaussian_field(covariance, num_samples, key))
         variance = jnp.asarray(np.broadcast_to(np.diag(covariance), z.shape))

@@ -12,26 +12,22 @@ arXiv:2604.27050): the same theory at infinite width, another one at finite widt
 """
 
 import math
+from itertools import combinations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
 import nnft_ppl as nnft
+from nnft_ppl_architectures.normal_site import normal
 
 type Params = dict[str, jax.Array]
 
 
 def prior(hp: nnft.Hyperparameters) -> Params:
     """Momenta from p, normal of variance σ_W²/(d_in (1+α)); phases; output layer."""
-
-    def normal(name: str, std: float, *shape: int) -> jax.Array:
-        values: jax.Array = numpyro.sample(
-            name, dist.Normal(0.0, 1.0).expand(shape).to_event()
-        )
-        return std * values
-
     momentum_std = hp.weight_std / (hp.input_dim * (1 + exponent(hp))) ** 0.5
     return {
         "w": normal("w", momentum_std, hp.input_dim, hp.width),
@@ -71,6 +67,39 @@ def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
     return hp.bias_std**2 + hp.weight_std**2 * jnp.exp(-distance) / 2
 
 
+def displacement(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
+    """The log of the kernel without its scale, s = −σ_W² |x − y|²/(2 d_in).
+
+    In sums weighted by numbers that sum to 0 it is as good as the σ_W² x·y/d_in of w·x,
+    and it does not grow under a translation.
+    """
+    return -(hp.weight_std**2) * jnp.sum((x - y) ** 2) / (2 * hp.input_dim)
+
+
+def product_mean(hp: nnft.Hyperparameters, s: jax.Array) -> jax.Array:
+    r"""E Π A cos(w·x_i + phase) over k inputs, k even, from their s(x_i, x_j).
+
+    .. math:: \frac{1}{2^k} \left(\frac{(1+α)^{1-k/2}}{π_k}\right)^{d/2}
+        \sum_{ε_i = ±1, \sum ε_i = 0} e^{-ε^T s ε / (2 π_k)},
+        \quad π_k = 1 - (k/2 - 1) α
+
+    The mean over the phase leaves the waves cos(w·Σ ε_i x_i) of which the signs sum to
+    0; that over w is the integral of S^{k/2} p^{1−k/2}, normal of precision π_k in
+    units of S. It diverges where π_k ≤ 0.
+    """
+    alpha, order = exponent(hp), len(s)
+    precision = 1 - (order / 2 - 1) * alpha
+    if precision <= 0:
+        return jnp.full((), jnp.inf, s.dtype)
+    norm: float = ((1 + alpha) ** (1 - order / 2) / precision) ** (hp.input_dim / 2)
+    signs = np.full((math.comb(order, order // 2), order), -1.0)
+    for row, plus in zip(signs, combinations(range(order), order // 2), strict=True):
+        row[list(plus)] = 1.0
+    exponents = jnp.einsum("wi,ij,wj->w", signs, s, signs, precision="highest")
+    waves = jnp.exp(-exponents / (2 * precision))
+    return jnp.sum(waves) * (norm / 2.0**order)
+
+
 @nnft.hookimpl
 def nnft_ppl_architecture() -> nnft.Architecture:
     """Random Fourier features with the momenta and amplitudes of arXiv:2604.27050."""
@@ -84,6 +113,10 @@ def nnft_ppl_architecture() -> nnft.Architecture:
             features=lambda params, x: features(hp, params, x),
             weight_std=hp.weight_std,
             bias_std=hp.bias_std,
+        ),
+        neuron=lambda hp: nnft.Neuron(  # no function of w·x alone, so no activation
+            covariance=lambda x, y: displacement(hp, x, y),
+            product_mean=lambda s: product_mean(hp, s),
         ),
         symmetries=frozenset({"translation", "rotation", "sign"}),
         options={

@@ -2,16 +2,17 @@
 
 W0 ~ N(0, σ_W²/d_in), b0 ~ N(0, σ_b²), W1 ~ N(0, σ_W²/N), b1 ~ N(0, σ_b²)
 (theory.md §1; Halverson, Maiti, Stoner, arXiv:2008.08601 §2).
+Products of matrices at full precision: some accelerators round the factors to ten bits,
+which is more than many a connected correlator.
 """
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpyro
-import numpyro.distributions as dist
 
 import nnft_ppl as nnft
+from nnft_ppl_architectures.normal_site import normal
 
 type Params = dict[str, jax.Array]
 type Activation = Callable[[jax.Array, jax.Array], jax.Array]
@@ -19,13 +20,6 @@ type Activation = Callable[[jax.Array, jax.Array], jax.Array]
 
 def prior(hp: nnft.Hyperparameters) -> Params:
     """Sample both layers: fully connected, Gaussian, independent."""
-
-    def normal(name: str, std: float, *shape: int) -> jax.Array:
-        values: jax.Array = numpyro.sample(
-            name, dist.Normal(0.0, 1.0).expand(shape).to_event()
-        )
-        return std * values
-
     return {
         "W0": normal("W0", hp.weight_std / hp.input_dim**0.5, hp.input_dim, hp.width),
         "b0": normal("b0", hp.bias_std, hp.width),
@@ -36,14 +30,16 @@ def prior(hp: nnft.Hyperparameters) -> Params:
 
 def covariance(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
     """Preactivation covariance s(x,y) = σ_b² + σ_W² x·y/d_in."""
-    return hp.bias_std**2 + hp.weight_std**2 * jnp.dot(x, y) / hp.input_dim
+    dot = jnp.dot(x, y, precision="highest")
+    return hp.bias_std**2 + hp.weight_std**2 * dot / hp.input_dim
 
 
 def features(
     hp: nnft.Hyperparameters, activation: Activation, params: Params, x: jax.Array
 ) -> jax.Array:
     """The hidden layer φ_j(x) of one draw at one input, shape (width,)."""
-    return activation(x @ params["W0"] + params["b0"], covariance(hp, x, x))
+    hidden = jnp.matmul(x, params["W0"], precision="highest")
+    return activation(hidden + params["b0"], covariance(hp, x, x))
 
 
 def architecture(
@@ -71,7 +67,8 @@ def architecture(
     """
 
     def apply(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
-        return features(hp, activation, params, x) @ params["W1"] + params["b1"]
+        hidden = features(hp, activation, params, x)
+        return jnp.matmul(hidden, params["W1"], precision="highest") + params["b1"]
 
     return nnft.Architecture(
         name=name,

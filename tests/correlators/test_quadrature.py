@@ -291,6 +291,26 @@ def test_overflow_is_refused():
         neuron_moments(neuron_of("gauss-net", 1, 0.0), x, (6,))
 
 
+def test_infinite_moment_of_a_closed_form_is_named():
+    def product_mean(s):
+        return jnp.exp(s.sum()) if len(s) < 4 else jnp.full((), jnp.inf)
+
+    neuron = Neuron(covariance=lambda x, y: x[0] * y[0], product_mean=product_mean)
+    assert np.isfinite(neuron_moments(neuron, np.ones((1, 1)), (2,))[0][2]).all()
+    with pytest.raises(UnavailableError, match=r"order 4 .* infinite .* below 4"):
+        neuron_moments(neuron, np.ones((1, 1)), (6, 4, 2))
+
+
+def test_neuron_without_activation_gives_a_closed_form_and_no_degree():
+    def covariance(x, y):
+        return x[0] * y[0]
+
+    with pytest.raises(PluginError, match=r"neither `activation` nor `product_mean`"):
+        Neuron(covariance=covariance)
+    with pytest.raises(PluginError, match=r"homogeneity 1 of an `activation`"):
+        Neuron(covariance=covariance, homogeneity=1, product_mean=jnp.sum)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -104,6 +104,47 @@ def test_kernel_is_the_second_moment_at_every_exponent(dim, alpha):
 
 @pytest.mark.parametrize(
     ("dim", "alpha", "orders"),
+    [
+        (1, -0.6, (2, 4, 6, 8)),
+        (2, 0.0, (2, 4, 6, 8)),
+        (2, 0.33, (2, 4, 6, 8)),
+        (1, 0.49, (2, 4, 6)),
+        (2, 0.9, (2, 4)),
+    ],
+)
+def test_exact_correlators_are_those_of_the_closed_moments(dim, alpha, orders):
+    x = np.array(INPUTS[dim])
+    found = nnft.exact_correlators(build(dim, alpha), x, orders)
+    for order in orders:
+        expected = connected(x, alpha, WIDTH, order=order)
+        if order == 2:
+            expected = expected + BIAS_STD**2
+        off = np.abs(found.connected(order) - expected)
+        assert off.max() < 1e-12 * np.abs(expected).max()
+        assert (off <= found.connected_error(order)).all()
+
+
+def test_exact_correlators_far_from_the_origin_lose_no_digits():
+    x = np.array(INPUTS[2])
+    for order in (4, 6):
+        here, there = (
+            nnft.exact_correlators(build(2, 0.3), at, (order,)).connected(order)
+            for at in (x, x + 2.0**12)
+        )
+        assert np.abs(here - there).max() < 1e-11 * np.abs(here).max()
+
+
+@pytest.mark.parametrize(("alpha", "order"), [(0.5, 6), (0.9, 6), (0.4, 8)])
+def test_moments_that_do_not_exist_are_refused_by_their_order(alpha, order):
+    orders = tuple(range(2, order + 2, 2))
+    with pytest.raises(
+        nnft.UnavailableError, match=rf"order {order} .* infinite .* below {order}"
+    ):
+        nnft.exact_correlators(build(alpha=alpha), [[0.0]], orders)
+
+
+@pytest.mark.parametrize(
+    ("dim", "alpha", "orders"),
     [(1, 0.0, (2, 4, 6)), (2, 0.0, (2, 4, 6)), (1, -0.6, (2, 4)), (2, 0.2, (2, 4))],
 )
 def test_sampled_correlators_are_the_exact_ones(dim, alpha, orders):

@@ -14,6 +14,7 @@ import nnft_ppl as nnft
 
 RELU = nnft.architectures()["relu-net"]
 MLP = nnft.architectures()["mlp"]
+COS = nnft.architectures()["cos-net"]
 BARE = {"kernel": None, "readout": None, "neuron": None}
 """Without the declarations that a fault would contradict before it is judged itself."""
 
@@ -105,6 +106,13 @@ def in_pairs(hp: nnft.Hyperparameters, p: dict) -> dict:
     }
 
 
+def waves_in_pairs(hp: nnft.Hyperparameters, p: dict) -> dict:
+    half = hp.width // 2
+    return p | {
+        n: jnp.concatenate([p[n][..., :half]] * 2, axis=-1) for n in ("w", "phase")
+    }
+
+
 def shared_scale(hp: nnft.Hyperparameters, p: dict) -> dict:
     scale = numpyro.sample("scale", dist.Gamma(4.0, 4.0)) ** 0.5
     return p | {"W1": p["W1"] * scale}
@@ -163,6 +171,18 @@ def half_features(hp: nnft.Hyperparameters) -> nnft.Readout:
 
 def neuron_with(**fields: Any):
     return lambda hp: replace(RELU.neuron(hp), **fields)
+
+
+def cos_neuron_times(factor: Callable[[int], float]):
+    """The closed form for k features times a factor."""
+
+    def make(hp: nnft.Hyperparameters) -> nnft.Neuron:
+        right = COS.neuron(hp)
+        return replace(
+            right, product_mean=lambda s: factor(len(s)) * right.product_mean(s)
+        )
+
+    return make
 
 
 def layers_with(**fields: Any):
@@ -431,6 +451,19 @@ FAULTS: dict[str, Fault] = {
     "neuron with a wrong product mean": Fault(
         {"neuron": neuron_with(product_mean=lambda s: jnp.exp(jnp.sum(s)))},
         "neuron-product-mean", r"in closed form and sampled", "neuron",
+    ),
+    "closed form of another kernel": Fault(
+        {"neuron": cos_neuron_times(lambda k: 1.01)},
+        "neuron-kernel", r"by `product_mean`, and the kernel", "neuron", base=COS,
+    ),
+    "closed form right for pairs alone": Fault(
+        {"neuron": cos_neuron_times(lambda k: 2.0 ** (k / 2 - 1))},
+        "neuron-product-mean", r"sampled and in closed form", "neuron", base=COS,
+    ),
+    "waves in equal pairs": Fault(
+        {"prior": prior_with(waves_in_pairs, COS)},
+        "neuron-average", r"and of `width` independent neurons", "neuron",
+        base=COS, num_draws=16_000,
     ),
     "hidden layers of wrong widths": Fault(
         {"hidden_layers": double_widths},
