@@ -26,10 +26,12 @@ from nnft_ppl.testing.result import (
     plugin_code,
     within_errors,
 )
-from nnft_ppl.testing.sampling import QUARTIC_POINTS, Sample
-
-_FEWEST_EFFECTIVE = 20.0
-"""Draws that a variance must rest on for its error to be believed."""
+from nnft_ppl.testing.sampling import (
+    FEWEST_EFFECTIVE,
+    QUARTIC_POINTS,
+    Sample,
+    effective_draws,
+)
 
 
 def check_cumulants(
@@ -88,13 +90,11 @@ def _check_four_point(
         return not_compared(check, "it is infinite at these weights")
     draws = four_point_draws(readout, sample)
     mean, error = mean_and_error(draws)
-    deviations = draws - mean
-    scatter = (deviations**2).sum(axis=0) ** 2
-    effective = scatter / np.maximum((deviations**4).sum(axis=0), 1e-300)
-    if effective.min() < _FEWEST_EFFECTIVE:
+    effective = effective_draws(draws)
+    if effective < FEWEST_EFFECTIVE:
         return not_compared(
             check,
-            f"{effective.min():.0f} of {len(draws)} draws make up the sampled one: "
+            f"{effective:.0f} of {len(draws)} draws make up the sampled one: "
             "tails too heavy",
         )
     two_point = theory.connected(2)

@@ -133,7 +133,7 @@ def test_error_is_nothing_for_closed_forms_and_covers_the_quadrature(readout):
 @pytest.mark.parametrize(
     ("shape", "options"),
     [
-        ((5, 1), {"activation": "tanh", "depth": 1, "padding": "zero"}),
+        ((5, 1), {"activation": "erf", "depth": 1, "padding": "zero"}),
         ((3, 3, 1), {"readout": "pool"}),
     ],
 )

@@ -100,7 +100,7 @@ def test_error_is_nothing_for_closed_forms_and_covers_the_quadrature():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"activation": "tanh", "depth": 1, "branch_scale": 0.5}]
+    "options", [{}, {"activation": "erf", "depth": 1, "branch_scale": 0.5}]
 )
 def test_contract(options):
     net = build(input_dim=2, **options)
