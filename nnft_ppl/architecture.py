@@ -58,18 +58,15 @@ class Option:
         self, name: str, value: OptionValue | Callable[[jax.Array], jax.Array]
     ) -> OptionValue:
         """Return `value` in the default's type, or raise `SpecError`."""
-        if self.activation and callable(value):
-            return Activation.named_after(value)
-        if isinstance(value, Activation):
-            if self.activation:
-                return value
-        elif callable(value):
-            raise SpecError(f"option `{name}` takes no function: {self.help}")
+        if isinstance(value, Activation) or callable(value):
+            return self._own_activation(name, value)
         kind = type(self.default)
         if isinstance(value, np.generic):
             value = value.item()
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
+        if kind is str and isinstance(value, (int, float)):  # a text such as "2"
+            value = str(value)
         if type(value) is not kind:
             raise SpecError(
                 f"option `{name}` is {value!r}; expected a {kind.__name__} "
@@ -92,6 +89,23 @@ class Option:
                 f"{high if high is not None else 'inf'}"
             )
         return value
+
+    def _own_activation(
+        self, name: str, value: Activation | Callable[[jax.Array], jax.Array]
+    ) -> Activation:
+        """The user's own activation, which no file can take for one of the choices."""
+        if not self.activation:
+            raise SpecError(f"option `{name}` takes no function: {self.help}")
+        chosen = (
+            value if isinstance(value, Activation) else Activation.named_after(value)
+        )
+        if chosen.name in self.choices:
+            raise SpecError(
+                f"option `{name}` is an activation named {chosen.name!r}, which is a "
+                f"standard one; write {name}={chosen.name!r} for that, or give yours another "
+                "name: nnft_ppl.Activation(name=..., function=...)"
+            )
+        return chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +169,9 @@ class Readout:
         weight_std: Standard deviation of one output weight times √F.
         bias_std: Standard deviation of the output bias.
         weight_moment: Even k -> E[a^k]/E[a²]^{k/2} of one output weight, infinite where
-            there is none; `None` when the weights are normal.
+            there is none; `None` when the weights are normal. Infinite at k = 2 says
+            that they have no variance: `weight_std` is then a scale, and the output
+            has no correlators.
     """
 
     features: Callable[[Params, jax.Array], jax.Array]

@@ -254,3 +254,23 @@ def test_whole_number_is_taken_for_a_real_option():
     value = Option(default=0.5, help="h", minimum=0).validate("o", 2)
     assert value == 2.0
     assert type(value) is float
+
+
+def test_own_activation_may_not_pass_for_a_standard_one():
+    """Files know an activation by its name alone."""
+
+    def relu(z):
+        return z**3
+
+    for mine in (relu, nnft.Activation(name="tanh", function=relu)):
+        with pytest.raises(nnft.SpecError, match="give yours another name"):
+            nnft.network("mlp", width=5, input_dim=1, activation=mine)
+    with pytest.raises(nnft.SpecError, match="takes no function"):
+        nnft.network("mlp", width=5, input_dim=1, weight_law=relu)
+
+
+def test_number_is_taken_for_the_text_that_an_option_expects():
+    net = nnft.network("mlp", width=5, input_dim=1, depth=1, width_factors=2)
+    assert net.hyperparameters.option("width_factors", str) == "2"
+    with pytest.raises(nnft.PluginError, match="does it declare such a default"):
+        net.hyperparameters.option("depth", str)

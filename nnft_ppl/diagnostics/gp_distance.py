@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Matrix, Packed
 from nnft_ppl.correlators.symmetric import entries, entry_size, num_entries
 from nnft_ppl.eft.density import EdgeworthDensity
@@ -26,10 +27,12 @@ class Distance:
         value: The distance, dimensionless.
         weight: value = weight · (2-pt excess, connected 4-pt function), packed and
             concatenated; near these correlators, so that errors propagate through it.
+        error: Standard error of the average that the distance is; 0 where it is none.
     """
 
     value: float
     weight: Packed
+    error: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,13 @@ class GPDistance:
         Eigenmodes below `mode_tolerance` times the largest are left out.
         """
         num_points = len(kernel)
+        if not (np.diag(kernel) > 0).all():
+            at = int(np.argmin(np.diag(kernel)))
+            raise SpecError(
+                f"the kernel of input {at} of this group with itself is "
+                f"{kernel[at, at]:.3g}: the field is 0 there in every network, and has "
+                "no distance from a Gaussian; leave the input out"
+            )
         density = EdgeworthDensity.build(
             kernel, np.eye(num_entries(num_points, 4)), mode_tolerance=mode_tolerance
         )
@@ -95,7 +105,8 @@ class GPDistance:
         """½ E|b| for the packed 2-pt excess Δ and the connected 4-pt function."""
         bracket = self.response @ np.concatenate([excess, connected])
         weight = 0.5 * np.sign(bracket) @ self.response / len(bracket)
-        return Distance(float(0.5 * np.abs(bracket).mean()), weight)
+        error = 0.5 * np.abs(bracket).std() / np.sqrt(len(bracket))
+        return Distance(float(0.5 * np.abs(bracket).mean()), weight, float(error))
 
 
 def _two_point_response(

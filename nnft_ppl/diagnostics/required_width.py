@@ -22,12 +22,15 @@ from nnft_ppl._typing import Key, Matrix, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.deep import recursion_correlators, truncation_error
 from nnft_ppl.correlators.measure import exact_correlators, measure_correlators
+from nnft_ppl.correlators.weights import weight_moments
 from nnft_ppl.correlators.wick import pack_kernel
 from nnft_ppl.diagnostics.gp_distance import GPDistance
 from nnft_ppl.diagnostics.width_law import WidthLaw
 from nnft_ppl.ensemble.model import check_key, check_num_draws
 
 _MAX_GROUP = 8
+_SURE = 2.0
+"""Standard errors of an average that count as a bound on it."""
 MEASURES = ("relative 4-pt function", "total variation distance")
 
 _WIDE = 10_000
@@ -47,7 +50,8 @@ class RequiredWidth:
         tolerance: The largest distance allowed, dimensionless.
         method: `exact`, `recursion` (first order in 1/width) or `sampled`.
         table: One row per measure: width, low, high (a 90 % interval where sampled,
-            else bounds) and the worst group of inputs.
+            else bounds) and the worst group of inputs. They are those of the groups
+            judged: other groups of a large data set, by another key, scatter more.
         groups: (group, point) numbers of the inputs that were judged together.
     """
 
@@ -121,12 +125,24 @@ def required_width(
 
     Source: theory.md §2, §6.
     """
+    if network.hyperparameters.output_dim != 1:
+        raise SpecError(
+            f"`output_dim` is {network.hyperparameters.output_dim}; outputs are alike, "
+            "so the width is judged by one: build the network with output_dim=1"
+        )
     points = np.unique(network.check_inputs(x), axis=0)
     key = jax.random.key(0) if key is None else check_key(key)
     _check_arguments(tolerance, group_size, num_groups, widths)
     num_draws = check_num_draws(num_draws, 1000)
     if network.no_gp_limit is not None:
         raise UnavailableError(f"no width is enough: {network.no_gp_limit}")
+    try:
+        weight_moments(network, 4)
+    except UnavailableError as error:
+        raise UnavailableError(
+            f"no width is enough: the output weights of {network!r} have no 4th "
+            "moment, so that the 4-pt function is infinite at every width"
+        ) from error
     groups = _groups(len(points), group_size, num_groups, key)
     method = _method(network)
     laws: dict[str, list[WidthLaw]] = {measure: [] for measure in MEASURES}
@@ -217,7 +233,7 @@ def _known(network: Network, points: Points, method: str) -> list[WidthLaw]:
     for measure in (measures.relative_four_point, measures.total_variation):
         distance = measure(*arguments)
         bound = np.concatenate([correlators.numerical_error[k] for k in (2, 4)])
-        error = float(np.abs(distance.weight) @ bound)
+        error = float(np.abs(distance.weight) @ bound) + _SURE * distance.error
         laws.append(WidthLaw.leading(distance.value, error, _WIDE, remainder))
     return laws
 
@@ -259,7 +275,7 @@ def _sampled(
             distance = measure(*_deviation(correlators, kernel))
             variance = distance.weight @ correlators.joint_covariance @ distance.weight
             values.append(distance.value)
-            errors.append(np.sqrt(max(variance, 1e-300)))
+            errors.append(np.sqrt(max(variance, 1e-300) + distance.error**2))
         ascending = np.array(sorted(widths), dtype=np.float64)
         laws.append(WidthLaw.sampled(ascending, np.array(values), np.array(errors)))
     return laws

@@ -69,6 +69,8 @@ class Empirical:
                 f"the points of an empirical measure are no array of real numbers "
                 f"({error}); expected shape (number of points, dimension)"
             ) from error
+        if given.ndim > 2:  # images, as networks take them
+            given = given.reshape(len(given), -1)
         if given.ndim != 2 or not given.size:
             raise SpecError(
                 f"the points of an empirical measure have shape {given.shape}; "

@@ -194,6 +194,37 @@ def test_ensemble_without_gaussian_limit_is_noticed():
         required_width(shared_scale(declared=False), X[:2], 0.01)
 
 
+def test_bounds_hold_the_error_of_the_average_over_fields():
+    """One input, one rectified layer: ½·(15/24)·E|He₄|/tolerance, by quadrature."""
+    mean, _ = integrate.quad(
+        lambda z: abs(z**4 - 6 * z**2 + 3) * stats.norm.pdf(z), -12, 12, limit=400
+    )
+    net = nnft.network("relu-net", width=20, input_dim=1)
+    row = required_width(net, [0.7], 0.001).table.loc["total variation distance"]
+    assert row["low"] <= 0.5 * 15 / 24 * mean / 0.001 <= row["high"]
+    assert row["high"] - row["low"] < 0.03 * row["width"]
+
+
+def test_infinite_four_point_function_is_refused():
+    net = nnft.network(
+        "mlp", width=20, input_dim=1, weight_law="student-t", degrees_of_freedom=3.0
+    )
+    with pytest.raises(nnft.UnavailableError, match="infinite at every width"):
+        required_width(net, [0.5, 1.0], 0.01)
+
+
+def test_input_where_the_field_is_zero_is_named():
+    net = nnft.network("relu-net", width=20, input_dim=1)
+    with pytest.raises(nnft.SpecError, match="the field is 0 there"):
+        required_width(net, [0.0, 1.0], 0.01)
+
+
+def test_several_outputs_are_refused():
+    net = nnft.network("relu-net", width=20, input_dim=1, output_dim=2)
+    with pytest.raises(nnft.SpecError, match="build the network with output_dim=1"):
+        required_width(net, [0.5, 1.0], 0.01)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -62,3 +62,8 @@ def test_a_data_set_is_checked(points, message):
 def test_anything_else_is_refused(text):
     with pytest.raises(SpecError, match="is no measure; expected"):
         measure_from_json(text)
+
+
+def test_images_of_an_empirical_measure_are_flattened():
+    images = np.arange(24.0).reshape(2, 3, 4, 1)
+    np.testing.assert_array_equal(Empirical(images).points, images.reshape(2, 12))
