@@ -61,14 +61,15 @@ def exact_cumulants(
     """
     _check_orders(orders)
     points = network.check_inputs(x)
+    # A partition of k legs has blocks of every even size up to k. Weights without a
+    # moment come first: then there is nothing to measure either.
+    weights = weight_moments(network, max(orders))
     neuron, readout = network.neuron(), network.readout()
     if neuron is None or readout is None:
         raise UnavailableError(
             f"architecture {network.name!r} gives no i.i.d. neuron, so its correlators "
             "have no exact form here; use measure_correlators"
         )
-    # A partition of k legs has blocks of every even size up to k.
-    weights = weight_moments(network, max(orders))
     moments, errors = neuron_moments(neuron, points, tuple(weights))
     num_outputs = network.hyperparameters.output_dim
     connected, bounds = {}, {}

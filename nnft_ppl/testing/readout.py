@@ -43,6 +43,11 @@ def check_readout(network: Network, sample: Sample) -> Iterator[CheckResult]:
     if not readout.is_gaussian:
         with plugin_code(network, "readout-weight-moments"):
             yield _check_moments(readout)
+    if not np.isfinite(weight_moment(readout, 2)):
+        yield not_compared(
+            "readout-mean", "the weights have no variance, so f no error"
+        )
+        return
     mean, error = mean_and_error(field)
     yield within_errors(
         "readout-mean",
@@ -103,14 +108,16 @@ def width_hint(ratio: float, width: int) -> str:
 
 
 def _check_moments(readout: Readout) -> CheckResult:
-    """E a² = 1, and each moment at least what the lower ones allow."""
+    """E a² = 1, or infinite, and each moment at least what the lower ones allow."""
     second, fourth, sixth = (weight_moment(readout, k) for k in (2, 4, 6))
-    possible = second == 1 and fourth >= 1 - 1e-9 and sixth >= fourth**1.5 * (1 - 1e-9)
+    possible = (
+        (second == 1 and fourth >= 1 - 1e-9) or second == fourth == np.inf
+    ) and sixth >= fourth**1.5 * (1 - 1e-9)
     return exact(
         "readout-weight-moments",
         "possible" if possible else f"{second}, {fourth}, {sixth} at k = 2, 4, 6",
         "possible",
-        "weight_moment(k) is E[a^k]/E[a²]^{k/2}: 1 at k = 2 and growing",
+        "weight_moment(k) is E[a^k]/E[a²]^{k/2}: 1 at k = 2, or infinite, and growing",
     )
 
 

@@ -12,12 +12,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpyro
-import numpyro.distributions as dist
 
 import nnft_ppl as nnft
 from nnft_ppl_architectures import weight_laws
 from nnft_ppl_architectures.activations import OPTION, chosen_activation
+from nnft_ppl_architectures.normal_site import normal
 
 type Params = dict[str, jax.Array]
 type Arrays = tuple[jax.Array, ...]
@@ -52,25 +51,23 @@ def hidden_widths(hp: nnft.Hyperparameters) -> tuple[int, ...]:
 
 
 def check(hp: nnft.Hyperparameters) -> None:
-    """Refuse options that do not fit together."""
+    """Refuse width factors that do not fit the depth."""
     hidden_widths(hp)
-    weight_laws.check(hp)
 
 
 def prior(hp: nnft.Hyperparameters) -> Params:
-    """Sample all layers, independent; a site for each weight matrix and bias."""
-    normal, law = dist.Normal(0.0, 1.0), weight_laws.weight_law(hp).distribution
-
-    def draw(name: str, unit: dist.Distribution, std: float, *shape: int) -> jax.Array:
-        values: jax.Array = numpyro.sample(name, unit.expand(shape).to_event())
-        return std * values
-
+    """Sample all layers, independent."""
+    law = weight_laws.weight_law(hp)
     sizes = (hp.input_dim, *hidden_widths(hp), hp.output_dim)
     params = {}
     for layer, (fan_in, size) in enumerate(pairwise(sizes)):
-        unit, std = (normal if layer == 0 else law), hp.weight_std / fan_in**0.5
-        params[f"W{layer}"] = draw(f"W{layer}", unit, std, fan_in, size)
-        params[f"b{layer}"] = draw(f"b{layer}", normal, hp.bias_std, size)
+        name, std = f"W{layer}", hp.weight_std / fan_in**0.5
+        params[name] = (
+            normal(name, std, fan_in, size)
+            if layer == 0
+            else std * law.draw(name, (fan_in, size))
+        )
+        params[f"b{layer}"] = normal(f"b{layer}", hp.bias_std, size)
     return params
 
 
@@ -171,16 +168,13 @@ def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Ar
     return both(*last)[1]
 
 
-def readout(hp: nnft.Hyperparameters) -> nnft.Readout | None:
-    """The last layer, where its weights have a variance."""
-    law = weight_laws.weight_law(hp)
-    if law.unlimited is not None:
-        return None
+def readout(hp: nnft.Hyperparameters) -> nnft.Readout:
+    """The last layer; where its weights have no variance, their moments say so."""
     return nnft.Readout(
         features=lambda params, x: features(hp, params, x),
         weight_std=hp.weight_std,
         bias_std=hp.bias_std,
-        weight_moment=law.moment,
+        weight_moment=weight_laws.weight_law(hp).moment,
     )
 
 

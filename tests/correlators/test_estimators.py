@@ -245,11 +245,18 @@ def test_orders_without_moments_are_refused_and_those_below_are_not():
     assert abs(gap) < 4 * found.connected_error(2)[0] < 0.02
 
 
-def test_weights_of_infinite_variance_are_flagged():
-    """No readout tells of moments there; the sample itself must."""
-    net = shallow("student-t", 5, degrees_of_freedom=1.0)
+def test_weights_of_infinite_variance_nobody_declares_are_flagged():
+    """Without a readout that tells of moments, the sample itself must."""
+    declared = shallow("student-t", 5, degrees_of_freedom=1.0)
+    silent = replace(
+        declared.architecture, readout=None, neuron=None, hidden_layers=None
+    )
     found = nnft.measure_correlators(
-        net, [1.0], (2, 4), num_draws=20_000, key=jax.random.key(0)
+        replace(declared, architecture=silent),
+        [1.0],
+        (2, 4),
+        num_draws=20_000,
+        key=jax.random.key(0),
     )
     assert found.estimator == "wick"
     assert found.heavy_tailed(2).all()
