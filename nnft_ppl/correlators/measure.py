@@ -11,7 +11,7 @@ from jaxtyping import ArrayLike
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
-from nnft_ppl._typing import Key, Packed
+from nnft_ppl._typing import Key, Packed, Points
 from nnft_ppl.correlators.connected import connected_estimate
 from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.estimators import (
@@ -38,6 +38,8 @@ from nnft_ppl.ensemble.model import (
 
 _FLOAT32_ROUNDING = 1e-6
 """Rounding of float32 sums, relative to the natural size of each entry."""
+_KERNEL_ERROR = 1e-6
+"""Error of a kernel, relative to √(K(x,x) K(y,y)), that no sample could show."""
 
 
 def exact_correlators(
@@ -171,16 +173,17 @@ def measure_correlators(
     unit = {k: entry_size(scale**2, k) for k in orders}
     reference = kernel / unit[2]
     mean = mean_of(num_draws, scale, reference, orders, estimator)
+    is_two_point = _kernel_is_two_point(network, points)
     connected, covariance = connected_estimate(
         mean,
         num_legs,
         orders,
         np.zeros_like(reference) if estimator == "moments" else reference,
         num_draws,
-        bias=_bias_correction(network, estimator),
+        bias=_bias_correction(network, estimator, is_two_point=is_two_point),
     )
     batches = _split(mean.effective_batches, unit)
-    if network.kernel_holds_at_every_width:
+    if is_two_point:
         _flag_missed_tails(batches, connected[2] - reference, covariance, num_legs)
     units = np.concatenate([unit[k] for k in orders])
     rounding = {k: _rounding(connected, k, conditional=conditional) for k in orders}
@@ -200,11 +203,23 @@ def measure_correlators(
     )
 
 
-def _bias_correction(network: Network, estimator: str) -> str:
+def _kernel_is_two_point(network: Network, points: Points) -> bool:
+    """Whether the kernel, as computed, is the 2-pt function at this width.
+
+    A kernel that is a quadrature of some error is a reference like any other.
+    """
+    if not network.kernel_holds_at_every_width:
+        return False
+    size = np.sqrt(np.maximum(np.diag(network.kernel(points)), 0.0))
+    error = network.kernel_error(points)
+    return bool((error <= _KERNEL_ERROR * np.outer(size, size)).all())
+
+
+def _bias_correction(network: Network, estimator: str, *, is_two_point: bool) -> str:
     """How the bias of products of averages is undone: see `connected_estimate`."""
     if estimator == "moments":
         return "plain"
-    if network.kernel_holds_at_every_width:
+    if is_two_point:
         return "linear"
     if estimator == "conditional" and network.gaussian_readout() is not None:
         return "k-statistics"

@@ -285,6 +285,27 @@ def test_a_sample_that_misses_the_tail_altogether_is_flagged(x):
     assert found.heavy_tailed(4).all()
 
 
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_kernel_that_is_a_poor_quadrature_is_not_taken_for_the_two_point_function(
+    estimator,
+):
+    """A step of tanh that the kernel's series cannot follow; the neuron's can."""
+    net = nnft.network(
+        "mlp", width=100, input_dim=1, depth=1, activation="tanh", weight_std=100.0
+    )
+    x = [0.5, 1.0]
+    assert (net.kernel_error(x) > 1e-2 * net.kernel(x)).all()
+    true = nnft.exact_correlators(net, x)
+    found = nnft.measure_correlators(
+        net, x, num_draws=20_000, key=jax.random.key(0), estimator=estimator
+    )
+    for order in (2, 4):
+        gap = found.connected(order) - true.connected(order)
+        assert (np.abs(gap) < 4 * found.connected_error(order)).all()
+        if estimator == "conditional":
+            assert not found.heavy_tailed(order).any()
+
+
 def test_fourth_powers_beyond_float32_count_as_a_heavy_tail():
     powers = np.array([[1e30], [np.inf], [np.inf]])
     assert _effective_batches(20_000, np.array([1.0]), powers)[0] == 0
