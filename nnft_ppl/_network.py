@@ -20,6 +20,7 @@ from jax.stages import Wrapped
 from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._pair_table import all_pairs, pair_table
 from nnft_ppl._typing import Matrix, Params, Points
 from nnft_ppl.activations import Activation
 from nnft_ppl.architecture import (
@@ -33,10 +34,6 @@ from nnft_ppl.architecture import (
 )
 
 _COMMON = ("width", "input_dim", "output_dim", "weight_std", "bias_std")
-_PAIRS_AT_ONCE = 1 << 18
-"""Pairs of inputs in one call of a compiled kernel: some 100 MB with quadrature."""
-_BLOCK_BYTES = 1 << 30
-"""Working memory of such a call, beyond which the pairs are fewer."""
 
 
 @dataclass(frozen=True)
@@ -335,12 +332,12 @@ class Network:
     @cached_property
     def _kernel_rows(self) -> Wrapped:
         """The kernel over two sets of inputs, compiled once per shape."""
-        return jax.jit(_all_pairs(self.pair_kernel()))
+        return jax.jit(all_pairs(self.pair_kernel()))
 
     @cached_property
     def _error_rows(self) -> Wrapped:
         """The same of its error."""
-        return jax.jit(_all_pairs(self._pair_function(self.architecture.kernel_error)))
+        return jax.jit(all_pairs(self._pair_function(self.architecture.kernel_error)))
 
     def propagator(self, x: ArrayLike, y: ArrayLike | None = None) -> Matrix:
         """K_W = K − σ_b²: the kernel less the output bias, float64, (len(x), len(y)).
@@ -405,46 +402,3 @@ class Network:
         """A function of two inputs as one of two flat inputs."""
         shape = self.hyperparameters.input_shape
         return lambda x, y: function(x.reshape(shape), y.reshape(shape))
-
-
-def _all_pairs(
-    function: Callable[[jax.Array, jax.Array], jax.Array],
-) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """What depends on one input alone is computed once for it: vmap hoists it."""
-
-    def row(a: jax.Array, columns: jax.Array) -> jax.Array:
-        return jax.vmap(lambda b: function(a, b))(columns)
-
-    return jax.vmap(row, in_axes=(0, None))
-
-
-def pair_table(rows_by_columns: Wrapped, rows: Points, columns: Points) -> Matrix:
-    """The table over all pairs in float64, a block of them at a time to bound memory.
-
-    Args:
-        rows_by_columns: A compiled function of two sets of inputs.
-        rows: One set.
-        columns: The other.
-    """
-    with jax.enable_x64(True):
-        step = max(1, min(len(rows), _PAIRS_AT_ONCE // len(columns)))
-        # What a pair needs differs by orders of magnitude between architectures. The
-        # program is compiled once: the calls below find it again.
-        program = rows_by_columns.lower(jnp.asarray(rows[:step]), jnp.asarray(columns))
-        memory = program.compile().memory_analysis()
-        excess = 0.0 if memory is None else memory.temp_size_in_bytes / _BLOCK_BYTES
-    if excess > step and len(columns) > 1:  # a single row is too much
-        pieces = min(len(columns), math.ceil(excess / step))
-        parts = np.array_split(columns, pieces)
-        return np.hstack([pair_table(rows_by_columns, rows, part) for part in parts])
-    if excess > 1:
-        step = max(1, int(step / excess))
-    values = np.empty((len(rows), len(columns)))
-    with jax.enable_x64(True):
-        there = jnp.asarray(columns)
-        for start in range(0, len(rows), step):
-            # The last rows again rather than another shape, which would be compiled.
-            first = max(0, min(start, len(rows) - step))
-            part = rows_by_columns(jnp.asarray(rows[first : first + step]), there)
-            values[first : first + step] = np.asarray(part)
-    return values

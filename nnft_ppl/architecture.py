@@ -69,7 +69,8 @@ class Option:
             value = str(value)
         if type(value) is not kind:
             raise SpecError(
-                f"option `{name}` is {value!r}; expected a {kind.__name__} "
+                f"option `{name}` is {value!r}; expected "
+                f"{'an' if kind is int else 'a'} {kind.__name__} "
                 f"(default {self.default!r}): {self.help}"
             )
         if value != value:
@@ -101,10 +102,11 @@ class Option:
         )
         if chosen.name in self.choices:
             raise SpecError(
-                f"option `{name}` is an activation named {chosen.name!r}, which is a "
-                f"standard one; write {name}={chosen.name!r} for that, or give yours another "
-                "name: nnft_ppl.Activation(name=..., function=...)"
+                f"option `{name}` is an activation named {chosen.name!r}, as a "
+                f"standard one is; write {name}={chosen.name!r} for that, or give "
+                "yours another name: nnft_ppl.Activation(name=..., function=...)"
             )
+        chosen.check_elementwise()
         return chosen
 
 

@@ -13,7 +13,7 @@ from oracles.layer_kernels import (
 )
 
 import nnft_ppl as nnft
-from nnft_ppl import _network
+from nnft_ppl import _pair_table
 
 STDS = {"weight_std": 1.3, "bias_std": 0.4}
 LINE, PLANE = (5, 2), (3, 4, 2)
@@ -146,6 +146,9 @@ def test_contract(shape, options):
     [
         (8, {}, r"input shape \(8,\); expected \(length, channels\).*=\(8, 1\)"),
         ((2, 2, 2, 1), {}, r"\(2, 2, 2, 1\); expected \(length, channels\) or"),
+        (1, {}, r"input_dim=\(5, 1\), or --input-dim 5x1 on the command line"),
+        (3, {"kernel_size": 7}, "--input-dim 7x1"),
+        ((1, 1), {}, r"`kernel_size` is 3.* larger inputs .*--input-dim 5x1"),
         (LINE, {"kernel_size": 2}, "`kernel_size` is 2; expected an odd number"),
         (LINE, {"kernel_size": 7}, r"`kernel_size` is 7, more than.*\(5, 2\)"),
         ((1, 5, 5), {}, r"`kernel_size` is 3, more than.*last axis is the channels"),
@@ -176,8 +179,8 @@ def test_memory_of_a_table_over_pairs_is_bounded(monkeypatch, budget):
             blocks.append((len(rows), len(columns), memory.temp_size_in_bytes))
             return compiled(rows, columns)
 
-    monkeypatch.setattr(_network, "_BLOCK_BYTES", budget)
-    found = _network.pair_table(Recorded(), x[:7], x[7:])
+    monkeypatch.setattr(_pair_table, "_BLOCK_BYTES", budget)
+    found = _pair_table.pair_table(Recorded(), x[:7], x[7:])
     np.testing.assert_allclose(found, expected, rtol=1e-13)
     assert all(size <= budget or r * c == 1 for r, c, size in blocks)
     shapes = {(r, c) for r, c, _ in blocks}
