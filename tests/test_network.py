@@ -225,9 +225,9 @@ def test_two_dimensional_inputs_are_not_guessed_from_a_flat_list():
         (
             Option(default=2, help="depth"),
             2.0,
-            r"is 2\.0; expected a int \(default 2\)",
+            r"is 2\.0; expected an int \(default 2\)",
         ),
-        (Option(default=2, help="depth"), True, r"is True; expected a int"),
+        (Option(default=2, help="depth"), True, r"is True; expected an int"),
         (Option(default=True, help="h"), 1, r"is 1; expected a bool"),
         (
             Option(default="a", help="h", choices=("a", "b")),

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from nnft_ppl._errors import SpecError
 
@@ -42,3 +45,40 @@ class Activation:
                 "nnft_ppl.Activation(name=..., function=...)"
             )
         return Activation(name=name, function=function)
+
+    def check_elementwise(self) -> None:
+        """Try the function on a few numbers, compiled.
+
+        Raises:
+            SpecError: It is no elementwise function of a JAX array.
+        """
+        found = _fault(self.function)
+        if found:
+            raise SpecError(
+                f"the activation {self.name!r} {found}; expected an elementwise "
+                "function of a JAX array, such as one made of jax.numpy"
+            )
+
+
+_PROBE = (-0.7, 0.3, 1.9)
+
+
+@cache  # a network is built anew for every width
+def _fault(function: Callable[[jax.Array], jax.Array]) -> str:
+    """Why the function is no activation, or nothing."""
+    numbers = np.array(_PROBE, np.float32)
+    try:
+        compiled = jax.jit(lambda z: jnp.asarray(function(z)))
+        together = np.asarray(compiled(numbers))
+        alone = [np.ravel(compiled(number[None])) for number in numbers]
+    except Exception as error:
+        # Whatever a user's code raises is about what it was given.
+        reason = str(error).partition("\n")[0]
+        return f"fails on a JAX array with {type(error).__name__} ({reason})"
+    if together.shape != numbers.shape:
+        return f"makes {together.shape} of an array of shape {numbers.shape}"
+    if not np.allclose(
+        together, np.concatenate(alone), rtol=1e-5, atol=1e-6, equal_nan=True
+    ):
+        return "mixes the numbers of an array"
+    return ""

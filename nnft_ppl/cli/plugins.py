@@ -68,7 +68,7 @@ def _knowledge(architecture: "Architecture") -> list[str]:
     """The optional parts that an architecture gives."""
     return [
         part
-        for part in ("kernel", "readout", "neuron")
+        for part in ("kernel", "readout", "neuron", "hidden_layers")
         if getattr(architecture, part) is not None
     ]
 

@@ -28,7 +28,8 @@ def check(hp: nnft.Hyperparameters) -> None:
         given = hp.input_dim if len(hp.input_shape) == 1 else hp.input_shape
         raise nnft.SpecError(
             f"`input_dim` is {given}; attention reads a sequence of tokens: give "
-            "input_dim=(tokens, dim), such as (4, 3) for four tokens of three numbers"
+            "input_dim=(tokens, dim), such as (3, 2), or --input-dim 3x2 on the "
+            "command line, for three tokens of two numbers"
         )
 
 

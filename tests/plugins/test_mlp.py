@@ -91,11 +91,11 @@ def test_kernel_is_the_two_point_function_of_wide_nets(activation, depth):
 
 
 def test_a_users_function_is_an_activation():
-    def tanh(z):
+    def bent(z):
         return jnp.tanh(z)
 
-    own = mlp(activation=tanh)
-    assert own.options["activation"] == "tanh"
+    own = mlp(activation=bent)
+    assert own.options["activation"] == "bent"
     np.testing.assert_allclose(
         own.kernel(POINTS), mlp(activation="tanh").kernel(POINTS), rtol=1e-14
     )
