@@ -9,6 +9,7 @@ Garriga-Alonso et al., arXiv:1808.05587).
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from nnft_ppl_architectures.carried_errors import carried_error
 from nnft_ppl_architectures.normal_site import normal
 
 type Params = dict[str, jax.Array]
+type Arrays = tuple[jax.Array, ...]
 
 OPTIONS = {
     "depth": nnft.Option(
@@ -153,9 +155,7 @@ def layer(hp: nnft.Hyperparameters, mean: jax.Array) -> jax.Array:
     return hp.bias_std**2 + hp.weight_std**2 * mean
 
 
-def input_means(
-    hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def input_means(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> Arrays:
     """Products of x with x, y with y and x with y, averaged over the channels.
 
     The readout of all positions has weights of its own for each, so that for it equal
@@ -188,15 +188,16 @@ def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
     Source: arXiv:1810.05148 §2.2, and §3.1 and §3.2.1 for the readouts.
     """
     phi, duals = chosen_activation(hp), nnft.activations
-    xx, yy, xy = input_means(hp, x, y)
-    for _ in range(depth(hp)):
-        xx, yy, xy = (layer(hp, filtered(hp, mean)) for mean in (xx, yy, xy))
-        xx, yy, xy = (
-            duals.mean_square(phi, xx),
-            duals.mean_square(phi, yy),
-            duals.mean_product(phi, *aligned(hp, xx, yy), xy),
-        )
-    return layer(hp, jnp.mean(xy))
+
+    def step(means: Arrays, _: None) -> tuple[Arrays, None]:
+        xx, yy, xy = (layer(hp, filtered(hp, mean)) for mean in means)
+        pairs = (*aligned(hp, xx, yy), xy)
+        squares = duals.mean_square(phi, xx), duals.mean_square(phi, yy)
+        return (*squares, duals.mean_product(phi, *pairs)), None
+
+    # A scan compiles one layer, however many there are.
+    last, _ = jax.lax.scan(step, input_means(hp, x, y), length=depth(hp))
+    return layer(hp, jnp.mean(last[2]))
 
 
 def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -207,25 +208,22 @@ def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Ar
     phi, duals = chosen_activation(hp), nnft.activations
     square = partial(carried_error, duals.mean_square, duals.mean_square_error, phi)
     product = partial(carried_error, duals.mean_product, duals.mean_product_error, phi)
-    xx, yy, xy = input_means(hp, x, y)
-    e_xx, e_yy, e_xy = (jnp.zeros_like(mean) for mean in (xx, yy, xy))
-    for _ in range(depth(hp)):
-        xx, yy, xy = (layer(hp, filtered(hp, mean)) for mean in (xx, yy, xy))
-        e_xx, e_yy, e_xy = (
-            hp.weight_std**2 * filtered(hp, error) for error in (e_xx, e_yy, e_xy)
-        )
+
+    def step(carried: tuple[Arrays, Arrays], _: None) -> tuple[Any, None]:
+        means, errors = carried
+        xx, yy, xy = (layer(hp, filtered(hp, mean)) for mean in means)
+        e_xx, e_yy, e_xy = (hp.weight_std**2 * filtered(hp, e) for e in errors)
         pairs = (*aligned(hp, xx, yy), xy)
-        e_xx, e_yy, e_xy = (
-            square((xx,), (e_xx,)),
-            square((yy,), (e_yy,)),
-            product(pairs, (*aligned(hp, e_xx, e_yy), e_xy)),
-        )
-        xx, yy, xy = (
-            duals.mean_square(phi, xx),
-            duals.mean_square(phi, yy),
-            duals.mean_product(phi, *pairs),
-        )
-    return hp.weight_std**2 * jnp.mean(e_xy)
+        e_pairs = (*aligned(hp, e_xx, e_yy), e_xy)
+        squares = duals.mean_square(phi, xx), duals.mean_square(phi, yy)
+        e_squares = square((xx,), (e_xx,)), square((yy,), (e_yy,))
+        next_means = (*squares, duals.mean_product(phi, *pairs))
+        return (next_means, (*e_squares, product(pairs, e_pairs))), None
+
+    start = input_means(hp, x, y)
+    exact = tuple(jnp.zeros_like(mean) for mean in start)
+    (_, errors), _ = jax.lax.scan(step, (start, exact), length=depth(hp))
+    return hp.weight_std**2 * jnp.mean(errors[2])
 
 
 @nnft.hookimpl

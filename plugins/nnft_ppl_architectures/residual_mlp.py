@@ -8,6 +8,7 @@ variance grows with L unless α falls as 1/√L, where a limit of many layers ex
 
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from nnft_ppl_architectures.carried_errors import carried_error
 from nnft_ppl_architectures.normal_site import normal
 
 type Params = dict[str, jax.Array]
+type Arrays = tuple[jax.Array, ...]
 
 
 def depth(hp: nnft.Hyperparameters) -> int:
@@ -71,6 +73,26 @@ def covariance(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Arra
     return layer(hp, jnp.vdot(x, y) / hp.input_dim)
 
 
+def first(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> Arrays:
+    """Covariances of z⁰ of x with x, y with y and x with y."""
+    return covariance(hp, x, x), covariance(hp, y, y), covariance(hp, x, y)
+
+
+def block(hp: nnft.Hyperparameters, covariances: Arrays) -> Arrays:
+    """Kˡ⁺¹ from Kˡ of the same three pairs."""
+    phi, duals = chosen_activation(hp), nnft.activations
+    xx, yy, xy = covariances
+    means = (
+        duals.mean_square(phi, xx),
+        duals.mean_square(phi, yy),
+        duals.mean_product(phi, xx, yy, xy),
+    )
+    return tuple(
+        old + branch_scale(hp) ** 2 * layer(hp, mean)
+        for old, mean in zip(covariances, means, strict=True)
+    )
+
+
 def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
     """K⁰ = s, Kˡ⁺¹ = Kˡ + α² (σ_b² + σ_W² E[φ φ']), E over Gaussians of covariance Kˡ.
 
@@ -79,19 +101,13 @@ def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
 
     Source: arXiv:2010.12859 §2; with two weights in a block, arXiv:1712.08969.
     """
-    phi, duals, strength = (
-        chosen_activation(hp),
-        nnft.activations,
-        branch_scale(hp) ** 2,
-    )
-    xx, yy, xy = (covariance(hp, a, b) for a, b in ((x, x), (y, y), (x, y)))
-    for _ in range(depth(hp)):
-        xx, yy, xy = (
-            xx + strength * layer(hp, duals.mean_square(phi, xx)),
-            yy + strength * layer(hp, duals.mean_square(phi, yy)),
-            xy + strength * layer(hp, duals.mean_product(phi, xx, yy, xy)),
-        )
-    return layer(hp, duals.mean_product(phi, xx, yy, xy))
+
+    def step(covariances: Arrays, _: None) -> tuple[Arrays, None]:
+        return block(hp, covariances), None
+
+    # A scan compiles one block, however many there are.
+    last, _ = jax.lax.scan(step, first(hp, x, y), length=depth(hp))
+    return layer(hp, nnft.activations.mean_product(chosen_activation(hp), *last))
 
 
 def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -99,28 +115,25 @@ def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Ar
 
     The skip carries them on as they are.
     """
-    phi, duals, strength = (
-        chosen_activation(hp),
-        nnft.activations,
-        branch_scale(hp) ** 2,
-    )
+    phi, duals = chosen_activation(hp), nnft.activations
     square = partial(carried_error, duals.mean_square, duals.mean_square_error, phi)
     product = partial(carried_error, duals.mean_product, duals.mean_product_error, phi)
-    xx, yy, xy = (covariance(hp, a, b) for a, b in ((x, x), (y, y), (x, y)))
-    e_xx = e_yy = e_xy = jnp.zeros_like(xy)
-    gain = strength * hp.weight_std**2
-    for _ in range(depth(hp)):
-        e_xx, e_yy, e_xy = (
+    gain = branch_scale(hp) ** 2 * hp.weight_std**2
+
+    def step(carried: tuple[Arrays, Arrays], _: None) -> tuple[Any, None]:
+        covariances, errors = carried
+        (xx, yy, _xy), (e_xx, e_yy, e_xy) = covariances, errors
+        grown = (
             e_xx + gain * square((xx,), (e_xx,)),
             e_yy + gain * square((yy,), (e_yy,)),
-            e_xy + gain * product((xx, yy, xy), (e_xx, e_yy, e_xy)),
+            e_xy + gain * product(covariances, errors),
         )
-        xx, yy, xy = (
-            xx + strength * layer(hp, duals.mean_square(phi, xx)),
-            yy + strength * layer(hp, duals.mean_square(phi, yy)),
-            xy + strength * layer(hp, duals.mean_product(phi, xx, yy, xy)),
-        )
-    return hp.weight_std**2 * product((xx, yy, xy), (e_xx, e_yy, e_xy))
+        return (block(hp, covariances), grown), None
+
+    start = first(hp, x, y)
+    exact = tuple(jnp.zeros_like(value) for value in start)
+    last, _ = jax.lax.scan(step, (start, exact), length=depth(hp))
+    return hp.weight_std**2 * product(*last)
 
 
 @nnft.hookimpl
@@ -148,6 +161,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
                 default=1.0,
                 help="α, what a block is multiplied by before it is added",
                 minimum=0.0,
+                maximum=1e3,
             ),
         },
         suggested_inputs={

@@ -164,7 +164,7 @@ def test_what_makes_no_net_is_refused(shape, options, message):
         build(shape, **options)
 
 
-@pytest.mark.parametrize("budget", [1 << 30, 1 << 17, 1 << 15, 1])
+@pytest.mark.parametrize("budget", [1 << 30, 1 << 16, 1 << 14, 1])
 def test_memory_of_a_table_over_pairs_is_bounded(monkeypatch, budget):
     """Blocks of rows, of columns where a row is too much, and at worst single pairs."""
     net, x = build((8, 1), readout="pool"), inputs((8, 1), 12).reshape(12, 8)

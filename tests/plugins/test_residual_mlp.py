@@ -122,8 +122,9 @@ def test_a_function_serves_as_activation():
     ("options", "message"),
     [
         ({"depth": 0}, "`depth` is 0; expected a value between 1"),
-        ({"depth": 2.0}, "`depth` is 2.0; expected a int"),
+        ({"depth": 2.0}, "`depth` is 2.0; expected an int"),
         ({"branch_scale": -0.1}, "`branch_scale` is -0.1; expected a value between 0"),
+        ({"branch_scale": float("inf")}, "is inf; expected a value between 0"),
         ({"activation": "swish"}, "`activation` is 'swish'; choose one of"),
         ({"skip": 1.0}, "no option.*skip"),
     ],
@@ -131,3 +132,11 @@ def test_a_function_serves_as_activation():
 def test_options_that_make_no_net_are_refused(options, message):
     with pytest.raises(nnft.SpecError, match=message):
         build(**options)
+
+
+def test_many_blocks_compile_as_one():
+    """At α² = 1/L a hundred blocks stay of order one, and within their error."""
+    net = build(activation="tanh", depth=100, branch_scale=0.1)
+    expected = oracle(grid_mean(np.tanh), X[:2], depth=100, branch_scale=0.1)
+    np.testing.assert_allclose(net.kernel(X[:2]), expected, rtol=1e-9)
+    assert net.kernel_error(X[:2]).max() < 1e-9
