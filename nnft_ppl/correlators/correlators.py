@@ -75,13 +75,14 @@ class Correlators:
         x: Inputs, float64 (point, dim).
         orders: Even orders present, from 2 up.
         estimator: `exact`, `recursion` (to first order in 1/width: no sampling error,
-            but see `truncation_error`), `conditional`, `wick` or `moments`.
+            but an error of its own), `conditional`, `wick` or `moments`.
         num_draws: Networks behind the estimate; 0 when exact.
         connected_values: order -> packed connected correlator, float64.
         joint_covariance: Covariance of all entries of all orders, concatenated, of the
             estimate; zero-size when exact.
         numerical_error: order -> absolute error bound of the numbers themselves:
-            quadrature when exact, float32 rounding when measured.
+            quadrature when exact, and with it what the expansion leaves out for
+            `recursion`; float32 rounding when measured.
         effective_batches: order -> (entry,) how many batch means the error of each
             entry rests on; below `MIN_EFFECTIVE_BATCHES` a few networks of a heavy tail
             dominate and neither the value nor its error can be trusted. Empty when
@@ -114,8 +115,15 @@ class Correlators:
 
     @property
     def is_exact(self) -> bool:
-        """Whether no sampling was involved."""
+        """Whether no sampling was involved; an expansion may still leave orders out."""
         return self.estimator in UNSAMPLED
+
+    @property
+    def origin(self) -> str:
+        """Where the numbers come from, in a word or two."""
+        if self.estimator == "recursion":
+            return "first-order 1/width"
+        return "exact" if self.is_exact else "measured"
 
     @property
     def num_outputs(self) -> int:
@@ -193,7 +201,7 @@ class Correlators:
         return self.joint_covariance[np.ix_(rows, rows)]
 
     def connected_error(self, order: int) -> Packed:
-        """One standard error of `connected`; when exact, the quadrature's bound."""
+        """One standard error of `connected`; `numerical_error` without sampling."""
         if self.is_exact:
             self._check(order)
             return self.numerical_error[order]
@@ -205,7 +213,7 @@ class Correlators:
         return moment_from_connected(self.connected_values, self.num_legs, order)[0]
 
     def error(self, order: int) -> Packed:
-        """One standard error of `moment`; when exact, the quadrature's bound."""
+        """One standard error of `moment`; from `numerical_error` without sampling."""
         self._check(order)
         jacobian = moment_from_connected(self.connected_values, self.num_legs, order)[1]
         if self.is_exact:

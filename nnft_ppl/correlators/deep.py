@@ -7,7 +7,7 @@ leaves out. Nothing is sampled.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -59,8 +59,9 @@ def recursion_correlators(
 
     Returns:
         `Correlators` without sampling error, estimator `recursion`;
-        `connected_error` is an estimate of the quadrature's error. What the expansion
-        leaves out is not in it: see `truncation_error`.
+        `connected_error` estimates the error of the quadrature and, by
+        `truncation_error`, what the expansion leaves out: together, since most of the
+        latter is one factor for all entries.
 
     Raises:
         UnavailableError: The architecture gives no hidden layers, no Gaussian readout,
@@ -96,7 +97,7 @@ def recursion_correlators(
     output = propagate(layers, first[None], len(points), fourth)
     num_outputs = network.hyperparameters.output_dim
     connected, error = connected_functions(output, len(points), num_outputs)
-    return Correlators(
+    found = Correlators(
         network=network,
         x=points,
         orders=complete,
@@ -107,6 +108,11 @@ def recursion_correlators(
         numerical_error={k: error[k][0] for k in complete},
         effective_batches={},
         num_batches=0,
+    )
+    left_out = truncation_error(found)
+    return replace(
+        found,
+        numerical_error={k: found.numerical_error[k] + left_out[k] for k in complete},
     )
 
 

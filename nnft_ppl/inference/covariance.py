@@ -31,6 +31,13 @@ Smooth correlators have modes so small that their noise is 10⁻⁵ of the corre
 action that is right to 10⁻³ is wrong by many standard errors there, and weights that
 lean on them would trade the coupling of the bulk for that of a corner.
 """
+_OWN_SHARE = 0.5
+"""What an entry has to itself of an expansion's remainder, relative to all of it.
+
+Networks of width 30, depth 2 and 3, less the first order in 1/width: beside a factor
+common to all entries of the 4-pt function, 0.15 of `truncation_error` for a kinked
+activation, 0.6 for smooth ones, where the remainder is 50 times smaller.
+"""
 _FAINT = 1e-2
 """Responses smaller than this, in standard errors, need no weights of their own."""
 
@@ -40,9 +47,9 @@ class NoiseModes(NamedTuple):
 
     Attributes:
         rotation: (entry, mode) orthogonal; modes = rotationᵀ (data / size).
-        variance: (mode,) from sampling.
+        variance: (mode,) from sampling, or of what an expansion leaves out.
         rounding: Variance below which a mode is not trusted, added to every mode.
-        relative_noise: Root mean square over entries of sampling error over size.
+        relative_noise: Root mean square over entries of that error over size.
     """
 
     rotation: Matrix
@@ -54,6 +61,24 @@ class NoiseModes(NamedTuple):
 def no_noise(num_entries: int) -> NoiseModes:
     """The modes of exact data: the entries themselves."""
     return NoiseModes(np.eye(num_entries), np.zeros(num_entries), 0.0, 0.0)
+
+
+def common_factor(data: Packed, relative: float) -> NoiseModes:
+    """The modes of what an expansion leaves out: one factor on all data, nearly.
+
+    The next order in 1/width moves all entries together. Taken as independent between
+    them it would be averaged down: with d the data and r its relative size, the
+    covariance is r² (d dᵀ + share² ⟨d²⟩ 1).
+
+    Args:
+        data: (entry,) in natural units.
+        relative: r.
+    """
+    rotation = np.linalg.svd(data[:, None])[0]  # the data's direction first
+    own = _OWN_SHARE**2 * np.mean(data**2)
+    variance = np.full(len(data), own)
+    variance[0] += data @ data
+    return NoiseModes(rotation, relative**2 * variance, 0.0, relative)
 
 
 def noise_modes(

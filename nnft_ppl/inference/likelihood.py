@@ -15,11 +15,17 @@ from jaxtyping import Float
 from nnft_ppl._errors import FitError, SpecError, UnavailableError
 from nnft_ppl._typing import Packed
 from nnft_ppl.correlators.correlators import Correlators, check_single_output
+from nnft_ppl.correlators.deep import truncation_error
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.expansion import DesignMatrix, Expansion, expand
-from nnft_ppl.inference.covariance import gaussian_models, no_noise, noise_modes
+from nnft_ppl.inference.covariance import (
+    common_factor,
+    gaussian_models,
+    no_noise,
+    noise_modes,
+)
 
 _EXACT_FLOOR = 1e-9
 """Relative precision granted to exact correlators and integrals."""
@@ -130,6 +136,12 @@ def build_likelihood(
         np.concatenate([part[k] for k in action.orders])[alive] / size[alive]
         for part in (correlators.connected_values, correlators.numerical_error)
     )
+    left_out = None
+    if correlators.estimator == "recursion":
+        known = truncation_error(correlators)
+        left_out = np.concatenate([known[k] for k in action.orders])
+        # The quadrature's alone: entries share what the expansion leaves out.
+        rounding = np.maximum(rounding - left_out[alive] / size[alive], 0.0)
     floor = np.full(
         len(data), max(_EXACT_FLOOR, float(rounding.max()), integral_error) ** 2
     )
@@ -139,7 +151,9 @@ def build_likelihood(
         responses += [tensor.reshape(len(tensor), -1) for tensor in quadratic]
         tree_error = _tree_error(action, cutoffs, expansion)
         floor = np.maximum(floor, tree_error[alive] ** 2)
-    if correlators.is_exact:
+    if left_out is not None:
+        modes = common_factor(data, _rms(left_out[alive] / size[alive]))
+    elif correlators.is_exact:
         modes = no_noise(len(data))
     else:
         covariance = correlators.joint_block(action.orders)[np.ix_(alive, alive)]

@@ -40,7 +40,11 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
     reference = measured.moment(order)
     gaussian = measured.gaussian_moment(order)
     by_size = np.argsort(np.abs(gaussian))
-    z = 0.0 if measured.is_exact else float(stats.norm.ppf(0.5 + INTERVAL / 2))
+    z = (
+        0.0
+        if measured.estimator == "exact"
+        else float(stats.norm.ppf(0.5 + INTERVAL / 2))
+    )
     noise = (z * measured.error(order) / np.abs(reference))[by_size]
     cutoffs = chosen_cutoffs(fit.cutoffs)
     tails = [50 * (1 - INTERVAL), 50, 50 * (1 + INTERVAL)]
@@ -59,8 +63,7 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
             _panel(axis, quantiles[:, by_size], (gaussian / reference)[by_size], noise)
             axis.set_title(rf"$\Lambda = {cutoff_label(cutoff)}$")
             axis.set_xlabel("entry, smallest $|G_{GP}|$ first")
-        origin = measured.estimator if measured.is_exact else "measured"
-        axes[0][0].set_ylabel(rf"$G^{{({order})}}$ relative to {origin}")
+        axes[0][0].set_ylabel(rf"$G^{{({order})}}$ relative to {measured.origin}")
         handles, labels = axes[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure

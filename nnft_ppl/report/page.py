@@ -114,7 +114,7 @@ def _run_rows(results: Results) -> list[tuple[str, str | Markup]]:
     if not np.array_equal(data.x, results.correlators[0].x):
         rows.append(("Inputs of the fit", points_text(data.x)))
     origin = (
-        "exact correlators, no sampling"
+        f"{data.origin} correlators, no sampling"
         if data.is_exact
         else f"{data.num_draws:,} networks, {data.estimator} estimator"
     )

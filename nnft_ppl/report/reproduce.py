@@ -19,7 +19,9 @@ def python_lines(results: Results) -> str:
         **data.network.options,
     }
     network = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-    if data.is_exact:
+    if data.estimator == "recursion":
+        correlators = f"nnft.recursion_correlators(net, x, orders={data.orders})"
+    elif data.is_exact:
         correlators = "nnft.exact_correlators(net, x, orders=(2, 4, 6))"
     else:
         correlators = (

@@ -99,7 +99,13 @@ def _adequacy_sentence(results: Results) -> Markup:
         for name in ("discrepancy", "discrepancy_lower", "discrepancy_upper")
     )
     noise = float(row["relative_noise"])
-    if results.fit.correlators.is_exact:
+    data = results.fit.correlators
+    if data.estimator == "recursion":
+        known = Markup(
+            "The data are of first order in 1/width, which leaves out {} of them by an "
+            "estimate. Taken together with that, the action"
+        ).format(percent(noise))
+    elif data.is_exact:
         known = Markup("The data are exact. The action")
     elif np.isinf(noise):
         known = Markup(
@@ -204,7 +210,7 @@ def _prediction_sentence(results: Results) -> Markup:
         "{gaussian}"
     ).format(
         what=what,
-        origin="exact" if results.fit.correlators.is_exact else "measured",
+        origin=results.fit.correlators.origin,
         predicted=percent(six.predicted),
         gaussian=percent(six.gaussian),
     )

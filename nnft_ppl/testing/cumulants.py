@@ -14,7 +14,7 @@ from nnft_ppl._network import Network
 from nnft_ppl._typing import Packed, Points
 from nnft_ppl.architecture import Readout
 from nnft_ppl.correlators.correlators import Correlators
-from nnft_ppl.correlators.deep import recursion_correlators, truncation_error
+from nnft_ppl.correlators.deep import recursion_correlators
 from nnft_ppl.correlators.measure import exact_correlators
 from nnft_ppl.correlators.symmetric import entries, entry_size
 from nnft_ppl.testing.limit import Sweep
@@ -68,7 +68,7 @@ def check_cumulants(
             except UnavailableError as refusal:
                 yield not_compared("recursion-four-point", str(refusal))
                 return
-            known = first_order.connected_error(4) + truncation_error(first_order)[4]
+            known = first_order.connected_error(4)
         yield _check_four_point(
             "recursion-four-point",
             sweep.samples[width],

@@ -68,3 +68,11 @@ def test_order_that_is_not_there_is_refused():
     exact = nnft.exact_correlators(relu(5), [0.2, 0.7], orders=(2, 4))
     with pytest.raises(nnft.SpecError, match="order 6 is not among the orders"):
         mean_deviation(exact, 6)
+
+
+def test_error_of_an_expansion_covers_the_order_that_it_leaves_out():
+    """Deep ReLU: (1 + 5/n)² − 1, of which the expansion has 10/n."""
+    net = nnft.network("mlp", width=20, input_dim=1, depth=2, activation="relu")
+    found = mean_deviation(nnft.recursion_correlators(net, [0.2, 0.6, 1.0]), 4)
+    assert found.value == pytest.approx(0.5)
+    assert found.error == pytest.approx(0.25**2, rel=1e-6)

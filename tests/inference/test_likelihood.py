@@ -69,3 +69,29 @@ def test_a_vanishing_correlator_is_refused():
     exact = nnft.exact_correlators(net, [0.0], (2, 4))
     with pytest.raises(nnft.SpecError, match="4-pt correlator is zero"):
         build_likelihood(exact, nnft.Action(["lambda_0"]), (10.0,))
+
+
+def test_what_an_expansion_leaves_out_is_one_factor_on_all_entries():
+    """Deep ReLU on a half-line: G4c/(3 K²) is (1 + 5/n)² − 1."""
+    width = 20
+    net = nnft.network("mlp", width=width, input_dim=1, depth=2, activation="relu")
+    found = nnft.recursion_correlators(net, X)
+    problem = build_likelihood(found, nnft.Action(["lambda_0"]), (10.0,))
+    left_out = 2.5 / width  # (5/n)² over 2 · 5/n
+    assert problem.relative_noise == pytest.approx(left_out, rel=1e-6)
+    covariance = (problem.rotation * problem.variance) @ problem.rotation.T
+    share = np.ones_like(covariance) + 0.25 * np.eye(len(covariance))
+    np.testing.assert_allclose(covariance, left_out**2 * share, rtol=1e-6)
+    fit = nnft.fit_couplings(
+        found,
+        nnft.Action(["lambda_0"]),
+        [10.0],
+        key=jax.random.key(0),
+        sampler="conjugate",
+    )
+    row = fit.summary().iloc[0]
+    assert 0.9 * left_out < row["sd"] / -row["mean"] < 1.2 * left_out
+    assert abs(left_out * row["mean"]) < 2 * row["sd"]  # the truth is as far
+    (check,) = (c for c in nnft.diagnose(fit) if c.name == "verdict")
+    assert not check.passed
+    assert " % left out by the expansion in 1/width" in check.message
