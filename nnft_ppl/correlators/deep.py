@@ -16,6 +16,7 @@ from jaxtyping import ArrayLike, Float, Int
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
+from nnft_ppl.activations import mean_product_error, mean_square
 from nnft_ppl.architecture import HiddenLayers, Readout
 from nnft_ppl.correlators._pairs import PairMeans
 from nnft_ppl.correlators._random_kernel import (
@@ -31,6 +32,12 @@ from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.quadrature import gaussian_moments, preactivation_covariance
 from nnft_ppl.correlators.symmetric import entries, positions
 
+_JUMP = 5e-3
+"""Relative error of the Hermite series of E[φ²] that tells a jump from a kink.
+
+A kink gives 2·10⁻³ (|z|, clipped at half a standard deviation), a jump 2·10⁻² and more;
+so does a slope that is as steep on the scale of the preactivation.
+"""
 _TOLERANCE = 1e-5
 """Relative error of the 4-fold means that is small enough beside 1/width."""
 
@@ -65,7 +72,7 @@ def recursion_correlators(
 
     Raises:
         UnavailableError: The architecture gives no hidden layers, no Gaussian readout,
-            or no quadrature serves its activation.
+            its activation jumps, declared or not, or no quadrature serves it.
         SpecError: Inputs or orders are unusable.
 
     Source: theory.md §2; Yaida, arXiv:1910.00019; Roberts, Yaida, Hanin,
@@ -93,7 +100,9 @@ def recursion_correlators(
         )
         return moments[4][None], errors[4][None]
 
-    first = _first_kernel(network, points)[pairs]
+    kernel = _first_kernel(network, points)
+    _check_jumps(layers, np.diagonal(kernel))
+    first = kernel[pairs]
     output = propagate(layers, first[None], len(points), fourth)
     num_outputs = network.hyperparameters.output_dim
     connected, error = connected_functions(output, len(points), num_outputs)
@@ -225,6 +234,7 @@ def pair_recursion(
             f"(number of pairs, 2), indices of the {len(points)} inputs"
         )
     first = _first_kernel(network, points)
+    _check_jumps(layers, np.diagonal(first)[np.unique(chosen)])
     a, b = chosen.T
     kernel = np.stack([first[a, a], first[a, b], first[b, b]], axis=1)
 
@@ -251,6 +261,41 @@ def _layers(network: Network) -> list[LayerStep]:
             "1/width needs its slope; use measure_correlators"
         )
     return _steps(hidden, readout)
+
+
+def _check_jumps(layers: Sequence[LayerStep], variance: np.ndarray) -> None:
+    """Refuse an activation that jumps without saying so.
+
+    The means over pairs take it for differentiable, and their lattices may agree on
+    what a jump makes of them. Where the series of φ at these variances converges as
+    slowly as that of a jump, it is taken for one. Kinks are no help to the lattices.
+
+    Args:
+        layers: From `_layers`.
+        variance: Of the first preactivation, (point,).
+
+    Raises:
+        UnavailableError: It jumps, or is as steep as a jump.
+    """
+    for step in layers:
+        variance = variance[variance > 0]
+        if step.activation.homogeneity is not None or not len(variance):
+            return
+        bare = replace(step.activation, kinks=())
+        with jax.enable_x64(True):
+            square = np.asarray(mean_square(bare, variance))
+            error = np.asarray(mean_product_error(bare, variance, variance, variance))
+        worst = float(np.max(error / np.maximum(square, np.finfo(float).tiny)))
+        if not worst <= _JUMP:
+            raise UnavailableError(
+                f"activation {bare.name!r} jumps, or is as steep as a jump, at "
+                f"preactivations of variance {variance.max():.3g}: its series is off "
+                f"by {worst:.1e} of its mean square, expected at most {_JUMP:g}. The "
+                "expansion in 1/width needs its slope; use measure_correlators, or "
+                "declare `homogeneity` where the activation is a power on each side "
+                "of 0 (`kinks` serve the kernel alone)"
+            )
+        variance = step.bias_variance + step.weight_variance * square
 
 
 def _steps(hidden: HiddenLayers, readout: Readout) -> list[LayerStep]:

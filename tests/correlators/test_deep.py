@@ -324,6 +324,27 @@ def test_what_has_no_expansion_is_refused():
         pair_recursion(deep_net("step", (4, 4)), PLANE, [[0, 1]])
 
 
+@pytest.mark.parametrize("kinks", [(), (0.0,)])
+def test_a_jump_that_is_not_declared_is_refused(monkeypatch, kinks):
+    sign = Activation(name="mysign", function=jnp.sign, kinks=kinks)
+    monkeypatch.setitem(ACTIVATIONS, "mysign", sign)
+    net = deep_net("mysign", (40, 40))
+    with pytest.raises(UnavailableError, match=r"'mysign' jumps.*`homogeneity`"):
+        recursion_correlators(net, PLANE)
+    with pytest.raises(UnavailableError, match=r"'mysign' jumps"):
+        pair_recursion(net, PLANE, [[0, 1]])
+
+
+def test_a_kink_that_is_not_declared_is_no_jump(monkeypatch):
+    bare = Activation(name="bare", function=lambda z: jnp.maximum(z, 0.0))
+    monkeypatch.setitem(ACTIVATIONS, "bare", bare)
+    pairs = [[0, 1], [1, 1]]
+    found = pair_recursion(deep_net("bare", (12, 18)), PLANE, pairs)
+    known = pair_recursion(deep_net("relu", (12, 18)), PLANE, pairs)
+    off = np.abs(found.four_point - known.four_point)
+    assert (off < 1e-2 * known.four_point).all()
+
+
 def test_unusable_arguments_are_refused():
     net = deep_net("tanh", (4, 4))
     with pytest.raises(SpecError, match=r"order 6 is beyond the first order"):
