@@ -5,7 +5,6 @@ standard deviation σ_W/√fan-in, all biases N(0, σ_b²) (theory.md §1). The 
 normal; the law of the others is an option.
 """
 
-from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -16,11 +15,11 @@ import jax.numpy as jnp
 import nnft_ppl as nnft
 from nnft_ppl_architectures import weight_laws
 from nnft_ppl_architectures.activations import OPTION, chosen_activation
+from nnft_ppl_architectures.carried_errors import carried_error
 from nnft_ppl_architectures.normal_site import normal
 
 type Params = dict[str, jax.Array]
 type Arrays = tuple[jax.Array, ...]
-type Mean = Callable[..., jax.Array]
 
 
 def depth(hp: nnft.Hyperparameters) -> int:
@@ -107,6 +106,18 @@ def first(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> Arrays:
     return tuple(covariance(hp, a, b).astype(float) for a, b in pairs)
 
 
+def above(hp: nnft.Hyperparameters, covariances: Arrays) -> Arrays:
+    """Kˡ⁺¹ from Kˡ of the same three pairs."""
+    phi, duals = chosen_activation(hp), nnft.activations
+    xx, yy, xy = covariances
+    means = (
+        duals.mean_square(phi, xx),
+        duals.mean_square(phi, yy),
+        duals.mean_product(phi, xx, yy, xy),
+    )
+    return tuple(layer(hp, mean) for mean in means)
+
+
 def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
     """K¹ = s, Kˡ⁺¹ = σ_b² + σ_W² E[φ φ'], E over Gaussians of covariance Kˡ.
 
@@ -114,58 +125,36 @@ def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
 
     Source: theory.md §2; Lee et al., arXiv:1711.00165 equation 5.
     """
-    phi = chosen_activation(hp)
 
     def step(covariances: Arrays, _: None) -> tuple[Arrays, None]:
-        xx, yy, xy = covariances
-        means = (
-            nnft.activations.mean_square(phi, xx),
-            nnft.activations.mean_square(phi, yy),
-            nnft.activations.mean_product(phi, xx, yy, xy),
-        )
-        return tuple(layer(hp, mean) for mean in means), None
+        return above(hp, covariances), None
 
     # A scan compiles one layer, however many there are.
     last, _ = jax.lax.scan(step, first(hp, x, y), length=depth(hp) - 1)
-    return layer(hp, nnft.activations.mean_product(phi, *last))
+    return layer(hp, nnft.activations.mean_product(chosen_activation(hp), *last))
 
 
 def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
-    """The errors of a layer's means, carried through the layers above to first order.
-
-    The absolute values add: nothing is taken to cancel.
-    """
+    """The errors of the layers' means, carried to the output to first order."""
     phi, duals = chosen_activation(hp), nnft.activations
+    square = partial(carried_error, duals.mean_square, duals.mean_square_error, phi)
+    product = partial(carried_error, duals.mean_product, duals.mean_product_error, phi)
 
-    def step(
-        mean: Mean, mean_error: Mean, arguments: Arrays, errors: Arrays
-    ) -> tuple[jax.Array, jax.Array]:
-        error = mean_error(phi, *arguments)
-        for number, old in enumerate(errors):
-            units = tuple(
-                jnp.full_like(argument, place == number)
-                for place, argument in enumerate(arguments)
-            )
-            _, slope = jax.jvp(partial(mean, phi), arguments, units)
-            error = error + jnp.where(old == 0, 0.0, jnp.abs(slope) * old)
-        return layer(hp, mean(phi, *arguments)), hp.weight_std**2 * error
-
-    def both(covariances: Arrays, errors: Arrays) -> tuple[jax.Array, jax.Array]:
-        return step(duals.mean_product, duals.mean_product_error, covariances, errors)
-
-    def all_three(carried: tuple[Arrays, Arrays], _: None) -> tuple[Any, None]:
-        (xx, yy, xy), (e_xx, e_yy, e_xy) = carried
-        steps = (
-            step(duals.mean_square, duals.mean_square_error, (xx,), (e_xx,)),
-            step(duals.mean_square, duals.mean_square_error, (yy,), (e_yy,)),
-            both((xx, yy, xy), (e_xx, e_yy, e_xy)),
+    def step(carried: tuple[Arrays, Arrays], _: None) -> tuple[Any, None]:
+        covariances, errors = carried
+        (xx, yy, _xy), (e_xx, e_yy, _e_xy) = covariances, errors
+        grown = (
+            square((xx,), (e_xx,)),
+            square((yy,), (e_yy,)),
+            product(covariances, errors),
         )
-        return tuple(zip(*steps, strict=True)), None
+        scaled = tuple(hp.weight_std**2 * error for error in grown)
+        return (above(hp, covariances), scaled), None
 
     start = first(hp, x, y)
     exact = tuple(jnp.zeros_like(value) for value in start)
-    last, _ = jax.lax.scan(all_three, (start, exact), length=depth(hp) - 1)
-    return both(*last)[1]
+    last, _ = jax.lax.scan(step, (start, exact), length=depth(hp) - 1)
+    return hp.weight_std**2 * product(*last)
 
 
 def readout(hp: nnft.Hyperparameters) -> nnft.Readout:
