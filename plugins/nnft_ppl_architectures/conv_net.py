@@ -61,11 +61,13 @@ def pools(hp: nnft.Hyperparameters) -> bool:
 def check(hp: nnft.Hyperparameters) -> None:
     """Refuse what is no sequence or image, and filters that do not fit on it."""
     shape, size = hp.input_shape, kernel_size(hp)
+    length = max(hp.input_dim if len(shape) == 1 else 0, size, 5)
+    longer = f"input_dim=({length}, 1), or --input-dim {length}x1 on the command line,"
     if len(shape) not in (2, 3):
         raise nnft.SpecError(
             f"conv-net has input shape {shape}; expected (length, channels) or "
-            f"(height, width, channels): say input_dim=({hp.input_dim}, 1) for a "
-            "sequence of one channel"
+            f"(height, width, channels): say {longer} for a sequence of {length} "
+            "positions and one channel"
         )
     if size % 2 == 0:
         raise nnft.SpecError(
@@ -75,7 +77,8 @@ def check(hp: nnft.Hyperparameters) -> None:
     if size > min(shape[:-1]):
         raise nnft.SpecError(
             f"option `kernel_size` is {size}, more than there are positions in inputs "
-            f"of shape {shape}, whose last axis is the channels; use a smaller filter"
+            f"of shape {shape}, whose last axis is the channels; use a smaller filter, "
+            f"or larger inputs such as {longer} for a sequence of one channel"
         )
 
 
