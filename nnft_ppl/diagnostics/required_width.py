@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
-from nnft_ppl._typing import Key, Matrix, Points
+from nnft_ppl._typing import Key, Matrix, Packed, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.deep import recursion_correlators, truncation_error
 from nnft_ppl.correlators.measure import exact_correlators, measure_correlators
@@ -144,7 +144,7 @@ def required_width(
             "moment, so that the 4-pt function is infinite at every width"
         ) from error
     groups = _groups(len(points), group_size, num_groups, key)
-    method = _method(network)
+    method = _method(network, points[groups[0]])
     laws: dict[str, list[WidthLaw]] = {measure: [] for measure in MEASURES}
     bar = tqdm(groups, desc="inputs", leave=False, disable=None if progress else True)
     for group in bar:
@@ -210,13 +210,17 @@ def _groups(
     ]
 
 
-def _method(network: Network) -> str:
-    """The best that is known of the network."""
+def _method(network: Network, points: Points) -> str:
+    """The best that is known of the network at such inputs."""
     if network.neuron() is not None:
         return "exact"
-    if network.hidden_layers() is not None and network.has_kernel:
-        return "recursion"
-    return "sampled"
+    if network.hidden_layers() is None or not network.has_kernel:
+        return "sampled"
+    try:
+        recursion_correlators(network, points, (2,))
+    except UnavailableError:  # its activation is beyond the quadrature
+        return "sampled"
+    return "recursion"
 
 
 def _known(network: Network, points: Points, method: str) -> list[WidthLaw]:
@@ -228,21 +232,26 @@ def _known(network: Network, points: Points, method: str) -> list[WidthLaw]:
     kernel = network.kernel(points)
     measures = GPDistance.at(kernel, _MODE_TOLERANCE)
     arguments = _deviation(correlators, kernel)
-    remainder = _remainder(correlators) if method == "recursion" else 0.0
+    errors, remainder = dict(correlators.numerical_error), 0.0
+    if method == "recursion":  # what falls as 1/width² is bounded as a law of its own
+        left_out = truncation_error(correlators)
+        errors = {k: errors[k] - left_out[k] for k in (2, 4)}
+        remainder = _remainder(correlators, left_out[4])
     laws = []
     for measure in (measures.relative_four_point, measures.total_variation):
         distance = measure(*arguments)
-        bound = np.concatenate([correlators.numerical_error[k] for k in (2, 4)])
+        bound = np.concatenate([errors[k] for k in (2, 4)])
         error = float(np.abs(distance.weight) @ bound) + _SURE * distance.error
         laws.append(WidthLaw.leading(distance.value, error, _WIDE, remainder))
     return laws
 
 
-def _remainder(correlators: Correlators) -> float:
+def _remainder(correlators: Correlators, left_out: Packed) -> float:
     """The next order in 1/width relative to the first, times the width."""
     same = np.ptp(correlators.entries(4), axis=1) == 0
-    left_out = truncation_error(correlators)[4][same]
-    return _WIDE * float(np.max(left_out / np.abs(correlators.connected(4)[same])))
+    return _WIDE * float(
+        np.max(left_out[same] / np.abs(correlators.connected(4)[same]))
+    )
 
 
 def _sampled(
