@@ -113,7 +113,7 @@ def _input_shape(
 ) -> int | tuple[int, ...]:
     """`8` or `8x8x1` as `nnft_ppl.network` takes it; by default that of the inputs."""
     if given is None:
-        if inputs is not None:
+        if inputs is not None and points is None:  # both are refused further on
             from nnft_ppl.study.study_file import read_points
 
             shape = read_points(inputs, "--inputs").shape[1:]
