@@ -438,7 +438,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "weight_moment not standardised": Fault(
         {"readout": readout_with(weight_moment=lambda k: 2.0)},
-        "readout-weight-moments", r"1 at k = 2 and growing", "sampling",
+        "readout-weight-moments", r"1 at k = 2, or infinite, and growing", "sampling",
     ),
     "neuron with another activation": Fault(
         {"neuron": neuron_with(activation=lambda z, v: jnp.tanh(z), homogeneity=None)},
