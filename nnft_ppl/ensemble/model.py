@@ -4,7 +4,9 @@ In: a `Network`. Out: functions that JAX can jit and vmap. NumPyro's handlers ru
 JAX traces, once; nothing of them remains in the compiled program.
 """
 
+from collections.abc import Callable
 from numbers import Real
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +16,18 @@ from numpyro import handlers
 from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Params, Points
+from nnft_ppl.ensemble.generator import stream_words
+from nnft_ppl.ensemble.normal_sites import (
+    FillNormals,
+    NormalSite,
+    site_normals,
+    trace_normal_sites,
+)
 
-MAX_DRAWS = 2**31
-"""Networks are numbered by one 32-bit word; half of it, so that no block wraps."""
+MAX_DRAWS = 2**53
+"""Networks are numbered by two 32-bit words; their number is exact in float64."""
+GENERATORS = ("fused", "jax")
+"""`fused` fills normal sites from `ensemble.generator`; `jax` is `jax.random` alone."""
 
 
 def check_key(key: Key) -> Key:
@@ -110,7 +121,69 @@ def check_prior(network: Network) -> None:
         ) from error
 
 
+class Stream(NamedTuple):
+    """The random numbers of networks high·2³² … (high+1)·2³² − 1; a pytree.
+
+    Attributes:
+        words: For `ensemble.generator`.
+        key: For `jax.random`.
+    """
+
+    words: tuple[np.uint32, np.uint32]
+    key: Key
+
+
+def stream_at(key: Key, start: int) -> tuple[Stream, np.uint32]:
+    """The stream that holds network `start`, and its number there."""
+    high, low = divmod(start, 1 << 32)
+    if high:
+        words = np.array(stream_words(key, high | 1 << 31), np.uint32)
+        return Stream(stream_words(key, high), jax.random.wrap_key_data(words)), (
+            np.uint32(low)
+        )
+    return Stream(stream_words(key, 0), key), np.uint32(low)
+
+
 def network_keys(key: Key, start: jax.Array, count: int) -> Key:
     """Keys of networks start … start+count−1: network j is a function of (key, j)."""
     numbers = start + jnp.arange(count, dtype=jnp.uint32)
     return jax.vmap(lambda j: jax.random.fold_in(key, j))(numbers)
+
+
+def over_networks(
+    network: Network,
+    function: Callable[[Params], jax.Array],
+    stream: Stream,
+    start: jax.Array,
+    count: int,
+    generator: str,
+) -> jax.Array:
+    """function(parameters) of networks start … start+count−1, networks last.
+
+    Args:
+        network: Whose prior is sampled.
+        function: Of one network's parameters, for JAX to vectorise.
+        stream: From `stream_at`.
+        start: First network's number in the stream, uint32.
+        count: Number of networks.
+        generator: One of `GENERATORS`.
+    """
+    keys = network_keys(stream.key, start, count)
+    sites: tuple[NormalSite, ...] = ()
+    if generator == "fused":
+        sites = trace_normal_sites(network)
+    numbers = start + jnp.arange(count, dtype=jnp.uint32)
+    normals = {site.name: site_normals(stream.words, numbers, site) for site in sites}
+
+    def one(key: Key, normals: dict[str, jax.Array]) -> jax.Array:
+        return function(handlers.seed(FillNormals(network.prior, normals), key)())
+
+    return jax.vmap(one, out_axes=-1)(keys, normals)
+
+
+def check_generator(generator: str) -> None:
+    """Raise SpecError unless it is one of `GENERATORS`."""
+    if generator not in GENERATORS:
+        raise SpecError(
+            f"`generator` is {generator!r}; choose one of {list(GENERATORS)}"
+        )

@@ -1,0 +1,110 @@
+"""Normal sites of a prior, recognised in its trace and filled from the fused generator.
+
+Most parameters of most networks are normal. Such sites get loc + scale·ε with ε from
+`ensemble.generator`; every other site is sampled as NumPyro samples it.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from numpyro import handlers
+from numpyro.primitives import Messenger
+
+from nnft_ppl._network import Network
+from nnft_ppl._typing import Params
+from nnft_ppl.ensemble.generator import Words, normal_pairs
+
+
+class NormalSite(NamedTuple):
+    """A site of independent normal numbers.
+
+    Attributes:
+        name: The site's.
+        shape: Of its value.
+        first_element: Its first element in the counter of `normal_pairs`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    first_element: int
+
+    @property
+    def num_pairs(self) -> int:
+        """Elements it takes."""
+        return -(-math.prod(self.shape) // 2)
+
+
+@lru_cache(maxsize=64)
+def trace_normal_sites(network: Network) -> tuple[NormalSite, ...]:
+    """The normal sites of the prior, in its order; nothing is computed."""
+    sites: list[NormalSite] = []
+
+    def record(key: jax.Array) -> None:
+        trace = handlers.trace(handlers.seed(network.prior, key)).get_trace()
+        for name, message in trace.items():
+            if _is_open_normal(message):
+                first = (
+                    sites[-1].first_element + sites[-1].num_pairs if sites else 0
+                )
+                sites.append(NormalSite(name, message["value"].shape, first))
+
+    jax.eval_shape(record, jax.random.key(0))
+    return tuple(sites)
+
+
+def site_normals(
+    stream: tuple[Words, Words], networks: jax.Array, site: NormalSite
+) -> jax.Array:
+    """Standard normal numbers of a site, (network, *shape), float32.
+
+    Args:
+        stream: From `stream_words`.
+        networks: Their numbers in the stream, uint32, one axis.
+        site: From `trace_normal_sites`.
+    """
+    elements = site.first_element + jnp.arange(site.num_pairs, dtype=jnp.uint32)
+    pairs = normal_pairs(stream, networks[:, None], elements)
+    flat = jnp.concatenate(pairs, axis=1)[:, : math.prod(site.shape)]
+    return flat.reshape(len(networks), *site.shape)
+
+
+class FillNormals(Messenger):  # type: ignore[misc]
+    """Give the sites named in `normals` their value, loc + scale·ε.
+
+    Args:
+        fn: The prior.
+        normals: Site -> ε, of the shape of its value.
+    """
+
+    def __init__(
+        self, fn: Callable[[], Params], normals: Mapping[str, jax.Array]
+    ) -> None:
+        self.normals = normals
+        super().__init__(fn)
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        """Before a seed handler outside sees the site, so that it takes no key."""
+        if msg["type"] == "sample" and msg["name"] in self.normals:
+            normal = _base(msg["fn"])
+            msg["value"] = normal.loc + normal.scale * self.normals[msg["name"]]
+
+
+def _is_open_normal(message: Mapping[str, Any]) -> bool:
+    """Whether a traced site is normal and not observed."""
+    return (
+        message["type"] == "sample"
+        and not message["is_observed"]
+        and type(_base(message["fn"])) is dist.Normal
+    )
+
+
+def _base(distribution: Any) -> Any:
+    """What was expanded or declared an event; these change no number."""
+    while type(distribution) in (dist.ExpandedDistribution, dist.Independent):
+        distribution = distribution.base_dist
+    return distribution
