@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl.cli.interruption import INTERRUPTED, interruptible
 from nnft_ppl.cli.options import (
     FAILED,
     as_json,
@@ -224,9 +225,14 @@ def fit(
     output: Path,
     as_json: bool,
 ) -> None:
-    """Infer the couplings of an action from saved correlators."""
+    """Infer the couplings of an action from saved correlators.
+
+    NUTS keeps its state in OUTPUT.checkpoint until the fit is saved: after Ctrl-C,
+    SIGTERM or a crash the same command goes on from there.
+    """
     import jax
 
+    from nnft_ppl._checkpoint import remove_checkpoint
     from nnft_ppl._load import load
     from nnft_ppl.correlators.correlators import Correlators
     from nnft_ppl.eft.action import Action
@@ -240,27 +246,39 @@ def fit(
             f"`{correlators_file}` holds no correlators; make such a file with "
             "`nnft correlators`"
         )
-    found = fit_couplings(
-        data,
-        Action(
-            operators,
-            measure=measure_named(
-                measure,
-                None
-                if measure_file is None
-                else read_points(measure_file, "--measure-file"),
-            ),
-            scheme=scheme,
-        ),
-        cutoffs,
-        key=jax.random.key(seed),
-        num_warmup=num_warmup,
-        num_samples=num_samples,
-        num_chains=num_chains,
-        discrepancy=not no_discrepancy,
-        sampler=sampler,
-    )
-    found.save(output)
+    checkpoint = output.with_name(f"{output.name}.checkpoint")
+    try:
+        with interruptible():
+            found = fit_couplings(
+                data,
+                Action(
+                    operators,
+                    measure=measure_named(
+                        measure,
+                        None
+                        if measure_file is None
+                        else read_points(measure_file, "--measure-file"),
+                    ),
+                    scheme=scheme,
+                ),
+                cutoffs,
+                key=jax.random.key(seed),
+                num_warmup=num_warmup,
+                num_samples=num_samples,
+                num_chains=num_chains,
+                discrepancy=not no_discrepancy,
+                sampler=sampler,
+                checkpoint=checkpoint if sampler == "nuts" else None,
+                progress=on_terminal(),
+            )
+            found.save(output)
+    except KeyboardInterrupt as interruption:
+        if not str(interruption):  # before or after NUTS
+            raise
+        say(f"nnft: interrupted; {interruption}; the same command goes on from there")
+        raise SystemExit(INTERRUPTED) from None
+    if sampler == "nuts":
+        remove_checkpoint(checkpoint)
     summary, adequacy = found.summary(), found.adequacy()
     text = "\n\n".join(
         [

@@ -1,15 +1,20 @@
-"""NUTS on a NumPyro model as a pure function, to be mapped and compiled by the caller.
+"""NUTS on a NumPyro model as pure functions, to be mapped and compiled by the caller.
 
 In: a model, where its chains start, numbers of draws. Out: samples and the sampler's
-statistics by chain. NumPyro's own names; `arviz_statistics` gives ArviZ's.
+statistics by chain, in one go or step by step: `begin` and `advance` hold all there is
+between two steps in their state, adaptation included, so that any division of a run
+into segments gives the same numbers. NumPyro's own names; `arviz_statistics` gives
+ArviZ's.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from numpyro.infer import MCMC, NUTS, init_to_value
+from numpyro.infer import NUTS, init_to_value
 
 from nnft_ppl._typing import Key
 
@@ -21,6 +26,116 @@ _STATISTICS = {
     "adapt_state.step_size": "step_size",
 }
 """NumPyro's name -> ArviZ's name."""
+
+type State = Any
+"""NumPyro's HMCState, a leading axis `chain` on every array."""
+type Draw = dict[str, jax.Array]
+"""Site or statistic -> (chain, …)."""
+
+
+class Chains(NamedTuple):
+    """A sampler that can be stopped after every step.
+
+    Attributes:
+        begin: A JAX random key -> the state before the first step.
+        step: State -> the next one. Adapts while warming up.
+        read: State -> the draw that it stands for.
+    """
+
+    begin: Callable[[Key], State]
+    step: Callable[[State], State]
+    read: Callable[[State], Draw]
+
+
+def build_chains(
+    model: Callable[..., None],
+    start: Mapping[str, jax.Array],
+    *arguments: Any,
+    num_warmup: int,
+    num_chains: int,
+    target_acceptance: float = 0.8,
+    **options: Any,
+) -> Chains:
+    """NUTS on a model; to be built anew in every traced function.
+
+    Args:
+        model: The NumPyro model.
+        start: Site -> value at which every chain starts.
+        arguments: Of the model.
+        num_warmup: Adaptation steps.
+        num_chains: Number of chains, side by side.
+        target_acceptance: Of NUTS; above 0.8 where a density has a sharp corner.
+        options: Keyword arguments of the model.
+    """
+    kernel = NUTS(
+        model,
+        init_strategy=init_to_value(values=dict(start)),
+        target_accept_prob=target_acceptance,
+    )
+
+    def begin(key: Key) -> State:
+        keys = jax.random.split(key, num_chains) if num_chains > 1 else key[None]
+        return jax.vmap(
+            lambda each: kernel.init(
+                each, num_warmup, model_args=arguments, model_kwargs=options
+            )
+        )(keys)
+
+    def step(state: State) -> State:
+        return jax.vmap(lambda each: kernel.sample(each, arguments, options))(state)
+
+    def read(state: State) -> Draw:
+        sites = jax.vmap(kernel.postprocess_fn(arguments, options))(state.z)
+        fields = ("potential_energy", *_STATISTICS)
+        return {**sites, **{name: attrgetter(name)(state) for name in fields}}
+
+    # A kernel makes its functions when it is initialised; shapes are enough for that.
+    jax.eval_shape(begin, jax.random.key(0))
+    return Chains(begin, step, read)
+
+
+def advance(
+    chains: Chains,
+    state: State,
+    drawn: Draw,
+    first: int | jax.Array,
+    count: int | jax.Array,
+    num_warmup: int,
+) -> tuple[State, Draw]:
+    """Take `count` steps more, of which those after the warm-up are kept.
+
+    Args:
+        chains: From `build_chains`, mapped or not.
+        state: Before these steps.
+        drawn: (draw, …) of the whole run, filled up to here.
+        first: How many steps were taken before.
+        count: How many to take; traced, so that one program serves any number.
+        num_warmup: Adaptation steps.
+    """
+
+    def body(number: jax.Array, carried: tuple[State, Draw]) -> tuple[State, Draw]:
+        state, drawn = carried
+        state = chains.step(state)
+        new = chains.read(state)
+        # While warming up the first place is written over and over.
+        place = jnp.maximum(number - num_warmup, 0)
+        return state, {
+            name: jax.lax.dynamic_update_index_in_dim(values, new[name], place, 0)
+            for name, values in drawn.items()
+        }
+
+    carried: tuple[State, Draw] = jax.lax.fori_loop(
+        first, first + count, body, (state, drawn)
+    )
+    return carried
+
+
+def no_draws(chains: Chains, state: State, num_samples: int) -> Draw:
+    """Zeros (draw, …) for `advance` to fill."""
+    return {
+        name: jnp.zeros((num_samples, *shape.shape), shape.dtype)
+        for name, shape in jax.eval_shape(chains.read, state).items()
+    }
 
 
 def run_chains(
@@ -47,24 +162,19 @@ def run_chains(
         target_acceptance: Of NUTS; above 0.8 where a density has a sharp corner.
         options: Keyword arguments of the model.
     """
-    sampler = MCMC(
-        NUTS(
-            model,
-            init_strategy=init_to_value(values=dict(start)),
-            target_accept_prob=target_acceptance,
-        ),
+    chains = build_chains(
+        model,
+        start,
+        *arguments,
         num_warmup=num_warmup,
-        num_samples=num_samples,
         num_chains=num_chains,
-        chain_method="vectorized",
-        progress_bar=False,
+        target_acceptance=target_acceptance,
+        **options,
     )
-    fields = ("potential_energy", *_STATISTICS)
-    sampler.run(key, *arguments, extra_fields=fields, **options)
-    return {
-        **sampler.get_samples(group_by_chain=True),
-        **sampler.get_extra_fields(group_by_chain=True),
-    }
+    state = chains.begin(key)
+    drawn = no_draws(chains, state, num_samples)
+    _, drawn = advance(chains, state, drawn, 0, num_warmup + num_samples, num_warmup)
+    return {name: jnp.swapaxes(values, 0, 1) for name, values in drawn.items()}
 
 
 def arviz_statistics(drawn: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -4,8 +4,11 @@ In: `Correlators` and an `Action`. Out: a `CouplingFit`. Every cutoff is its own
 inference; all of them share shapes, so one compiled program serves any number.
 """
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from numbers import Integral
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -23,6 +26,7 @@ from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.nuts import problem_at, run_nuts
 from nnft_ppl.inference.priors import Prior
 from nnft_ppl.inference.result import CouplingFit
+from nnft_ppl.inference.segments import check_checkpoint_path
 
 SAMPLERS = ("nuts", "conjugate")
 
@@ -39,6 +43,8 @@ def fit_couplings(
     discrepancy: bool = True,
     sampler: str = "nuts",
     prior: Prior | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool = False,
 ) -> CouplingFit:
     """Infer the couplings of `action` from connected correlators at each cutoff.
 
@@ -67,15 +73,29 @@ def fit_couplings(
             mean: good to relative order δc/c, so for couplings known to some percent.
         prior: Of couplings, their natural size and the discrepancy; `Prior()` when
             `None`.
+        checkpoint: File in which NUTS keeps its state, written every second or so; the
+            file before it is kept too, its name ending in `.previous`. The same call
+            goes on from there, whatever ended the one before, and gives the bits that
+            an uninterrupted one gives. Both files stay when the fit is done, because
+            its result is not yet saved, and the same call then gives it at once; they
+            are the caller's to remove. Refused with `conjugate`, which is done before
+            there is anything to keep.
+        progress: Show a bar on a terminal.
 
     Returns:
         `CouplingFit`, with draws of every coupling at every cutoff.
 
     Raises:
-        SpecError: An argument is out of range, or no data on these inputs could tell
-            the couplings apart.
+        SpecError: An argument is out of range, the checkpoint is of another fit, or no
+            data on these inputs could tell the couplings apart.
         UnavailableError: The architecture gives no kernel.
         FitError: A cutoff integral or the posterior is not usable.
+        KeyboardInterrupt: Interrupted while NUTS ran; answered within a second or so,
+            the state saved first, and the message says how far it came.
+
+    Warns:
+        CheckpointWarning: The checkpoint is damaged; the file is named, and what is
+            used instead.
     """
     for name, given, kind in (
         ("correlators", correlators, Correlators),
@@ -102,6 +122,13 @@ def fit_couplings(
     if sampler not in SAMPLERS:
         raise SpecError(f"`sampler` is {sampler!r}; choose one of {list(SAMPLERS)}")
     key = check_key(key)
+    if checkpoint is not None:
+        checkpoint = check_checkpoint_path(checkpoint)
+        if sampler != "nuts":
+            raise SpecError(
+                f"`checkpoint` is {str(checkpoint)!r}, but sampler {sampler!r} has "
+                "nothing to keep; leave it out"
+            )
     prior = Prior() if prior is None else prior
     likelihood = build_likelihood(correlators, action, values)
     check_identifiable(likelihood.design, action.names, values)
@@ -117,6 +144,8 @@ def fit_couplings(
         num_chains=num_chains,
         discrepancy=discrepancy,
         sampler=sampler,
+        checkpoint=checkpoint,
+        progress=progress,
     )
 
 
@@ -133,6 +162,8 @@ def infer_couplings(
     num_chains: int,
     discrepancy: bool,
     sampler: str,
+    checkpoint: Path | None = None,
+    progress: bool = False,
 ) -> CouplingFit:
     """Infer without checking arguments or that the couplings can be told apart.
 
@@ -148,8 +179,11 @@ def infer_couplings(
         num_chains: Number of chains.
         discrepancy: Infer s.
         sampler: `nuts` or `conjugate`.
+        checkpoint: Where NUTS keeps its state.
+        progress: Show a bar on a terminal.
 
     Raises:
+        SpecError: The checkpoint is of another fit.
         FitError: The posterior is not usable.
     """
     width = correlators.network.width
@@ -178,9 +212,19 @@ def infer_couplings(
             discrepancy=discrepancy,
             hierarchical=prior.is_hierarchical,
             key=chain_key,
-            num_warmup=num_warmup,
-            num_samples=num_samples,
-            num_chains=num_chains,
+            num_warmup=int(num_warmup),
+            num_samples=int(num_samples),
+            num_chains=int(num_chains),
+            checkpoint=checkpoint,
+            whose={
+                "work": "fit of couplings",
+                "network": json.loads(correlators.network.to_json()),
+                "action": repr(action),
+                "cutoffs": values,
+                "prior": dataclasses.asdict(prior),
+                "discrepancy": discrepancy,
+            },
+            progress=progress,
         )
         draws = {"dimensionless": out["dimensionless"]}
         draws["discrepancy"] = out.get("discrepancy", np.zeros(out["energy"].shape))

@@ -1,137 +1,42 @@
 """NUTS for the couplings, all cutoffs in one compiled program.
 
-Every cutoff has the same shapes, so the whole MCMC run is mapped over cutoffs: one
-compile serves 1 or 21. The couplings are sampled in coordinates standardised by the
-closed form at its most probable discrepancy and the current natural size (an exact
-linear change of variables, prior included), because exact data pins them to 10⁻⁹ of
-their prior and poor data leave them as wide as it. Where predictions are quadratic in
-the couplings, the coordinates come from the linearisation and the likelihood is whole.
+Every cutoff has the same shapes, so each step is mapped over cutoffs: one compile
+serves 1 or 21, the warm-up and the draws, and segments of any length.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro
-import numpyro.distributions as dist
-from jax.scipy.linalg import solve_triangular
 
+from nnft_ppl import store
 from nnft_ppl._compile import compiled
 from nnft_ppl._typing import Key
 from nnft_ppl.eft.action import Action
-from nnft_ppl.inference.chains import run_chains
+from nnft_ppl.inference.chains import (
+    Chains,
+    Draw,
+    State,
+    advance,
+    build_chains,
+    no_draws,
+)
 from nnft_ppl.inference.conjugate import ClosedForm
+from nnft_ppl.inference.coupling_model import Problem, correlator_model
 from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.priors import Prior
+from nnft_ppl.inference.segments import run_in_segments
 
 _TARGET_ACCEPTANCE = 0.95
 """Above NumPyro's 0.8: a discrepancy near zero has a sharp corner in log s."""
 
-
-class Problem(NamedTuple):
-    """One cutoff's problem in closed-form coordinates; float64 arrays.
-
-    Attributes:
-        design: (mode, operator) response to dimensionless couplings.
-        quadratic: (mode, operator, operator) response to their products, or `None`.
-        amplitudes: (mode,) data.
-        variance: (mode,) of the data.
-        centre: (operator,) and
-        factor: (operator, operator) lower triangular: posterior mean of c and factor of
-            its covariance at the likeliest s and natural size.
-        scales: (operator,) prior standard deviations of c at that natural size.
-        powers: (operator,) they go as natural size to this power.
-        size_start: () that natural size, where the chains start.
-        natural_size: () median of its prior.
-        spread: () standard deviation of its logarithm.
-        discrepancy_scale: () scale of the half-normal prior of s.
-        discrepancy_start: () where the chains start.
-    """
-
-    design: Any
-    quadratic: Any
-    amplitudes: Any
-    variance: Any
-    centre: Any
-    factor: Any
-    scales: Any
-    powers: Any
-    size_start: Any
-    natural_size: Any
-    spread: Any
-    discrepancy_scale: Any
-    discrepancy_start: Any
-
-
-def correlator_model(
-    problem: Problem, *, discrepancy: bool, hierarchical: bool
-) -> None:
-    """The NumPyro model at one cutoff.
-
-    Sites: `standardized` (couplings in closed-form coordinates), `dimensionless` (c),
-    `discrepancy` (s, where inferred), `natural_size` (τ, where inferred), `amplitude`
-    (data, plate `mode`).
-
-    Args:
-        problem: Data and prior.
-        discrepancy: Infer s; else s = 0.
-        hierarchical: Infer τ; else it is the one at which the chains start.
-    """
-    variance = problem.variance
-    if discrepancy:
-        s = numpyro.sample("discrepancy", dist.HalfNormal(problem.discrepancy_scale))
-        variance = variance + s**2
-    if hierarchical:
-        size = numpyro.sample(
-            "natural_size",
-            dist.LogNormal(jnp.log(problem.natural_size), problem.spread),
-        )
-        scales = problem.scales * (size / problem.size_start) ** problem.powers
-        centre, factor = _given_size(problem, scales)
-    else:
-        scales, centre, factor = problem.scales, problem.centre, problem.factor
-    # c = centre + factor·u with c ~ N(0, diag scales²) makes u normal around
-    # −factor⁻¹ centre with covariance factor⁻¹ diag(scales²) factor⁻ᵀ, and
-    # factor⁻¹ diag(scales) is lower triangular as factor is.
-    columns = jnp.concatenate([-centre[:, None], jnp.diag(scales)], axis=1)
-    columns = solve_triangular(factor, columns, lower=True)
-    standardized = numpyro.sample(
-        "standardized",
-        dist.MultivariateNormal(columns[:, 0], scale_tril=columns[:, 1:]),
-    )
-    couplings = numpyro.deterministic("dimensionless", centre + factor @ standardized)
-    expected = problem.design @ couplings
-    if problem.quadratic is not None:
-        expected = expected + (problem.quadratic @ couplings) @ couplings
-    with numpyro.plate("mode", problem.design.shape[0]):
-        numpyro.sample(
-            "amplitude",
-            dist.Normal(expected, jnp.sqrt(variance)),
-            obs=problem.amplitudes,
-        )
-
-
-def _given_size(problem: Problem, scales: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Posterior mean and covariance factor of c for prior standard deviations `scales`.
-
-    A coupling that the data leave open is as wide as its prior. In coordinates that do
-    not follow the prior's size, the two would make a funnel, which NUTS cannot sample.
-
-    With v the coordinates of the problem's own centre b and factor F at scales D, the
-    precision of v is I there, and Fᵀ D⁻² F of it the prior's. At other scales D' it is
-    P = I + Fᵀ (D'⁻² − D⁻²) F, and the mean of v is P⁻¹ Fᵀ (D⁻² − D'⁻²) b.
-    """
-    factor = problem.factor
-    change = scales**-2.0 - problem.scales**-2.0
-    identity = jnp.eye(len(scales))
-    precision = identity + factor.T @ (change[:, None] * factor)
-    # A lower triangular G with G Gᵀ = P⁻¹, from the Cholesky factor in reversed order.
-    upper = jnp.linalg.cholesky(precision[::-1, ::-1])[::-1, ::-1]
-    inverse = solve_triangular(upper.T, identity, lower=True)
-    shift = inverse @ (inverse.T @ (factor.T @ (-change * problem.centre)))
-    return problem.centre + factor @ shift, factor @ inverse
+_SETS_THE_BITS = ("nnft_ppl", "jax", "numpyro")
+"""Another version of one of these may give other bits from the same state."""
 
 
 def problem_at(
@@ -180,6 +85,9 @@ def run_nuts(
     num_warmup: int,
     num_samples: int,
     num_chains: int,
+    checkpoint: Path | None = None,
+    whose: Mapping[str, Any] = MappingProxyType({}),
+    progress: bool = False,
 ) -> dict[str, np.ndarray]:
     """Run NUTS on all problems, which have the same shapes, in one program.
 
@@ -191,27 +99,98 @@ def run_nuts(
         num_warmup: Adaptation steps.
         num_samples: Draws kept per chain.
         num_chains: Number of chains.
+        checkpoint: Where the state is kept as the run goes on; see `run_in_segments`.
+        whose: What the problems come from, for people who mix up checkpoints.
+        progress: Show a bar on a terminal.
 
     Returns:
         `dimensionless` (chain, draw, cutoff, operator), `discrepancy` and
         `natural_size` (chain, draw, cutoff) where inferred, and the sampler's
         statistics (chain, draw, cutoff).
+
+    Raises:
+        SpecError: The checkpoint is of another run.
+        KeyboardInterrupt: Interrupted, within a second or so.
     """
+    stacked = jax.tree.map(lambda *parts: np.stack(parts), *problems)
+    numbers = (num_warmup, num_samples, num_chains)
+    versions = store.versions()
     with jax.enable_x64(True):
-        out = _run(
-            key,
-            jax.tree.map(lambda *parts: jnp.asarray(np.stack(parts)), *problems),
-            discrepancy,
-            hierarchical,
-            num_warmup,
-            num_samples,
-            num_chains,
+        given = jax.tree.map(jnp.asarray, stacked)
+        _, drawn = run_in_segments(
+            _begin(key, given, discrepancy, hierarchical, *numbers),
+            lambda reached, first, count: _advance(
+                *reached, first, count, given, discrepancy, hierarchical, *numbers
+            ),
+            num_warmup=num_warmup,
+            num_samples=num_samples,
+            checkpoint=checkpoint,
+            whose={
+                **whose,
+                "num_warmup": num_warmup,
+                "num_samples": num_samples,
+                "num_chains": num_chains,
+                "key": jax.random.key_data(key).tolist(),
+                "versions": {name: versions[name] for name in _SETS_THE_BITS},
+                "backend": jax.default_backend(),
+                "data": _fingerprint(stacked),
+            },
+            progress=progress,
         )
-        # (cutoff, chain, draw, …) -> (chain, draw, cutoff, …)
-        return {name: np.moveaxis(np.asarray(v), 0, 2) for name, v in out.items()}
+        # (draw, cutoff, chain, …) -> (chain, draw, cutoff, …)
+        return {name: np.moveaxis(np.asarray(v), 2, 0) for name, v in drawn.items()}
 
 
-def _run_all(
+def _fingerprint(problems: Problem) -> str:
+    """SHA-256 of all numbers: what is sampled, to the bit."""
+    digest = hashlib.sha256()
+    for name, values in problems._asdict().items():
+        if values is not None:
+            array = np.ascontiguousarray(values, dtype=np.float64)
+            digest.update(f"{name} {array.shape} ".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _chains(
+    problems: Problem,
+    discrepancy: bool,
+    hierarchical: bool,
+    num_warmup: int,
+    num_chains: int,
+) -> Chains:
+    """The samplers of all cutoffs; states and draws are (cutoff, chain, …)."""
+
+    def at(problem: Problem) -> Chains:
+        start = {"standardized": jnp.zeros(problem.design.shape[1])}
+        if discrepancy:
+            start["discrepancy"] = problem.discrepancy_start
+        if hierarchical:
+            start["natural_size"] = problem.size_start
+        return build_chains(
+            correlator_model,
+            start,
+            problem,
+            num_warmup=num_warmup,
+            num_chains=num_chains,
+            target_acceptance=_TARGET_ACCEPTANCE,
+            discrepancy=discrepancy,
+            hierarchical=hierarchical,
+        )
+
+    def begin(key: Key) -> State:
+        return jax.vmap(
+            lambda key, problem: at(problem).begin(key),
+            in_axes=(0 if key.ndim else None, 0),
+        )(key, problems)
+
+    return Chains(
+        begin,
+        lambda state: jax.vmap(lambda p, s: at(p).step(s))(problems, state),
+        lambda state: jax.vmap(lambda p, s: at(p).read(s))(problems, state),
+    )
+
+
+def _begin_all(
     key: Key,
     problems: Problem,
     discrepancy: bool,
@@ -219,32 +198,30 @@ def _run_all(
     num_warmup: int,
     num_samples: int,
     num_chains: int,
-) -> dict[str, jax.Array]:
-    """Samples and statistics, (cutoff, chain, draw, …)."""
-
-    def run_one(key: Key, problem: Problem) -> dict[str, jax.Array]:
-        initial = {"standardized": jnp.zeros(problem.design.shape[1])}
-        if discrepancy:
-            initial["discrepancy"] = problem.discrepancy_start
-        if hierarchical:
-            initial["natural_size"] = problem.size_start
-        return run_chains(
-            correlator_model,
-            initial,
-            key,
-            problem,
-            num_warmup=num_warmup,
-            num_samples=num_samples,
-            num_chains=num_chains,
-            target_acceptance=_TARGET_ACCEPTANCE,
-            discrepancy=discrepancy,
-            hierarchical=hierarchical,
-        )
-
-    return jax.vmap(run_one, in_axes=(0 if key.ndim else None, 0))(key, problems)
+) -> tuple[State, Draw]:
+    """The state before the first step, and room for the draws."""
+    chains = _chains(problems, discrepancy, hierarchical, num_warmup, num_chains)
+    state = chains.begin(key)
+    return state, no_draws(chains, state, num_samples)
 
 
-_run = compiled(
-    _run_all,
-    ("discrepancy", "hierarchical", "num_warmup", "num_samples", "num_chains"),
-)
+def _advance_all(
+    state: State,
+    drawn: Draw,
+    first: int,
+    count: int,
+    problems: Problem,
+    discrepancy: bool,
+    hierarchical: bool,
+    num_warmup: int,
+    num_samples: int,
+    num_chains: int,
+) -> tuple[State, Draw]:
+    """`count` steps more."""
+    chains = _chains(problems, discrepancy, hierarchical, num_warmup, num_chains)
+    return advance(chains, state, drawn, first, count, num_warmup)
+
+
+_STATIC = ("discrepancy", "hierarchical", "num_warmup", "num_samples", "num_chains")
+_begin = compiled(_begin_all, _STATIC)
+_advance = compiled(_advance_all, _STATIC)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nnft_ppl import store
+from nnft_ppl._checkpoint import remove_checkpoint
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Points
@@ -99,6 +100,8 @@ def run_study(
                 action, study.network, eft.points, np.array(eft.cutoffs), order
             )
     directory.claim(record, study.text, keep=keep)
+    if not keep:
+        remove_checkpoint(_fit_checkpoint(directory))
     steps = _Steps(study, directory, say, progress)
     steps.measure_widths()
     steps.measure_fit_data()
@@ -211,6 +214,7 @@ class _Steps:
     def fit(self) -> None:
         """Couplings at every cutoff."""
         eft = self.study.eft
+        checkpoint = _fit_checkpoint(self.directory)
 
         def make() -> None:
             fit_couplings(
@@ -222,7 +226,10 @@ class _Steps:
                 num_warmup=eft.num_warmup,
                 num_samples=eft.num_samples,
                 num_chains=eft.num_chains,
+                checkpoint=checkpoint if eft.sampler == "nuts" else None,
+                progress=self.progress,
             ).save(self.directory.fit)
+            remove_checkpoint(checkpoint)
 
         names = ", ".join(eft.action.names)
         what = f"fit of {names} at {len(eft.cutoffs)} cutoffs, {eft.sampler}"
@@ -246,6 +253,11 @@ class _Steps:
         self._make(
             self.directory.comparison, f"{len(eft.candidates)} actions compared", make
         )
+
+
+def _fit_checkpoint(directory: RunDirectory) -> Path:
+    """Where NUTS keeps its state until the fit is saved."""
+    return directory.fit.with_name(f"{directory.fit.name}.checkpoint")
 
 
 def _read_correlators(path: Path) -> Correlators:

@@ -1,0 +1,161 @@
+"""A long MCMC run in segments: answered when interrupted, saved as it goes.
+
+In: a state and a compiled function that takes any number of steps. Out: the state after
+the last one. How the steps are divided does not change the
+numbers, so that the clock may decide it; and a run that was killed and goes on from its
+checkpoint ends with the same bits as one that was not.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
+from nnft_ppl._errors import SpecError
+
+_SEGMENT_SECONDS = 1.0
+"""What a segment should take: how long Ctrl-C may wait."""
+_FIRST_STEPS = 4
+"""Steps of the first segment, before it is known how long one takes."""
+_GROWTH = 4
+"""A segment has at most so many times the steps of the one before: the first steps of a
+warm-up say little about later ones."""
+_WRITING_SHARE = 0.05
+"""Most of the time that may go into writing checkpoints."""
+
+
+def check_checkpoint_path(path: str | Path) -> Path:
+    """Where a checkpoint can be written.
+
+    Raises:
+        SpecError: It is a folder, or is in none.
+    """
+    if not isinstance(path, (str, Path)) or not str(path):
+        raise SpecError(f"`checkpoint` is {path!r}; expected the path of a file")
+    found = Path(path)
+    if found.is_dir():
+        raise SpecError(f"`checkpoint` {str(path)!r} is a folder; name a file in it")
+    if not found.parent.is_dir():
+        raise SpecError(
+            f"`checkpoint` {str(path)!r} cannot be written: {str(found.parent)!r} is "
+            "no folder"
+        )
+    return found
+
+
+def run_in_segments[T](
+    start: T,
+    advance: Callable[[T, int, int], T],
+    *,
+    num_warmup: int,
+    num_samples: int,
+    checkpoint: Path | None,
+    whose: Mapping[str, Any],
+    progress: bool,
+) -> T:
+    """Take all steps of a run, a second's worth at a time.
+
+    Args:
+        start: The state before the first step, a pytree of arrays and threefry keys.
+        advance: (state, steps taken before, steps to take) -> state.
+        num_warmup: Steps that adapt.
+        num_samples: Steps that draw.
+        checkpoint: Where the state is kept, and read from if it is there; the file
+            stays when the run is done, and then gives the result at once.
+        whose: JSON values that say what is run.
+        progress: Show a bar on a terminal.
+
+    Raises:
+        SpecError: The checkpoint is of another run.
+        KeyboardInterrupt: Interrupted; says how far it came, all of which is saved.
+    """
+    total = num_warmup + num_samples
+    # State and steps taken, assigned together: an interruption finds both of one time.
+    reached = (start, 0)
+    if checkpoint is not None:
+        reached = _load(checkpoint, whose, start)
+    saved = reached[1]
+    last_saving, saving_took = time.monotonic(), 0.0
+    steps = _FIRST_STEPS
+    bar = tqdm(
+        total=total,
+        initial=saved,
+        desc="NUTS",
+        unit="step",
+        disable=None if progress else True,
+        leave=False,
+    )
+    try:
+        with bar:
+            if saved < total:
+                advance(*reached, 0)  # compiles, which is not to count as a step
+            while reached[1] < total:
+                state, done = reached
+                count = min(steps, total - done)
+                begun = time.monotonic()
+                reached = (
+                    jax.block_until_ready(advance(state, done, count)),
+                    done + count,
+                )
+                now = time.monotonic()
+                bar.update(count)
+                pace = _SEGMENT_SECONDS / max(now - begun, 1e-9)
+                steps = max(1, int(count * min(pace, _GROWTH)))
+                due = now - last_saving > saving_took / _WRITING_SHARE
+                if checkpoint is not None and (due or reached[1] == total):
+                    _save(checkpoint, whose, *reached)
+                    saved, last_saving = reached[1], time.monotonic()
+                    saving_took = last_saving - now
+    except KeyboardInterrupt:
+        how_far = _how_far(reached[1], num_warmup, num_samples)
+        if checkpoint is not None:
+            if saved < reached[1]:
+                _save(checkpoint, whose, *reached)
+            how_far += f", kept in `{checkpoint}`"
+        raise KeyboardInterrupt(how_far) from None
+    return reached[0]
+
+
+def _how_far(done: int, num_warmup: int, num_samples: int) -> str:
+    if done <= num_warmup:
+        return f"NUTS stopped after {done} of {num_warmup} steps of its warm-up"
+    return f"NUTS stopped after {done - num_warmup} of {num_samples} draws per chain"
+
+
+def _save[T](path: Path, whose: Mapping[str, Any], state: T, done: int) -> None:
+    arrays = {
+        _name(where): np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+        for where, leaf in jax.tree_util.tree_leaves_with_path(state)
+    }
+    save_checkpoint(path, {**whose, "done": done}, arrays)
+
+
+def _load[T](path: Path, whose: Mapping[str, Any], start: T) -> tuple[T, int]:
+    """The state kept at `path` and how many steps it took; else `start` and 0."""
+    found = load_checkpoint(path, whose)
+    if found is None:
+        return start, 0
+
+    def restored(where: Any, like: jax.Array) -> jax.Array:
+        array = jnp.asarray(found.arrays[_name(where)])
+        if _is_key(like):
+            return jax.random.wrap_key_data(array, impl="threefry2x32")
+        return array
+
+    state: T = jax.tree_util.tree_map_with_path(restored, start)
+    return state, int(found.record["done"])
+
+
+def _name(where: Any) -> str:
+    """Where in the state an array is, such as `0.adapt_state.step_size`."""
+    return jax.tree_util.keystr(where, simple=True, separator=".")
+
+
+def _is_key(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
