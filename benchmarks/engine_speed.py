@@ -17,7 +17,11 @@ All through the public API, in one run, as ratios. Three tables:
 3. The headline: networks and seconds that `conditional` takes to 1 % relative error of
    G4c and of G6c, from its error and rate; start-up, well under a second, not counted.
 
-A star marks errors that rest on a few networks of a heavy tail.
+A star marks errors that rest on a few networks of a heavy tail. For gauss-net they are
+no variances: that of `conditional` at width 1000 is dominated by networks which no run
+of 10¹⁰ draws (238 per network, of which 0.05 from the rest). The errors of a run of 2¹⁴
+said that plain products need 2,100 times the networks (970 to 5,200 in 24 runs), and
+mean square deviations from the exact values over those runs 480 times.
 
     python benchmarks/engine_speed.py [--widths 20 100 1000] [--num-draws auto]
                                       [--repeats 3]
