@@ -10,12 +10,11 @@ Where the 2-pt function is known exactly it is the reference of the first two, w
 then unbiased. Elsewhere the reference serves the precision of float32 alone: the kernel
 of infinite width, or a measured one. See `connected.py` for what is then done.
 
-Each route says what to average over networks and how the averages become connected
-correlators with their joint covariance (theory.md §3).
+Each route says what every network contributes, before products are taken and averaged
+(theory.md §3).
 """
 
 from functools import partial
-from itertools import count
 from typing import NamedTuple
 
 import jax
@@ -25,11 +24,11 @@ from jaxtyping import Float
 
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
-from nnft_ppl._typing import Key
-from nnft_ppl.correlators.symmetric import entries, num_entries, positions
+from nnft_ppl._typing import Params
+from nnft_ppl.correlators._neurons import has_independent_neurons, neuron_draws
+from nnft_ppl.correlators.symmetric import entries, positions
 from nnft_ppl.correlators.weights import weight_cumulants, weight_moments
-from nnft_ppl.correlators.wick import partition_sums, wick_powers
-from nnft_ppl.ensemble.model import sample_prior
+from nnft_ppl.ensemble.model import Stream, over_networks
 
 ESTIMATORS = ("conditional", "wick", "moments")
 
@@ -70,11 +69,19 @@ class Inputs(NamedTuple):
         per_leg: (leg,) the field at each leg is multiplied by it, so that float32 holds
             6-pt products of inputs on any scale; alike for the outputs at one input.
         kernel: (entry,) packed reference kernel of the scaled field, over legs.
+        factor: (point, rank) of the preactivations' covariance, where networks are
+            drawn from those; else (point, 0).
     """
 
     points: Float[jax.Array, "point dim"]
     per_leg: Float[jax.Array, " leg"]
     kernel: Float[jax.Array, " entry"]
+    factor: Float[jax.Array, "point rank"]
+
+
+def draws_preactivations(network: Network, generator: str) -> bool:
+    """Whether networks are drawn from their preactivations, not their parameters."""
+    return generator == "fused" and has_independent_neurons(network)
 
 
 def drawn_orders(
@@ -91,8 +98,11 @@ def network_draws(
     network: Network,
     estimator: str,
     orders: tuple[int, ...],
-    keys: Key,
     inputs: Inputs,
+    stream: Stream,
+    start: jax.Array,
+    count: int,
+    generator: str,
 ) -> Float[jax.Array, "row draw"]:
     """What each network contributes, before any product is taken.
 
@@ -100,8 +110,11 @@ def network_draws(
         network: What is drawn.
         estimator: One of `ESTIMATORS`.
         orders: From `drawn_orders`.
-        keys: One a network.
         inputs: Where, and in which units.
+        stream: From `stream_at`.
+        start: First network's number in the stream, uint32.
+        count: Number of networks.
+        generator: One of `GENERATORS`.
 
     Returns:
         For `conditional` the packed cumulants of the field given the features, without
@@ -110,42 +123,65 @@ def network_draws(
         scaled units.
     """
     readout = network.readout()
-    num_outputs = network.hyperparameters.output_dim
-    if estimator == "conditional":
+    num_points, num_outputs = len(inputs.points), network.hyperparameters.output_dim
+    conditional = estimator == "conditional"
+    if draws_preactivations(network, generator):
+        draws = neuron_draws(
+            network,
+            inputs.factor,
+            inputs.per_leg,
+            stream,
+            start,
+            count,
+            outputs=not conditional,
+        )
+        if not conditional:
+            return draws
+        spread = over_outputs(draws, num_points, num_outputs, 2)
+        return spread - inputs.kernel[:, None]
+    if conditional:
         cumulants = weight_cumulants(weight_moments(network, max(orders)))
 
-    def conditional(key: Key) -> jax.Array:
+    def given_features(params: Params) -> jax.Array:
         assert readout is not None  # choose_estimator has seen to it
-        params = sample_prior(network, key)
         features = jax.vmap(partial(readout.features, params))(inputs.points)
         unit = readout.weight_std / features.shape[1] ** 0.5
         features = unit * inputs.per_leg[::num_outputs, None] * features
         kernel = jnp.matmul(features, features.T, precision=jax.lax.Precision.HIGHEST)
-        rows, columns = entries(len(inputs.points), 2).T
-        parts = [over_outputs(kernel[rows, columns], len(features), num_outputs, 2)]
+        rows, columns = entries(num_points, 2).T
+        parts = [over_outputs(kernel[rows, columns], num_points, num_outputs, 2)]
         parts[0] = parts[0] - inputs.kernel
         for k in orders[1:]:
             tensor = cumulants[k] * _feature_sums(features, k)
-            parts.append(over_outputs(tensor, len(features), num_outputs, k))
+            parts.append(over_outputs(tensor, num_points, num_outputs, k))
         return jnp.concatenate(parts)
 
-    def outputs(key: Key) -> jax.Array:
-        params = sample_prior(network, key)
+    def outputs(params: Params) -> jax.Array:
         return inputs.per_leg * network.apply(params, inputs.points).reshape(-1)
 
-    one = conditional if estimator == "conditional" else outputs
-    return jax.vmap(one, out_axes=-1)(keys)
+    return over_networks(
+        network,
+        given_features if conditional else outputs,
+        stream,
+        start,
+        count,
+        generator,
+    )
 
 
 def over_outputs[A: (jax.Array, np.ndarray)](
     packed: A, num_points: int, num_outputs: int, order: int
 ) -> A:
-    """A tensor over inputs as one over legs: zero unless all are of one output."""
+    """A tensor over inputs as one over legs: zero unless all are of one output.
+
+    Entries come first; other axes are carried along.
+    """
     if num_outputs == 1:
         return packed
     points, outputs = np.divmod(entries(num_points * num_outputs, order), num_outputs)
     same = (outputs == outputs[:, :1]).all(axis=1)
-    spread: A = packed[positions(num_points, points)] * same
+    trailing = (slice(None),) + (None,) * (packed.ndim - 1)
+    spread: A = packed[positions(num_points, points)] * same[trailing]
     return spread
 
 
@@ -161,33 +197,3 @@ def _feature_sums(
         positions(num_points, part) for part in (table[:, :half], table[:, half:])
     )
     return sums[rows, columns]
-
-
-def entry_values(
-    draws: Float[jax.Array, "row draw"],
-    kernel: Float[jax.Array, " entry"],
-    num_legs: int,
-    orders: tuple[int, ...],
-    estimator: str,
-) -> Float[jax.Array, "quantity draw"]:
-    """What to average: every entry of every order, for each network.
-
-    Args:
-        draws: From `network_draws`.
-        kernel: Packed reference kernel of the scaled field.
-        num_legs: Number of legs.
-        orders: Even orders from 2 up.
-        estimator: One of `ESTIMATORS`.
-    """
-    if estimator == "conditional":
-        cumulants, start = {}, 0
-        for k in count(2, 2):
-            if start == len(draws):
-                break
-            cumulants[k] = draws[start : start + num_entries(num_legs, k)]
-            start += num_entries(num_legs, k)
-        values = partition_sums(cumulants, num_legs, orders)
-    else:
-        subtracted = kernel * (1.0 if estimator == "wick" else 0.0)
-        values = wick_powers(draws, subtracted, orders)
-    return jnp.concatenate([values[k] for k in orders])

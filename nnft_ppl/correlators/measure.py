@@ -3,43 +3,44 @@
 In: a `Network` and inputs. Out: `Correlators`. Every check comes before any work.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from numbers import Real
+from pathlib import Path
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import ArrayLike
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
-from nnft_ppl._typing import Key, Packed, Points
-from nnft_ppl.correlators.connected import connected_estimate
+from nnft_ppl._typing import Key, Points
+from nnft_ppl.correlators._measurement import Measurement, known_kernel
+from nnft_ppl.correlators._neurons import preactivation_factor
+from nnft_ppl.correlators.accumulate import Goal, Runner, accumulate
 from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.estimators import (
     Inputs,
     choose_estimator,
-    over_outputs,
+    draws_preactivations,
 )
 from nnft_ppl.correlators.exact import exact_cumulants
-from nnft_ppl.correlators.streaming import Mean, stream_mean
-from nnft_ppl.correlators.symmetric import (
-    entries,
-    entry_size,
-    num_entries,
-)
+from nnft_ppl.correlators.streaming import Job, Sums
+from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.correlators.weights import weight_moments
-from nnft_ppl.correlators.wick import pack_kernel
-from nnft_ppl.ensemble.blocks import check_block_size, chunk_size, draws_per_block
+from nnft_ppl.ensemble.blocks import check_block_size, check_memory
+from nnft_ppl.ensemble.local import choose_devices, run_locally
 from nnft_ppl.ensemble.model import (
+    check_generator,
     check_key,
     check_num_draws,
     check_prior,
     sampling_inputs,
 )
+from nnft_ppl.ensemble.progress import Monitor, ProgressBar
 
-_FLOAT32_ROUNDING = 1e-6
-"""Rounding of float32 sums, relative to the natural size of each entry."""
-_KERNEL_ERROR = 1e-6
-"""Error of a kernel, relative to √(K(x,x) K(y,y)), that no sample could show."""
+_TRIAL_DRAWS = 1 << 15
+"""Networks that forecast how many a target error takes."""
 
 
 def exact_correlators(
@@ -86,8 +87,13 @@ def measure_correlators(
     num_draws: int,
     key: Key,
     estimator: str = "auto",
+    generator: str = "fused",
+    target_error: float | None = None,
+    checkpoint: str | Path | None = None,
+    devices: Sequence[jax.Device] | int | None = None,
     block_size: int | None = None,
-    progress: bool = False,
+    memory: int | None = None,
+    progress: bool | Monitor = False,
 ) -> Correlators:
     """Measure correlators on an ensemble that is streamed, never held.
 
@@ -95,33 +101,51 @@ def measure_correlators(
         network: From `nnft_ppl.network`.
         x: Inputs (point, input_dim), finite and distinct.
         orders: Among 2, 4, 6, 8; lower even ones are added.
-        num_draws: Number of networks; more than there are correlator entries.
+        num_draws: Number of networks, more than there are correlator entries; with a
+            `target_error` the largest number.
         key: A JAX random key; network j is a function of (key, j).
         estimator: `auto` takes `conditional` where the last layer is linear, at any
             depth, else `wick`; `moments` is the plain route (theory.md §3).
-        block_size: Networks per dispatched block; changes memory and speed alone.
-        progress: Show a progress bar on a terminal.
+        generator: `fused` draws normal numbers from `ensemble.generator`, and networks
+            of i.i.d. neurons from their preactivations at the inputs, as the plugin's
+            neuron gives them; `jax` samples every parameter by `jax.random` and runs
+            the plugin's forward pass.
+        target_error: Stop once the relative error of G4c, the root mean square over
+            entries of its error over that of its value, is at most this.
+        checkpoint: File where the sums are saved as they grow, and from which the same
+            call goes on, whatever its `num_draws`; it is kept at the end.
+        devices: Devices of this process to use, or how many; all when `None`.
+        block_size: Networks dispatched together, rounded to a power of two; changes
+            memory and speed alone.
+        memory: Bytes that these may take, in place of `block_size`.
+        progress: Show a progress bar on a terminal, or a function that is told.
 
     Returns:
         `Correlators` with the full covariance of the estimates.
 
     Raises:
-        SpecError: Inputs, orders, number, key or estimator are unusable.
+        SpecError: An argument is unusable, or the checkpoint is of other work.
         UnavailableError: The architecture lacks what the estimator needs, or the output
             weights a moment of the highest order.
         PluginError: The prior does not run under NumPyro.
+        SamplingInterrupted: Ctrl-C; sums are saved, and it carries what there is.
     """
     points = network.check_inputs(x, distinct=True)
-    inputs_float32 = sampling_inputs(points)
+    sampling_inputs(points)  # refuses
     num_outputs = network.hyperparameters.output_dim
     num_legs = len(points) * num_outputs
     orders = check_orders(orders, len(points), num_outputs)
     check_block_size(block_size)
     estimator = choose_estimator(network, estimator)
+    check_generator(generator)
     weight_moments(network, max(orders))  # refuses
     key = check_key(key)
     num_quantities = sum(num_entries(num_legs, k) for k in orders)
     num_draws = check_num_draws(num_draws)
+    _check_target(target_error, orders)
+    memory = check_memory(memory, block_size)
+    place = _check_place(checkpoint)
+    used = choose_devices(devices)
     check_prior(network)
     if num_draws <= num_quantities:
         raise SpecError(
@@ -129,136 +153,169 @@ def measure_correlators(
             f"{num_quantities} correlator entries; use at least {num_quantities + 1}, "
             "or fewer inputs or orders"
         )
+    measurement, job = _plan(
+        network,
+        points,
+        orders,
+        estimator,
+        generator,
+        key=key,
+        num_draws=num_draws,
+        block_size=block_size,
+        memory=memory,
+        devices=used,
+    )
 
-    def mean_of(
-        num_draws: int,
-        scale: np.ndarray,
-        kernel: Packed,
-        orders: tuple[int, ...],
-        label: str,
-    ) -> Mean:
-        inputs = Inputs(
-            jnp.asarray(inputs_float32),
-            jnp.asarray(1 / scale, jnp.float32),
-            jnp.asarray(kernel, jnp.float32),
-        )
-        return stream_mean(
+    def relative_error(job: Job, sums: Sums, number: int) -> float | None:
+        return measurement.relative_error(job.mean(sums, number), number)
+
+    if target_error is not None:
+        job = _plan_for_target(job, relative_error, target_error, used)
+    reached = accumulate(
+        job,
+        _local_runner(used),
+        Goal(relative_error, target_error),
+        checkpoint=place,
+        monitor=ProgressBar(estimator) if progress is True else progress or None,
+    )
+    mean, number = reached.mean(), reached.num_draws
+    if not reached.interrupted:
+        return measurement.correlators(mean, number)
+    enough = number > num_quantities and mean.num_batches > 1
+    raise SamplingInterrupted(
+        number, place, measurement.correlators(mean, number) if enough else None
+    )
+
+
+def _plan(
+    network: Network,
+    points: Points,
+    orders: tuple[int, ...],
+    estimator: str,
+    generator: str,
+    *,
+    key: Key,
+    num_draws: int,
+    block_size: int | None,
+    memory: int | None,
+    devices: tuple[jax.Device, ...],
+) -> tuple[Measurement, Job]:
+    """What is measured and the work that it takes; arguments as checked."""
+    factor = np.zeros((len(points), 0))
+    if draws_preactivations(network, generator):
+        factor = preactivation_factor(network, points)
+
+    def job(measurement: Measurement) -> Job:
+        return Job.plan(
             network,
-            inputs,
-            orders,
+            Inputs(
+                sampling_inputs(points),
+                np.asarray(1 / measurement.scale, np.float32),
+                np.asarray(measurement.reference, np.float32),
+                np.asarray(factor, np.float32),
+            ),
+            measurement.orders,
             estimator,
-            num_draws,
+            generator,
             key=key,
+            num_draws=num_draws,
             block_size=block_size,
-            progress=progress,
-            label=label,
+            memory=memory,
         )
 
-    conditional = estimator == "conditional"
-    bias_variance = network.output_bias_variance if conditional else 0.0
-    first, second = entries(num_legs, 2).T
-    bias = bias_variance * (first % num_outputs == second % num_outputs)
     if network.has_kernel:
-        packed = pack_kernel(network.kernel(points))
-        kernel = over_outputs(packed, len(points), num_outputs, 2) - bias
+        kernel = known_kernel(network, points, estimator)
     else:
         # The first networks give a kernel to subtract; any will do that is near.
-        zeros = np.zeros(num_entries(num_legs, 2))
-        chunk = chunk_size(network, len(points))
-        block = draws_per_block(num_draws, block_size, chunk, num_quantities)
-        pilot = min(num_draws, block)  # one block: nothing is compiled twice
-        kernel = mean_of(pilot, np.ones(num_legs), zeros, (2,), "kernel").value
-    variance = kernel[first == second]
-    scale = np.sqrt(np.where(variance > 0, variance, 1.0))
-    unit = {k: entry_size(scale**2, k) for k in orders}
-    reference = kernel / unit[2]
-    mean = mean_of(num_draws, scale, reference, orders, estimator)
-    is_two_point = _kernel_is_two_point(network, points)
-    connected, covariance = connected_estimate(
-        mean,
-        num_legs,
-        orders,
-        np.zeros_like(reference) if estimator == "moments" else reference,
-        num_draws,
-        bias=_bias_correction(network, estimator, is_two_point=is_two_point),
-    )
-    batches = _split(mean.effective_batches, unit)
-    if is_two_point:
-        _flag_missed_tails(batches, connected[2] - reference, covariance, num_legs)
-    units = np.concatenate([unit[k] for k in orders])
-    rounding = {k: _rounding(connected, k, conditional=conditional) for k in orders}
-    connected = {k: connected[k] * unit[k] for k in orders}
-    connected[2] = connected[2] + bias
-    return Correlators(
-        network=network,
-        x=points,
-        orders=orders,
-        estimator=estimator,
-        num_draws=num_draws,
-        connected_values=connected,
-        joint_covariance=covariance * np.outer(units, units),
-        numerical_error={k: rounding[k] * unit[k] for k in orders},
-        effective_batches=batches,
-        num_batches=mean.num_batches,
-    )
+        num_legs = len(points) * network.hyperparameters.output_dim
+        none = np.zeros(num_entries(num_legs, 2))
+        pilot = job(Measurement(network, points, (2,), estimator, none))
+        pilot = replace(pilot, num_draws=min(num_draws, pilot.block))
+        kernel = accumulate(pilot, _local_runner(devices)).mean().value
+    measurement = Measurement(network, points, orders, estimator, kernel)
+    return measurement, job(measurement)
 
 
-def _kernel_is_two_point(network: Network, points: Points) -> bool:
-    """Whether the kernel, as computed, is the 2-pt function at this width.
+def _plan_for_target(
+    job: Job,
+    relative_error: Callable[[Job, Sums, int], float | None],
+    target_error: float,
+    devices: tuple[jax.Device, ...],
+) -> Job:
+    """The same work, its batches of a size for the networks that it will likely take.
 
-    A kernel that is a quadrature of some error is a reference like any other.
+    What the first networks tell: their error falls as one over the root of the number.
     """
-    if not network.kernel_holds_at_every_width:
-        return False
-    size = np.sqrt(np.maximum(np.diag(network.kernel(points)), 0.0))
-    error = network.kernel_error(points)
-    return bool((error <= _KERNEL_ERROR * np.outer(size, size)).all())
+    trial = replace(job, num_draws=min(job.num_draws, _TRIAL_DRAWS), batch=1)
+    reached = accumulate(trial, _local_runner(devices))
+    error = relative_error(trial, reached.sums, reached.num_draws)
+    if error is None:
+        return job
+    likely = reached.num_draws * (error / target_error) ** 2
+    return job.with_batches_for(int(min(max(likely, reached.num_draws), job.num_draws)))
 
 
-def _bias_correction(network: Network, estimator: str, *, is_two_point: bool) -> str:
-    """How the bias of products of averages is undone: see `connected_estimate`."""
-    if estimator == "moments":
-        return "plain"
-    if is_two_point:
-        return "linear"
-    if estimator == "conditional" and network.gaussian_readout() is not None:
-        return "k-statistics"
-    return "covariance"
+def _local_runner(devices: tuple[jax.Device, ...]) -> Runner:
+    """Run blocks on devices of this process."""
+
+    def run(job: Job, starts: range) -> Iterator[Sums]:
+        return run_locally(job.sums, starts, devices)
+
+    return run
 
 
-def _split(values: Packed, like: Mapping[int, Packed]) -> dict[int, Packed]:
-    """Cut concatenated entries into orders."""
-    cuts = np.cumsum([len(part) for part in like.values()])[:-1]
-    return dict(zip(like, np.split(values, cuts), strict=True))
+class SamplingInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a measurement.
 
-
-def _rounding(
-    connected: Mapping[int, Packed], order: int, *, conditional: bool
-) -> float:
-    """Rounding of float32 sums in units of the natural size of an entry.
-
-    What is multiplied is a difference: of K̂ − K, as large as √(G4c/3), from terms of
-    size one, or of products of fields.
+    Attributes:
+        num_draws: Networks so far.
+        checkpoint: Where the sums are saved, or `None`.
+        correlators: What they give, or `None` when they are too few.
     """
-    size = float(np.sqrt(np.mean(connected[order] ** 2)))
-    cancelled = 1.0
-    if conditional and 4 in connected:
-        spread = np.sqrt(np.sqrt(np.mean(connected[4] ** 2)) / 3)
-        cancelled = max(1.0, 0.1 / spread) if spread > 0 else 1.0
-    return _FLOAT32_ROUNDING * cancelled * size
+
+    def __init__(
+        self, num_draws: int, checkpoint: Path | None, correlators: Correlators | None
+    ) -> None:
+        """Say how far it came."""
+        saved = (
+            "" if checkpoint is None else f"; the same call goes on from `{checkpoint}`"
+        )
+        super().__init__(f"interrupted after {num_draws:,} networks{saved}")
+        self.num_draws = num_draws
+        self.checkpoint = checkpoint
+        self.correlators = correlators
 
 
-def _flag_missed_tails(
-    batches: dict[int, Packed], gap: Packed, covariance: np.ndarray, num_legs: int
-) -> None:
-    """Mark entries at legs where the measured kernel misses the exact one.
+def _check_target(target_error: float | None, orders: tuple[int, ...]) -> None:
+    """Raise SpecError unless it is `None`, or a positive number and G4c is measured."""
+    if target_error is None:
+        return
+    if (
+        not isinstance(target_error, Real)
+        or isinstance(target_error, bool)
+        or not 0 < target_error < np.inf
+    ):
+        raise SpecError(
+            f"`target_error` is {target_error!r}; expected a relative error, such as "
+            "0.01"
+        )
+    if 4 not in orders:
+        raise SpecError(
+            f"`target_error` is of G4c, but `orders` are {list(orders)}; add 4"
+        )
 
-    For networks whose 2-pt function is the kernel at every width. Six standard errors
-    away from it, the sample has missed a tail, and all that is made of it is wrong.
-    """
-    error = np.sqrt(np.diag(covariance)[: len(gap)])
-    missed = np.abs(gap) > 6 * error + 1e-5
-    legs = np.unique(entries(num_legs, 2)[missed])
-    for order, values in batches.items():
-        touched = np.isin(entries(num_legs, order), legs).any(axis=1)
-        values[touched] = 0.0
+
+def _check_place(checkpoint: str | Path | None) -> Path | None:
+    """The file's path, in a folder that exists; or SpecError."""
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, (str, Path)):
+        raise SpecError(f"`checkpoint` is {checkpoint!r}; expected a file name")
+    place = Path(checkpoint)
+    if place.is_dir() or not place.parent.is_dir():
+        raise SpecError(
+            f"cannot save a checkpoint to `{place}`: "
+            f"{'it' if place.is_dir() else f'`{place.parent}`'} is "
+            f"{'a' if place.is_dir() else 'no'} folder"
+        )
+    return place

@@ -1,40 +1,75 @@
 """Streaming means and their covariance over an ensemble that is never held.
 
-In: a network, inputs and an estimator. Out: the mean over all networks of what the
-estimator averages, and the covariance of that mean. Memory is one block, whatever the
-number of networks; draws are float32, sums over blocks float64.
+In: a network, inputs and an estimator. Out: the mean over all networks of products, and
+the covariance of that mean. Memory is a few pieces, whatever the number of networks;
+draws and means of a few hundred are float32, everything that follows float64.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as Spec
+from scipy.linalg.blas import dsyrk
 
 from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Matrix, Packed
+from nnft_ppl.correlators._mean_products import mean_products, wick_matrix
 from nnft_ppl.correlators.estimators import (
     Inputs,
     drawn_orders,
-    entry_values,
+    draws_preactivations,
     network_draws,
 )
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.ensemble.blocks import (
     MAX_CHUNK,
     chunk_size,
+    device_mesh,
     draws_per_block,
-    run_blocks,
+    draws_per_piece,
+    in_chunks,
+    on_each_device,
+    stack_streams,
 )
-from nnft_ppl.ensemble.model import network_keys
-
-type Sums = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
-"""Of values, of whole-batch means, of their outer products, 3rd and 4th powers."""
+from nnft_ppl.ensemble.model import Stream, numbers_per_network
 
 _ROUNDING = 1e-6
-_TARGET_BATCHES = 1 << 14
+_TARGET_BATCHES = 1 << 13
 """Batch means enough that their covariance is good to about a per cent."""
+
+
+class Sums(NamedTuple):
+    """Sums over networks, and over batches of them; float64.
+
+    Attributes:
+        values: (quantity,) over networks.
+        means: (quantity,) over means of whole batches.
+        squares: (quantity, quantity) over their outer products, lower triangle.
+        cubes: (quantity,) over their third powers.
+        fourths: (quantity,) over their fourth powers.
+    """
+
+    values: np.ndarray
+    means: np.ndarray
+    squares: np.ndarray
+    cubes: np.ndarray
+    fourths: np.ndarray
+
+    @staticmethod
+    def zero(size: int) -> "Sums":
+        """Over no networks."""
+        return Sums(*np.zeros((2, size)), np.zeros((size, size)), *np.zeros((2, size)))
+
+    def add(self, other: "Sums") -> None:
+        """Add in place."""
+        for mine, theirs in zip(self, other, strict=True):
+            mine += theirs
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,94 +92,218 @@ class Mean:
     num_batches: int
 
 
-def batch_size(num_draws: int, num_quantities: int) -> int:
-    """Networks averaged before the outer product: a power of two, a chunk at most.
+def batch_size(num_draws: int, num_quantities: int, block: int) -> int:
+    """Networks averaged before the outer product: a power of two, a block at most.
 
     Outer products are the cost of a full covariance, so networks are averaged first
-    when enough batches remain: at least 2¹⁴ and eight times the number of quantities.
+    when enough batches remain: at least 2¹³ and eight times the number of quantities.
     """
     batches = max(_TARGET_BATCHES, 8 * num_quantities)
     size = 1
-    while 2 * size <= MAX_CHUNK and num_draws // (2 * size) >= batches:
+    while 2 * size <= block and num_draws // (2 * size) >= batches:
         size *= 2
     return size
 
 
-def stream_mean(
-    network: Network,
-    inputs: Inputs,
-    orders: tuple[int, ...],
-    estimator: str,
-    num_draws: int,
-    *,
-    key: Key,
-    block_size: int | None,
-    progress: bool,
-    label: str,
-) -> Mean:
-    """Mean over networks 0 … num_draws−1 of `entry_values`, and its covariance.
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is averaged, over which networks, and how the work is cut.
 
-    Two compiled programs: one draws a block and knows the network, the other takes
-    products and sums and knows only shapes, so that it serves every width.
-
-    Args:
+    Attributes:
         network: What is drawn.
         inputs: Where, and in which units.
-        orders: Even orders from 2 up.
+        orders: All even orders from 2 up to the highest.
         estimator: One of `ESTIMATORS`.
-        num_draws: Number of networks.
+        generator: One of `GENERATORS`.
         key: The ensemble's key.
-        block_size: See `sample_ensemble`.
-        progress: Show a bar on a terminal.
-        label: What the bar says.
+        num_draws: Number of networks.
+        block: Networks in a block.
+        batch: Networks averaged before the outer product.
+        piece: Networks dispatched together.
     """
-    num_legs = len(inputs.per_leg)
-    num_quantities = sum(num_entries(num_legs, k) for k in orders)
-    chunk = chunk_size(network, len(inputs.points))
-    block = draws_per_block(num_draws, block_size, chunk, num_quantities)
-    batch = batch_size(num_draws, num_quantities)
-    drawn = drawn_orders(network, estimator, orders)
 
-    def run(start: int) -> Sums:
+    network: Network
+    inputs: Inputs
+    orders: tuple[int, ...]
+    estimator: str
+    generator: str
+    key: Key
+    num_draws: int
+    block: int
+    batch: int
+    piece: int
+
+    @staticmethod
+    def plan(
+        network: Network,
+        inputs: Inputs,
+        orders: tuple[int, ...],
+        estimator: str,
+        generator: str,
+        *,
+        key: Key,
+        num_draws: int,
+        block_size: int | None = None,
+        memory: int | None = None,
+    ) -> "Job":
+        """Choose the sizes.
+
+        Args:
+            network: What is drawn.
+            inputs: Where, and in which units.
+            orders: All even orders from 2 up to the highest.
+            estimator: One of `ESTIMATORS`.
+            generator: One of `GENERATORS`.
+            key: The ensemble's key.
+            num_draws: Number of networks.
+            block_size: Networks dispatched together, or `None` for a good size.
+            memory: Bytes that they may take, or `None`.
+        """
+        block = draws_per_block(
+            network.width * (len(inputs.points) + inputs.factor.shape[1])
+            if inputs.factor.shape[1]
+            else numbers_per_network(network)
+        )
+        job = Job(
+            network, inputs, orders, estimator, generator, key, num_draws, block, 1, 1
+        )
+        batch = batch_size(num_draws, job.num_quantities, block)
+        # Draws and means on the device, means once more in float64.
+        bytes_per_draw = 4 * job.num_rows + 20 * job.num_quantities / min(
+            batch, job.chunk
+        )
+        piece = draws_per_piece(num_draws, block, block_size, memory, bytes_per_draw)
+        return replace(job, batch=batch, piece=piece)
+
+    def with_batches_for(self, num_draws: int) -> "Job":
+        """The same work, in batches that serve so many networks."""
+        batch = batch_size(num_draws, self.num_quantities, self.block)
+        return replace(self, batch=batch)
+
+    @property
+    def num_legs(self) -> int:
+        """Legs of a correlator: inputs times outputs."""
+        return len(self.inputs.per_leg)
+
+    @property
+    def num_quantities(self) -> int:
+        """Entries of all orders."""
+        return sum(num_entries(self.num_legs, k) for k in self.orders)
+
+    @property
+    def drawn(self) -> tuple[int, ...]:
+        """Orders of the cumulants drawn."""
+        return drawn_orders(self.network, self.estimator, self.orders)
+
+    @property
+    def num_rows(self) -> int:
+        """Numbers that a network contributes before products."""
+        if self.estimator != "conditional":
+            return self.num_legs
+        return sum(num_entries(self.num_legs, k) for k in self.drawn)
+
+    @property
+    def chunk(self) -> int:
+        """Networks per chunk."""
+        if draws_preactivations(self.network, self.generator):
+            return MAX_CHUNK
+        return chunk_size(self.network, len(self.inputs.points))
+
+    def starts(self, first: int = 0) -> range:
+        """First networks of the blocks that begin at `first` or later."""
+        return range(first, self.num_draws, self.block)
+
+    def sums(
+        self, starts: Sequence[int], devices: tuple[jax.Device, ...]
+    ) -> list[Sums]:
+        """Sums of the blocks that begin at `starts`, at most one for each device."""
+        # A device without a block of its own does the last one's again.
+        padded = [*starts, *[starts[-1]] * (len(devices) - len(starts))]
+        counts = [min(self.block, self.num_draws - start) for start in padded]
+        pieces = []
+        for offset in range(0, max(counts), self.piece):
+            left = np.clip(np.array(counts) - offset, 0, self.piece)
+            pieces.append(
+                self._piece([start + offset for start in padded], left, devices)
+            )
+        means = np.concatenate(pieces, axis=2)
+        return [self._reduce(means[i], counts[i]) for i in range(len(starts))]
+
+    def _piece(
+        self,
+        starts: Sequence[int],
+        counts: np.ndarray,
+        devices: tuple[jax.Device, ...],
+    ) -> np.ndarray:
+        """Means over groups of networks, float32 (device, quantity, group)."""
+        mesh, chunk = device_mesh(devices), self.chunk
+        streams, lows = stack_streams(self.key, starts)
+        chunks = (-(-counts // chunk)).astype(np.uint32)
         draws = _draw(
-            key,
-            inputs,
-            jnp.uint32(start),
-            network,
-            estimator,
-            drawn,
+            streams,
+            lows,
+            chunks,
+            self.inputs,
+            mesh,
+            self.network,
+            self.estimator,
+            self.drawn,
+            self.generator,
             chunk,
-            block // chunk,
+            self.piece // chunk,
         )
-        sums: Sums = _sum(
+        means = _average(
             draws,
-            inputs.kernel,
-            jnp.uint32(num_draws - start),
-            num_legs,
-            orders,
-            estimator,
-            batch,
+            counts.astype(np.uint32),
+            mesh,
+            self.num_legs,
+            self.orders,
+            min(self.batch, MAX_CHUNK),
+            self.estimator != "conditional",
         )
-        return sums
+        return np.asarray(means)
 
-    vector = (num_quantities,)
-    shapes = (vector, vector, 2 * vector, vector, vector)
-    total, batch_total, outer, cubes, fourth = sums = [np.zeros(s) for s in shapes]
-    for part in run_blocks(run, num_draws, block, progress=progress, label=label):
-        for accumulated, new in zip(sums, part, strict=True):
-            accumulated += np.asarray(new, np.float64)
-    num_batches = num_draws // batch
-    centre = batch_total / num_batches
-    scatter = outer - num_batches * np.outer(centre, centre)
-    covariance = scatter / (num_batches - 1) * (batch / num_draws)
-    return Mean(
-        total / num_draws,
-        0.5 * (covariance + covariance.T),
-        _effective_batches(
-            num_batches, centre, np.stack([np.diag(outer), cubes, fourth])
-        ),
-        num_batches,
-    )
+    def _reduce(self, means: np.ndarray, count: int) -> Sums:
+        """Sums over one block's first `count` networks."""
+        size = min(self.batch, MAX_CHUNK)
+        groups = means.astype(np.float64)
+        whole = count // self.batch
+        batches = groups[:, : whole * self.batch // size]
+        batches = batches.reshape(len(groups), whole, -1).mean(axis=2)
+        values = size * groups.sum(axis=1)
+        if self.estimator == "wick":
+            matrix, constant = self._wick()
+            values = matrix @ values + count * constant
+            batches = matrix @ batches + constant[:, None]
+        return Sums(
+            values,
+            batches.sum(axis=1),
+            np.asarray(dsyrk(1.0, batches, lower=True))
+            if whole
+            else np.zeros((len(groups), len(groups))),
+            (batches**3).sum(axis=1),
+            (batches**4).sum(axis=1),
+        )
+
+    def _wick(self) -> tuple[Matrix, Packed]:
+        kernel = np.asarray(self.inputs.kernel, np.float64)
+        return wick_matrix(kernel, self.num_legs, self.orders)
+
+    def mean(self, sums: Sums, num_draws: int) -> Mean:
+        """The mean over the first `num_draws` networks and its covariance."""
+        number = num_draws // self.batch
+        centre = sums.means / number
+        outer = np.tril(sums.squares)
+        outer = outer + np.tril(outer, -1).T
+        scatter = outer - number * np.outer(centre, centre)
+        return Mean(
+            sums.values / num_draws,
+            scatter / (number - 1) * (self.batch / num_draws),
+            _effective_batches(
+                number, centre, np.stack([np.diag(outer), sums.cubes, sums.fourths])
+            ),
+            number,
+        )
 
 
 def _effective_batches(number: int, mean: Packed, powers: Matrix) -> Packed:
@@ -166,68 +325,87 @@ def _effective_batches(number: int, mean: Packed, powers: Matrix) -> Packed:
     return np.where(varies, effective, np.where(mean == 0, np.inf, 0.0))
 
 
-def _draw_block(
-    key: Key,
+def _draw_piece(
+    streams: Stream,
+    starts: jax.Array,
+    chunks: jax.Array,
     inputs: Inputs,
-    start: jax.Array,
+    mesh: Mesh,
     network: Network,
     estimator: str,
     orders: tuple[int, ...],
+    generator: str,
     chunk: int,
-    chunks: int,
+    max_chunks: int,
 ) -> jax.Array:
-    """Draws of networks start, start+1, …, shape (row, chunk·chunks)."""
-    starts = start + chunk * jnp.arange(chunks, dtype=jnp.uint32)
-    draws = jax.lax.map(
-        lambda first: network_draws(
-            network, estimator, orders, network_keys(key, first, chunk), inputs
-        ),
-        starts,
-    )
-    return jnp.moveaxis(draws, 0, 1).reshape(draws.shape[1], -1)
+    """Draws of networks from each of `starts` on, (device, row, network)."""
+
+    def local(stream: Stream, start: jax.Array, chunks: jax.Array) -> jax.Array:
+        return in_chunks(
+            lambda first: network_draws(
+                network, estimator, orders, inputs, stream, first, chunk, generator
+            ),
+            start,
+            chunks,
+            chunk,
+            max_chunks,
+        )
+
+    return on_each_device(local, mesh, streams, starts, chunks)
 
 
-_draw = compiled(_draw_block, ("network", "estimator", "orders", "chunk", "chunks"))
+_draw = compiled(
+    _draw_piece,
+    (
+        "mesh",
+        "network",
+        "estimator",
+        "orders",
+        "generator",
+        "chunk",
+        "max_chunks",
+    ),
+)
 
 
-def _sum_block(
+def _average_piece(
     draws: jax.Array,
-    kernel: jax.Array,
-    count: jax.Array,
+    counts: jax.Array,
+    mesh: Mesh,
     num_legs: int,
     orders: tuple[int, ...],
-    estimator: str,
-    batch: int,
-) -> Sums:
-    """Sums over the first `count` networks of one block."""
+    group: int,
+    outputs: bool,
+) -> jax.Array:
+    """Means over groups, (device, quantity, group); networks beyond a count are 0.
 
-    def step(sums: Sums, part: tuple[jax.Array, jax.Array]) -> tuple[Sums, None]:
-        draws, number = part
-        table = entry_values(draws, kernel, num_legs, orders, estimator)
-        table = jnp.where(number < count, table, 0.0)
-        means = table.reshape(len(table), -1, batch).mean(axis=2)
-        # Only whole batches enter the covariance.
-        means = jnp.where(number[batch - 1 :: batch] < count, means, 0.0)
-        new = (
-            table.sum(axis=1),
-            means.sum(axis=1),
-            jnp.matmul(means, means.T, precision=jax.lax.Precision.HIGHEST),
-            jnp.sum(means**3, axis=1),
-            jnp.sum(means**4, axis=1),
+    A program of its own: it knows only shapes, so that it serves every width.
+    """
+
+    def local(draws: jax.Array, count: jax.Array) -> jax.Array:
+        def chunk_of(first: jax.Array) -> jax.Array:
+            part = jax.lax.dynamic_slice_in_dim(draws, first, MAX_CHUNK, 1)
+            number = first + jnp.arange(MAX_CHUNK, dtype=jnp.uint32)
+            part = jnp.where(number < count, part, 0.0)
+            return mean_products(part, num_legs, orders, group, outputs=outputs)
+
+        chunks = (count + np.uint32(MAX_CHUNK - 1)) // np.uint32(MAX_CHUNK)
+        return in_chunks(
+            chunk_of,
+            jnp.uint32(0),
+            chunks,
+            MAX_CHUNK,
+            draws.shape[1] // MAX_CHUNK,
         )
-        return jax.tree.map(jnp.add, sums, new), None
 
-    size = sum(num_entries(num_legs, k) for k in orders)
-    zeros = (
-        jnp.zeros(size),
-        jnp.zeros(size),
-        jnp.zeros((size, size)),
-        jnp.zeros(size),
-        jnp.zeros(size),
-    )
-    parts = draws.reshape(len(draws), -1, MAX_CHUNK).swapaxes(0, 1)
-    numbers = jnp.arange(draws.shape[1], dtype=jnp.uint32).reshape(-1, MAX_CHUNK)
-    return jax.lax.scan(step, zeros, (parts, numbers))[0]
+    many: jax.Array = jax.shard_map(
+        lambda draws, counts: local(draws[0], counts[0])[None],
+        mesh=mesh,
+        in_specs=Spec("device"),
+        out_specs=Spec("device"),
+        check_vma=False,
+    )(draws, counts)
+    return many
 
 
-_sum = compiled(_sum_block, ("num_legs", "orders", "estimator", "batch"))
+_average = compiled(_average_piece, ("mesh", "num_legs", "orders", "group", "outputs"))

@@ -1,38 +1,39 @@
-"""Running an ensemble in blocks: fixed memory, every core busy, results in order.
+"""Sizes of the work: chunks, pieces and blocks, and a chunk's loop on every device.
 
 A *chunk* is the fixed number of networks that one compiled loop body treats; it depends
 on the network and inputs alone, so that network j comes out the same to the bit
-whatever the block size. A *block* is a whole number of chunks, dispatched together.
+however the work is cut. A *piece* is a whole number of chunks, dispatched together: it
+takes memory. A *block* is the unit that is summed, saved and sent to other hosts.
+All are powers of two.
 """
 
 import math
-import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from numbers import Integral
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import Jaxpr, jaxprs_in_params
-from tqdm import tqdm
+from jax.sharding import AxisType, Mesh
+from jax.sharding import PartitionSpec as Spec
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
-from nnft_ppl.ensemble.model import sample_prior
+from nnft_ppl.ensemble.local import max_in_flight
+from nnft_ppl.ensemble.model import Stream, sample_prior, stream_at
 
-_CHUNK_FLOATS = 1 << 21
-"""Numbers in a chunk's largest array: 8 MiB in float32, about a core's cache."""
+_CHUNK_FLOATS = 1 << 18
+"""Numbers in a chunk's largest array: 1 MiB in float32, a core's cache."""
 MAX_CHUNK = 512
-"""Every chunk is this over a power of two, so that it divides every block."""
-_BLOCK_DRAWS = 1 << 14
-_BLOCK_CHUNKS = 128
-"""Chunks in a block: enough that starting it costs nothing, few enough that small
-ensembles of large networks keep every core busy and the bar moves."""
-_BLOCK_FLOATS = 1 << 25
-"""Numbers a block may hand on: 128 MiB."""
+"""Every chunk is this over a power of two, so that it divides every piece."""
+_BLOCK_DRAWS = 1 << 17
+_BLOCK_NORMALS = 1 << 28
+"""Numbers drawn in a block at most: a second or so, so that Ctrl-C is answered."""
+_PIECE_BYTES = 1 << 27
+"""Memory of a piece where none is asked for: 128 MiB."""
 
 
 @lru_cache(maxsize=64)
@@ -70,6 +71,11 @@ def _largest_array(program: Jaxpr) -> int:
     return largest
 
 
+def power_of_two_below(number: float) -> int:
+    """The largest power of two that is not above `number`, at least 1."""
+    return 1 << max(0, int(math.log2(max(number, 1))))
+
+
 def check_block_size(block_size: int | None) -> None:
     """Raise SpecError unless it is `None` or a whole number ≥ 1."""
     if block_size is not None and (
@@ -80,66 +86,114 @@ def check_block_size(block_size: int | None) -> None:
         raise SpecError(f"`block_size` is {block_size!r}; expected a whole number ≥ 1")
 
 
-def draws_per_block(
-    num_draws: int, block_size: int | None, chunk: int, numbers_per_draw: int
+def check_memory(memory: int | None, block_size: int | None) -> int | None:
+    """Bytes for pieces in flight, or SpecError."""
+    if memory is None:
+        return None
+    if not isinstance(memory, Integral) or isinstance(memory, bool) or memory < 1 << 20:
+        raise SpecError(f"`memory` is {memory!r}; expected bytes, {1 << 20} or more")
+    if block_size is not None:
+        raise SpecError("`memory` and `block_size` are both given; expected one")
+    return int(memory)
+
+
+def draws_per_block(numbers_per_draw: int) -> int:
+    """Networks in a block, from the random numbers that one takes."""
+    return max(
+        MAX_CHUNK,
+        min(_BLOCK_DRAWS, power_of_two_below(_BLOCK_NORMALS / numbers_per_draw)),
+    )
+
+
+def draws_per_piece(
+    num_draws: int,
+    block: int,
+    block_size: int | None,
+    memory: int | None,
+    bytes_per_draw: float,
 ) -> int:
-    """Networks in a block: about `block_size`, whole numbers of the largest chunk.
+    """Networks dispatched together: whole numbers of the largest chunk.
 
     Args:
         num_draws: Networks in all.
-        block_size: As asked for, or `None` for a good size.
-        chunk: Networks per chunk.
-        numbers_per_draw: What a block hands on, for each network.
+        block: From `draws_per_block`.
+        block_size: As asked for, rounded to a power of two, or `None`.
+        memory: Bytes that pieces in flight may take, or `None` for a good size.
+        bytes_per_draw: What a network takes while its piece is in flight.
     """
     if block_size is None:
-        block_size = min(
-            _BLOCK_DRAWS, _BLOCK_CHUNKS * chunk, _BLOCK_FLOATS // numbers_per_draw
-        )
-    draws = min(block_size, num_draws)
-    return MAX_CHUNK * max(1, -(-draws // MAX_CHUNK))
+        share = _PIECE_BYTES if memory is None else memory / max_in_flight(1)
+        block_size = power_of_two_below(share / bytes_per_draw)
+    enough = 1 << (min(num_draws, block_size) - 1).bit_length()
+    return max(MAX_CHUNK, min(enough, block))
 
 
-def run_blocks[T](
-    block: Callable[[int], T],
-    num_draws: int,
-    draws_per_block: int,
-    *,
-    progress: bool,
-    label: str,
-) -> Iterator[T]:
-    """Yield block(start) for start = 0, B, 2B, … in order, a few in flight at a time.
+def in_chunks(
+    chunk_of: Callable[[jax.Array], jax.Array],
+    start: jax.Array,
+    chunks: jax.Array,
+    chunk: int,
+    max_chunks: int,
+) -> jax.Array:
+    """chunk_of(start), chunk_of(start + chunk), …, joined along the last axis.
+
+    The trip count is data. One known to the compiler would let it fuse a loop of one
+    trip in another way, and the last bits would depend on how the work is cut.
 
     Args:
-        block: First network's number -> result; run in float32 mode.
-        num_draws: Number of networks; the last block may reach past it.
-        draws_per_block: B.
-        progress: Show a bar on a terminal.
-        label: What the bar says.
+        chunk_of: First network's number -> (..., its part of the last axis).
+        start: First network's number, uint32.
+        chunks: How many are wanted, uint32; the rest is zero.
+        chunk: Networks in each.
+        max_chunks: How many there is room for.
+    """
+    shape = jax.eval_shape(chunk_of, start)
+    size = shape.shape[-1]
+    empty = jnp.zeros((*shape.shape[:-1], size * max_chunks), shape.dtype)
+
+    def step(i: jax.Array, joined: jax.Array) -> jax.Array:
+        part = chunk_of(start + chunk * i)
+        return jax.lax.dynamic_update_slice_in_dim(joined, part, size * i, -1)
+
+    filled: jax.Array = jax.lax.fori_loop(jnp.uint32(0), chunks, step, empty)
+    return filled
+
+
+def device_mesh(devices: Sequence[jax.Device]) -> Mesh:
+    """The devices in a row."""
+    return Mesh(np.array(devices), ("device",), axis_types=(AxisType.Auto,))
+
+
+def on_each_device(
+    local: Callable[..., jax.Array], mesh: Mesh, streams: Stream, *arguments: jax.Array
+) -> jax.Array:
+    """local(stream, its argument …) on every device, stacked along a first axis.
+
+    Args:
+        local: Of one stream and one of each of the arguments.
+        mesh: From `device_mesh`.
+        streams: From `stack_streams`, one for each device.
+        arguments: With a first axis of the devices.
     """
 
-    def run(start: int) -> T:
-        # The precision switch is per thread, so it is set where the work is done.
-        with jax.enable_x64(False):
-            result: T = jax.block_until_ready(block(start))
-            return result
+    def one(streams: Stream, *arguments: jax.Array) -> jax.Array:
+        words = streams.words[0][0], streams.words[1][0]
+        stream = Stream(words, jax.random.wrap_key_data(streams.key[0]))
+        return local(stream, *(a[0] for a in arguments))[None]
 
-    workers = os.cpu_count() or 1
-    bar = tqdm(
-        total=num_draws,
-        desc=label,
-        unit="net",
-        unit_scale=True,
-        disable=None if progress else True,
-        leave=False,
-    )
-    with ThreadPoolExecutor(workers) as pool, bar:
-        waiting: deque[Future[T]] = deque()
-        for start in range(0, num_draws, draws_per_block):
-            waiting.append(pool.submit(run, start))
-            if start == 0 or len(waiting) > workers:
-                # The first block compiles; the others wait for it.
-                yield waiting.popleft().result()
-                bar.update(min(draws_per_block, num_draws - bar.n))
-        while waiting:
-            yield waiting.popleft().result()
-            bar.update(min(draws_per_block, num_draws - bar.n))
+    many: jax.Array = jax.shard_map(
+        one,
+        mesh=mesh,
+        in_specs=Spec("device"),
+        out_specs=Spec("device"),
+        check_vma=False,
+    )(streams, *arguments)
+    return many
+
+
+def stack_streams(key: Key, starts: Sequence[int]) -> tuple[Stream, np.ndarray]:
+    """Streams that hold the networks `starts`, stacked, and their numbers there."""
+    found = [stream_at(key, start) for start in starts]
+    words = np.array([stream.words for stream, _ in found], np.uint32)
+    keys = np.stack([np.asarray(jax.random.key_data(s.key)) for s, _ in found])
+    return Stream((words[:, 0], words[:, 1]), keys), np.array([low for _, low in found])

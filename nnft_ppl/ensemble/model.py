@@ -181,6 +181,12 @@ def over_networks(
     return jax.vmap(one, out_axes=-1)(keys, normals)
 
 
+def numbers_per_network(network: Network) -> int:
+    """Numbers that the prior of one network returns."""
+    params = jax.eval_shape(lambda key: sample_prior(network, key), jax.random.key(0))
+    return max(1, sum(leaf.size for leaf in jax.tree.leaves(params)))
+
+
 def check_generator(generator: str) -> None:
     """Raise SpecError unless it is one of `GENERATORS`."""
     if generator not in GENERATORS:

@@ -48,9 +48,7 @@ def trace_normal_sites(network: Network) -> tuple[NormalSite, ...]:
         trace = handlers.trace(handlers.seed(network.prior, key)).get_trace()
         for name, message in trace.items():
             if _is_open_normal(message):
-                first = (
-                    sites[-1].first_element + sites[-1].num_pairs if sites else 0
-                )
+                first = sites[-1].first_element + sites[-1].num_pairs if sites else 0
                 sites.append(NormalSite(name, message["value"].shape, first))
 
     jax.eval_shape(record, jax.random.key(0))
@@ -68,7 +66,7 @@ def site_normals(
         site: From `trace_normal_sites`.
     """
     elements = site.first_element + jnp.arange(site.num_pairs, dtype=jnp.uint32)
-    pairs = normal_pairs(stream, networks[:, None], elements)
+    pairs = normal_pairs(stream, networks[:, None], elements[None])
     flat = jnp.concatenate(pairs, axis=1)[:, : math.prod(site.shape)]
     return flat.reshape(len(networks), *site.shape)
 
@@ -84,14 +82,16 @@ class FillNormals(Messenger):  # type: ignore[misc]
     def __init__(
         self, fn: Callable[[], Params], normals: Mapping[str, jax.Array]
     ) -> None:
+        """Around the prior."""
         self.normals = normals
         super().__init__(fn)
 
     def process_message(self, msg: dict[str, Any]) -> None:
         """Before a seed handler outside sees the site, so that it takes no key."""
         if msg["type"] == "sample" and msg["name"] in self.normals:
-            normal = _base(msg["fn"])
-            msg["value"] = normal.loc + normal.scale * self.normals[msg["name"]]
+            normal, noise = _base(msg["fn"]), self.normals[msg["name"]]
+            scale = jnp.broadcast_to(normal.scale, noise.shape)
+            msg["value"] = jnp.broadcast_to(normal.loc, noise.shape) + scale * noise
 
 
 def _is_open_normal(message: Mapping[str, Any]) -> bool:

@@ -5,13 +5,15 @@ In: a `Network`, inputs, a key. Out: `Ensemble`. For statistics of large ensembl
 """
 
 import json
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax.sharding import Mesh
 from jaxtyping import ArrayLike
 
 from nnft_ppl import store
@@ -21,17 +23,25 @@ from nnft_ppl._typing import Draws, Key, Points
 from nnft_ppl.ensemble.blocks import (
     check_block_size,
     chunk_size,
+    device_mesh,
     draws_per_block,
-    run_blocks,
+    draws_per_piece,
+    in_chunks,
+    on_each_device,
+    stack_streams,
 )
+from nnft_ppl.ensemble.local import choose_devices, run_locally
 from nnft_ppl.ensemble.model import (
+    Stream,
+    check_generator,
     check_key,
     check_num_draws,
     check_prior,
-    network_keys,
-    sample_prior,
+    numbers_per_network,
+    over_networks,
     sampling_inputs,
 )
+from nnft_ppl.ensemble.progress import Pace, ProgressBar
 from nnft_ppl.registry import network_from_json
 
 
@@ -90,19 +100,25 @@ def sample_ensemble(
     num_draws: int,
     *,
     key: Key,
+    generator: str = "fused",
+    devices: Sequence[jax.Device] | int | None = None,
     block_size: int | None = None,
     progress: bool = False,
 ) -> Ensemble:
     """Draw `num_draws` networks from the prior and evaluate each at the inputs.
 
-    Network j is a function of (key, j) alone, to the bit, whatever the block size.
+    Network j is a function of (key, j) alone, to the bit, whatever the block size and
+    however many devices.
 
     Args:
         network: From `nnft_ppl.network`.
         x: Inputs (point, input_dim), finite and distinct.
-        num_draws: Number of networks, at most 2³¹.
+        num_draws: Number of networks.
         key: A JAX random key.
-        block_size: Networks per dispatched block, rounded up to whole chunks; it
+        generator: `fused` fills normal sites from `ensemble.generator`; `jax` samples
+            every site by `jax.random`.
+        devices: Devices of this process to use, or how many; all when `None`.
+        block_size: Networks dispatched together, rounded to a power of two; it
             trades memory for speed and changes no value.
         progress: Show a progress bar on a terminal.
 
@@ -110,58 +126,85 @@ def sample_ensemble(
         `Ensemble`, its values float32 (draw, point, output).
 
     Raises:
-        SpecError: Inputs, number or key are unusable.
+        SpecError: Inputs, number, key or devices are unusable.
         PluginError: The prior does not run under NumPyro.
     """
     points = network.check_inputs(x, distinct=True)
     num_draws = check_num_draws(num_draws)
     check_block_size(block_size)
+    check_generator(generator)
     key = check_key(key)
+    used = choose_devices(devices)
     check_prior(network)
+    inputs = sampling_inputs(points)
     chunk = chunk_size(network, len(points))
     num_outputs = network.hyperparameters.output_dim
-    draws = draws_per_block(num_draws, block_size, chunk, len(points) * num_outputs)
-    chunks = draws // chunk
+    block = draws_per_block(numbers_per_network(network))
+    bytes_per_draw = 4 * len(points) * num_outputs
+    piece = draws_per_piece(num_draws, block, block_size, None, bytes_per_draw)
     values = np.empty((num_draws, len(points), num_outputs), np.float32)
-    inputs = jnp.asarray(sampling_inputs(points))
 
-    def block(first: int) -> jax.Array:
-        values: jax.Array = _values(
-            key, inputs, jnp.uint32(first), jnp.uint32(chunks), network, chunk, chunks
+    def draw(
+        starts: Sequence[int], devices: tuple[jax.Device, ...]
+    ) -> list[np.ndarray]:
+        padded = [*starts, *[starts[-1]] * (len(devices) - len(starts))]
+        streams, lows = stack_streams(key, padded)
+        left = [min(piece, num_draws - start) for start in padded]
+        part = _values(
+            streams,
+            lows,
+            np.array([-(-count // chunk) for count in left], np.uint32),
+            inputs,
+            device_mesh(devices),
+            network,
+            generator,
+            chunk,
+            piece // chunk,
         )
-        return values
+        # Networks are last; they come first in the ensemble.
+        return list(np.moveaxis(np.asarray(part), -1, 1))[: len(starts)]
 
-    start = 0
-    for part in run_blocks(block, num_draws, draws, progress=progress, label="sample"):
-        stop = min(start + draws, num_draws)
-        values[start:stop] = np.asarray(part)[: stop - start]
-        start = stop
+    pace, monitor = Pace(0), ProgressBar("sample") if progress else None
+    done = 0
+    with closing(run_locally(draw, range(0, num_draws, piece), used)) as parts:
+        for part in parts:
+            stop = min(done + piece, num_draws)
+            values[done:stop] = part[: stop - done]
+            done = stop
+            if monitor is not None:
+                monitor(pace.at(done, num_draws, None))
     return Ensemble(network, points, values)
 
 
-def _value_block(
-    key: Key,
-    x: jax.Array,
-    start: jax.Array,
+def _value_piece(
+    streams: Stream,
+    starts: jax.Array,
     chunks: jax.Array,
+    x: jax.Array,
+    mesh: Mesh,
     network: Network,
+    generator: str,
     chunk: int,
     max_chunks: int,
 ) -> jax.Array:
-    """Outputs of networks start, start+1, …, shape (chunk·max_chunks, point, output).
+    """Outputs of networks from each of `starts` on, (device, point, output, draw)."""
 
-    The trip count is data. One known to the compiler would let it fuse a loop of one
-    trip in another way, and the last bits would depend on the block size.
-    """
+    def local(stream: Stream, start: jax.Array, chunks: jax.Array) -> jax.Array:
+        def chunk_of(first: jax.Array) -> jax.Array:
+            return over_networks(
+                network,
+                lambda params: network.apply(params, x),
+                stream,
+                first,
+                chunk,
+                generator,
+            )
 
-    def one_chunk(i: jax.Array, out: jax.Array) -> jax.Array:
-        keys = network_keys(key, start + chunk * i, chunk)
-        values = jax.vmap(lambda k: network.apply(sample_prior(network, k), x))(keys)
-        return jax.lax.dynamic_update_slice_in_dim(out, values, chunk * i, 0)
+        return in_chunks(chunk_of, start, chunks, chunk, max_chunks)
 
-    empty = jnp.zeros((chunk * max_chunks, len(x), network.hyperparameters.output_dim))
-    values: jax.Array = jax.lax.fori_loop(jnp.uint32(0), chunks, one_chunk, empty)
-    return values
+    return on_each_device(local, mesh, streams, starts, chunks)
 
 
-_values = compiled(_value_block, ("network", "chunk", "max_chunks"))
+_values = compiled(
+    _value_piece, ("mesh", "network", "generator", "chunk", "max_chunks")
+)

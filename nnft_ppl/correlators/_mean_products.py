@@ -1,0 +1,151 @@
+"""Mean products of what networks contribute, over groups of networks.
+
+In: draws (row, network) of one chunk. Out: (quantity, group): the mean over each group
+of networks of every entry of every order. Products of the highest order are never held
+for a network: they are sums over networks of products of lower ones, which are matrix
+products.
+"""
+
+from itertools import combinations, count
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from nnft_ppl._typing import Matrix, Packed
+from nnft_ppl.correlators.symmetric import entries, num_entries, positions
+from nnft_ppl.correlators.wick import pairing_sums, partition_sums
+
+type Draws = Float[jax.Array, "row draw"]
+type Means = Float[jax.Array, "quantity group"]
+
+
+def mean_products(
+    draws: Draws, num_legs: int, orders: tuple[int, ...], group: int, *, outputs: bool
+) -> Means:
+    """Means over groups of neighbouring networks.
+
+    Args:
+        draws: Outputs leg by leg, or packed cumulants of orders 2, 4, … given the
+            features.
+        num_legs: Number of legs.
+        orders: All even orders from 2 up to the highest.
+        group: Networks in a group; a divisor of their number.
+        outputs: The draws are outputs: products of them; else sums over partitions
+            of the legs into cumulants.
+    """
+    if outputs:
+        parts = [_monomial_means(draws, k, group) for k in orders]
+        return jnp.concatenate(parts)
+    cumulants, start = {}, 0
+    for k in count(2, 2):
+        if start == len(draws):
+            break
+        cumulants[k] = draws[start : start + num_entries(num_legs, k)]
+        start += num_entries(num_legs, k)
+    if len(cumulants) > 1:
+        sums = partition_sums(cumulants, num_legs, orders)
+        return _group_means(jnp.concatenate([sums[k] for k in orders]), group)
+    pairs, top = cumulants[2], orders[-1]
+    if top == 2:
+        return _group_means(pairs, group)
+    lower = orders[:-1]
+    sums = partition_sums({2: pairs}, num_legs, lower)
+    parts = [_group_means(sums[k], group) for k in lower]
+    return jnp.concatenate(
+        [*parts, _pairing_means(sums[top - 2], pairs, num_legs, top, group)]
+    )
+
+
+def wick_matrix(
+    kernel: Packed, num_legs: int, orders: tuple[int, ...]
+) -> tuple[Matrix, Packed]:
+    """From means of products to means of Wick-ordered products: matrix and constant.
+
+    f_1 … f_k = Σ over subsets S of the legs, of even size, of the moment of a Gaussian
+    field on S times the Wick-ordered product of the rest, solved for the latter.
+
+    Args:
+        kernel: (entry,) packed covariance, float64.
+        num_legs: Number of legs.
+        orders: All even orders from 2 up to the highest.
+
+    Source: theory.md §3.
+    """
+    sizes = [num_entries(num_legs, k) for k in orders]
+    ends = np.cumsum(sizes)
+    gaussian = pairing_sums(kernel, num_legs, orders)
+    rows: dict[int, Matrix] = {}
+    for k, size, end in zip(orders, sizes, ends, strict=True):
+        table = entries(num_legs, k)
+        row = np.zeros((size, ends[-1] + 1))  # the last column is the constant
+        row[:, end - size : end] = np.eye(size)
+        row[:, -1] = -gaussian[k]
+        for paired in orders:
+            if paired >= k:
+                break
+            for subset in map(list, combinations(range(k), paired)):
+                rest = np.delete(table, subset, axis=1)
+                weight = gaussian[paired][positions(num_legs, table[:, subset])]
+                row -= weight[:, None] * rows[k - paired][positions(num_legs, rest)]
+        rows[k] = row
+    full = np.concatenate([rows[k] for k in orders])
+    return full[:, :-1], full[:, -1]
+
+
+def _monomial_means(field: Draws, order: int, group: int) -> Means:
+    """Means of f_1 … f_k: of a product of the lower and one of the upper half.
+
+    An entry is sorted, so that its lower half ends where the upper begins or before.
+    With m the first leg of the upper half, all entries are in the rectangles (lower
+    halves that end by m) × (upper halves that begin with m), each exactly once.
+    """
+    num_legs, half = len(field), order // 2
+    table = entries(num_legs, half)
+    halves = jax.lax.optimization_barrier(jnp.prod(field[table], axis=1))
+    parts, legs = [], []
+    for m in range(num_legs):
+        lower = np.flatnonzero(table[:, -1] <= m)
+        upper = np.flatnonzero(table[:, 0] == m)
+        parts.append(_outer_means(halves[lower], halves[upper], group))
+        legs.append(
+            np.concatenate(
+                [
+                    np.repeat(table[lower], len(upper), 0),
+                    np.tile(table[upper], (len(lower), 1)),
+                ],
+                axis=1,
+            )
+        )
+    order_of = np.argsort(positions(num_legs, np.concatenate(legs)))
+    return jnp.concatenate(parts)[order_of]
+
+
+def _pairing_means(
+    lower: Draws, pairs: Draws, num_legs: int, order: int, group: int
+) -> Means:
+    """Means of sums over pairings, from those two orders below: Σ_m Δ_1m × the rest."""
+    products = _outer_means(lower, pairs, group)
+    table = entries(num_legs, order)
+    total = jnp.zeros((len(table), products.shape[1]))
+    for m in range(1, order):
+        pair = positions(num_legs, table[:, [0, m]])
+        rest = positions(num_legs, np.delete(table, [0, m], axis=1))
+        total = total + products[rest * len(pairs) + pair]
+    return total
+
+
+def _outer_means(left: Draws, right: Draws, group: int) -> Means:
+    """Mean over each group of every product of a row of one and one of the other."""
+    means = jnp.einsum(
+        "agd,bgd->abg",
+        left.reshape(len(left), -1, group),
+        right.reshape(len(right), -1, group),
+        precision=jax.lax.Precision.HIGHEST,
+    )
+    return means.reshape(len(left) * len(right), -1) / group
+
+
+def _group_means(table: Draws, group: int) -> Means:
+    return table.reshape(len(table), -1, group).mean(axis=2)

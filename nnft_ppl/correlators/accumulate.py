@@ -1,0 +1,175 @@
+"""The loop over blocks: sum in order, save, report, stop when good enough.
+
+In: a `Job` and who runs its blocks. Out: the sums and over how many networks. What is
+saved are the sums over whole blocks, so that a run goes on, or is extended, as if it
+had never ended.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
+from nnft_ppl._errors import SpecError
+from nnft_ppl.correlators.streaming import Job, Mean, Sums
+from nnft_ppl.ensemble.progress import Monitor, Pace
+
+type Runner = Callable[[Job, range], Iterator[Sums]]
+"""The job and first networks of blocks -> their sums, in order."""
+
+_SAVE_SECONDS = 5.0
+"""Between two checkpoints: what a killed run may lose."""
+_CHECK_GROWTH = 1.1
+"""The error is looked at when there are so many times more networks: a matter of their
+number and not of time, so that a run stops at the same network wherever it runs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Goal:
+    """When to stop.
+
+    Attributes:
+        relative_error: Sums and number of networks -> relative error, or `None` where
+            there is none.
+        target: Stop at or below it; `None` to go on to the end.
+    """
+
+    relative_error: Callable[[Job, Sums, int], float | None]
+    target: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """How far it came.
+
+    Attributes:
+        job: With the sizes that the work was begun with.
+        sums: Over the first `num_draws` networks.
+        num_draws: How many.
+        interrupted: Whether Ctrl-C ended it.
+    """
+
+    job: Job
+    sums: Sums
+    num_draws: int
+    interrupted: bool
+
+    def mean(self) -> Mean:
+        """Over these networks."""
+        return self.job.mean(self.sums, self.num_draws)
+
+
+def accumulate(
+    job: Job,
+    run: Runner,
+    goal: Goal | None = None,
+    *,
+    checkpoint: Path | None = None,
+    monitor: Monitor | None = None,
+) -> Reached:
+    """Sum all blocks in order, from the checkpoint on where there is one.
+
+    Args:
+        job: The work; blocks and batches of the checkpoint take the place of its own.
+        run: Who runs blocks.
+        goal: When to stop before the end, if ever.
+        checkpoint: Where to save the sums; kept at the end, to be extended.
+        monitor: Told of every block.
+
+    Raises:
+        SpecError: The checkpoint is of other work, or of more networks.
+    """
+    done, sums = 0, Sums.zero(job.num_quantities)
+    if checkpoint is not None:
+        found = load_checkpoint(checkpoint, _identity(job))
+        if found is not None:
+            job = replace(job, block=found.record["block"], batch=found.record["batch"])
+            job = replace(job, piece=min(job.piece, job.block))
+            done, sums = found.record["num_draws"], Sums(**found.arrays)
+            if done > job.num_draws:
+                raise SpecError(
+                    f"checkpoint `{checkpoint}` holds {done} networks already; ask "
+                    f"for as many or more, not {job.num_draws}, or choose another place"
+                )
+    state = saved = (done, sums)
+    pace, last_save = Pace(done), time.perf_counter()
+    error: float | None = None
+    next_check = done
+    interrupted = False
+
+    def save() -> None:
+        nonlocal saved, last_save
+        if checkpoint is not None and state is not saved:
+            record = {**_identity(job), "block": job.block, "batch": job.batch}
+            save_checkpoint(
+                checkpoint, {**record, "num_draws": state[0]}, state[1]._asdict()
+            )
+            saved, last_save = state, time.perf_counter()
+
+    def report(number: int, total: Sums) -> bool:
+        """Tell how it stands; whether it is good enough."""
+        nonlocal error, next_check
+        if goal is None or (goal.target is None and monitor is None):
+            return False
+        if number >= next_check or number == job.num_draws:
+            error = goal.relative_error(job, total, number)
+            next_check = int(_CHECK_GROWTH * number)
+        reached = goal.target is not None and error is not None and error <= goal.target
+        wanted = job.num_draws
+        if goal.target is not None and error is not None:
+            wanted = min(wanted, max(number, int(number * (error / goal.target) ** 2)))
+        if monitor is not None:
+            monitor(pace.at(number, number if reached else wanted, error))
+        return reached
+
+    final = state
+    try:
+        if done and report(done, sums):
+            return Reached(job, sums, done, interrupted=False)
+        with closing(_blocks(run, job, done)) as blocks:
+            for part in blocks:
+                # One assignment, so that Ctrl-C finds sums and number in step.
+                number = min(final[0] + job.block, job.num_draws)
+                final = (
+                    number,
+                    Sums(*(a + b for a, b in zip(final[1], part, strict=True))),
+                )
+                if number % job.block == 0:
+                    state = final
+                if time.perf_counter() - last_save > _SAVE_SECONDS:
+                    save()
+                if report(*final):
+                    break
+    except KeyboardInterrupt:
+        interrupted = True
+    save()
+    return Reached(job, final[1], final[0], interrupted)
+
+
+def _blocks(run: Runner, job: Job, done: int) -> Iterator[Sums]:
+    """As the runner gives them; a generator, so that it can be closed."""
+    yield from run(job, job.starts(done))
+
+
+def _identity(job: Job) -> dict[str, Any]:
+    """What must be equal for sums to be of the same work; not how much of it."""
+    inputs = hashlib.sha256()
+    for array in job.inputs:
+        values = np.asarray(array)
+        inputs.update(str(values.shape).encode() + values.tobytes())
+    return {
+        "network": json.loads(job.network.to_json()),
+        "inputs": inputs.hexdigest()[:16],
+        "orders": list(job.orders),
+        "estimator": job.estimator,
+        "generator": job.generator,
+        "key": np.asarray(jax.random.key_data(job.key)).tolist(),
+    }

@@ -1,0 +1,108 @@
+"""Running blocks on the devices of this process, a few in flight, results in order."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from itertools import batched
+
+import jax
+from threadpoolctl import threadpool_limits
+
+from nnft_ppl._errors import SpecError
+
+type Block[T] = Callable[[Sequence[int], tuple[jax.Device, ...]], list[T]]
+"""First networks of blocks, one a device or fewer, and the devices -> results."""
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+def max_in_flight(num_devices: int) -> int:
+    """Rounds of blocks that run at a time.
+
+    On the CPU a device runs a loop on one core, so that cores are kept busy by several
+    rounds; elsewhere the next is prepared while one runs.
+    """
+    if jax.default_backend() == "cpu":
+        return max(1, available_cores() // num_devices)
+    return 2
+
+
+def choose_devices(
+    devices: Sequence[jax.Device] | int | None,
+) -> tuple[jax.Device, ...]:
+    """The devices to use: as given, the first so many, or all of this process.
+
+    Raises:
+        SpecError: There are not as many, or none is given.
+    """
+    local = jax.local_devices()
+    if devices is None:
+        return tuple(local)
+    if isinstance(devices, int) and not isinstance(devices, bool):
+        if not 1 <= devices <= len(local):
+            raise SpecError(
+                f"`devices` is {devices}; this process has {len(local)}: "
+                f"{', '.join(map(str, local))}"
+            )
+        return tuple(local[:devices])
+    if (
+        isinstance(devices, (str, bool))
+        or not isinstance(devices, Sequence)
+        or not devices
+        or any(device not in local for device in devices)
+    ):
+        raise SpecError(
+            f"`devices` is {devices!r}; expected a number or a list of the devices of "
+            f"this process: {', '.join(map(str, local))}"
+        )
+    return tuple(devices)
+
+
+def run_locally[T](
+    block: Block[T], starts: Iterable[int], devices: tuple[jax.Device, ...]
+) -> Iterator[T]:
+    """Yield the result of every block, in order.
+
+    Closing the iterator drops what has not begun and waits for what has.
+
+    Args:
+        block: Runs in a thread, in float32 mode.
+        starts: First network of each block.
+        devices: From `choose_devices`; each takes one block of a round.
+    """
+
+    def run(round_: Sequence[int]) -> list[T]:
+        # The precision switch is per thread, so it is set where the work is done.
+        with jax.enable_x64(False):
+            return block(round_, devices)
+
+    workers = max_in_flight(len(devices))
+    pool = ThreadPoolExecutor(workers)
+    # Threads of one product each get in the way of blocks side by side.
+    with threadpool_limits(1, user_api="blas"), closing(_Pool(pool)):
+        waiting: deque[Future[list[T]]] = deque()
+        for number, round_ in enumerate(batched(starts, len(devices))):
+            waiting.append(pool.submit(run, round_))
+            if number == 0 or len(waiting) > workers:
+                # The first round compiles; the others wait for it.
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+class _Pool:
+    """Closes a pool without running what still waits."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
