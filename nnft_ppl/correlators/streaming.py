@@ -6,7 +6,7 @@ draws and means of a few hundred are float32, everything that follows float64.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import jax
@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as Spec
-from scipy.linalg.blas import dsyrk
 
 from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
@@ -38,10 +37,15 @@ from nnft_ppl.ensemble.blocks import (
     stack_streams,
 )
 from nnft_ppl.ensemble.model import Stream, numbers_per_network
+from nnft_ppl.ensemble.out_of_memory import PieceLimit
 
 _ROUNDING = 1e-6
 _TARGET_BATCHES = 1 << 13
 """Batch means enough that their covariance is good to about a per cent."""
+
+
+_AVERAGED_TOGETHER = 128
+"""Networks whose products are taken at a time, at least: they stay in cache."""
 
 
 class Sums(NamedTuple):
@@ -50,7 +54,7 @@ class Sums(NamedTuple):
     Attributes:
         values: (quantity,) over networks.
         means: (quantity,) over means of whole batches.
-        squares: (quantity, quantity) over their outer products, lower triangle.
+        squares: (quantity, quantity) over their outer products.
         cubes: (quantity,) over their third powers.
         fourths: (quantity,) over their fourth powers.
     """
@@ -64,12 +68,12 @@ class Sums(NamedTuple):
     @staticmethod
     def zero(size: int) -> "Sums":
         """Over no networks."""
-        return Sums(*np.zeros((2, size)), np.zeros((size, size)), *np.zeros((2, size)))
+        none, square = np.zeros(size), np.zeros((size, size))
+        return Sums(none, none, square, none, none)
 
-    def add(self, other: "Sums") -> None:
-        """Add in place."""
-        for mine, theirs in zip(self, other, strict=True):
-            mine += theirs
+    def plus(self, other: "Sums") -> "Sums":
+        """Over the networks of both."""
+        return Sums(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +124,7 @@ class Job:
         block: Networks in a block.
         batch: Networks averaged before the outer product.
         piece: Networks dispatched together.
+        limit: Lowers the piece where memory runs out; shared by copies.
     """
 
     network: Network
@@ -132,6 +137,7 @@ class Job:
     block: int
     batch: int
     piece: int
+    limit: PieceLimit = field(default_factory=PieceLimit)
 
     @staticmethod
     def plan(
@@ -216,7 +222,21 @@ class Job:
     def sums(
         self, starts: Sequence[int], devices: tuple[jax.Device, ...]
     ) -> list[Sums]:
-        """Sums of the blocks that begin at `starts`, at most one for each device."""
+        """Sums of the blocks that begin at `starts`, at most one for each device.
+
+        Warns:
+            OutOfMemoryWarning: Memory ran out; smaller pieces are used.
+
+        Raises:
+            SpecError: Memory runs out with the smallest pieces, too.
+        """
+        return self.limit.fitting(
+            self.piece, lambda piece: replace(self, piece=piece)._sums(starts, devices)
+        )
+
+    def _sums(
+        self, starts: Sequence[int], devices: tuple[jax.Device, ...]
+    ) -> list[Sums]:
         # A device without a block of its own does the last one's again.
         padded = [*starts, *[starts[-1]] * (len(devices) - len(starts))]
         counts = [min(self.block, self.num_draws - start) for start in padded]
@@ -275,14 +295,13 @@ class Job:
             matrix, constant = self._wick()
             values = matrix @ values + count * constant
             batches = matrix @ batches + constant[:, None]
+        squares = batches * batches  # NumPy's power is slow
         return Sums(
             values,
             batches.sum(axis=1),
-            np.asarray(dsyrk(1.0, batches, lower=True))
-            if whole
-            else np.zeros((len(groups), len(groups))),
-            (batches**3).sum(axis=1),
-            (batches**4).sum(axis=1),
+            batches @ batches.T,
+            (squares * batches).sum(axis=1),
+            (squares * squares).sum(axis=1),
         )
 
     def _wick(self) -> tuple[Matrix, Packed]:
@@ -293,14 +312,14 @@ class Job:
         """The mean over the first `num_draws` networks and its covariance."""
         number = num_draws // self.batch
         centre = sums.means / number
-        outer = np.tril(sums.squares)
-        outer = outer + np.tril(outer, -1).T
-        scatter = outer - number * np.outer(centre, centre)
+        scatter = sums.squares - number * np.outer(centre, centre)
         return Mean(
             sums.values / num_draws,
             scatter / (number - 1) * (self.batch / num_draws),
             _effective_batches(
-                number, centre, np.stack([np.diag(outer), sums.cubes, sums.fourths])
+                number,
+                centre,
+                np.stack([np.diag(sums.squares), sums.cubes, sums.fourths]),
             ),
             number,
         )
@@ -381,22 +400,17 @@ def _average_piece(
 
     A program of its own: it knows only shapes, so that it serves every width.
     """
+    size = max(group, _AVERAGED_TOGETHER)
 
     def local(draws: jax.Array, count: jax.Array) -> jax.Array:
         def chunk_of(first: jax.Array) -> jax.Array:
-            part = jax.lax.dynamic_slice_in_dim(draws, first, MAX_CHUNK, 1)
-            number = first + jnp.arange(MAX_CHUNK, dtype=jnp.uint32)
+            part = jax.lax.dynamic_slice_in_dim(draws, first, size, 1)
+            number = first + jnp.arange(size, dtype=jnp.uint32)
             part = jnp.where(number < count, part, 0.0)
             return mean_products(part, num_legs, orders, group, outputs=outputs)
 
-        chunks = (count + np.uint32(MAX_CHUNK - 1)) // np.uint32(MAX_CHUNK)
-        return in_chunks(
-            chunk_of,
-            jnp.uint32(0),
-            chunks,
-            MAX_CHUNK,
-            draws.shape[1] // MAX_CHUNK,
-        )
+        chunks = (count + np.uint32(size - 1)) // np.uint32(size)
+        return in_chunks(chunk_of, jnp.uint32(0), chunks, size, draws.shape[1] // size)
 
     many: jax.Array = jax.shard_map(
         lambda draws, counts: local(draws[0], counts[0])[None],
