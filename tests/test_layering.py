@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nnft_ppl"
 
 LAYERS = (
-    {"_errors", "_typing", "_compile", "_pair_table", "store"},
+    {"_errors", "_typing", "_checkpoint", "_compile", "_pair_table", "store"},
     {"activations"},
     {"architecture", "operator", "hookspecs", "_network", "registry", "adapters"},
     {"ensemble"},

@@ -53,12 +53,12 @@ class Measurement:
         """(leg,) the unit of the field at each leg: its standard deviation."""
         first, second = entries(self.num_legs, 2).T
         variance = self.kernel[first == second]
-        return np.sqrt(np.where(variance > 0, variance, 1.0))
+        return np.asarray(np.sqrt(np.where(variance > 0, variance, 1.0)))
 
     @property
     def reference(self) -> Packed:
         """The kernel of the scaled field."""
-        return self.kernel / entry_size(self.scale**2, 2)
+        return np.asarray(self.kernel / entry_size(self.scale**2, 2))
 
     def correlators(self, mean: Mean, num_draws: int) -> Correlators:
         """What the averages over `num_draws` networks give."""
@@ -140,7 +140,8 @@ def output_bias(network: Network, num_points: int, estimator: str) -> Packed:
     num_outputs = network.hyperparameters.output_dim
     first, second = entries(num_points * num_outputs, 2).T
     same = first % num_outputs == second % num_outputs
-    return same * (network.output_bias_variance if estimator == "conditional" else 0.0)
+    variance = network.output_bias_variance if estimator == "conditional" else 0.0
+    return np.asarray(same * variance)
 
 
 def known_kernel(network: Network, points: Points, estimator: str) -> Packed:

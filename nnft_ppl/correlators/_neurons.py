@@ -101,7 +101,7 @@ def neuron_draws(
         )
         if outputs:
             return tuple(
-                row + normal[rank + o] * feature for o, row in enumerate(total)
+                row + normal[rank + o][None] * feature for o, row in enumerate(total)
             )
         return tuple(
             row + feature[i : i + 1] * feature[i:] for i, row in enumerate(total)
@@ -138,5 +138,5 @@ def neuron_draws(
         return jnp.concatenate(total)
     offset = readout.bias_std * per_leg[::num_outputs, None]
     # Legs run over outputs faster than over inputs.
-    field = [row + offset * bias[o] for o, row in enumerate(total)]
+    field = [row + offset * bias[o][None] for o, row in enumerate(total)]
     return jnp.stack(field, axis=1).reshape(num_points * num_outputs, count)

@@ -8,7 +8,7 @@ had never ended.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,10 +138,7 @@ def accumulate(
             for part in blocks:
                 # One assignment, so that Ctrl-C finds sums and number in step.
                 number = min(final[0] + job.block, job.num_draws)
-                final = (
-                    number,
-                    Sums(*(a + b for a, b in zip(final[1], part, strict=True))),
-                )
+                final = (number, final[1].plus(part))
                 if number % job.block == 0:
                     state = final
                 if time.perf_counter() - last_save > _SAVE_SECONDS:
@@ -154,7 +151,7 @@ def accumulate(
     return Reached(job, final[1], final[0], interrupted)
 
 
-def _blocks(run: Runner, job: Job, done: int) -> Iterator[Sums]:
+def _blocks(run: Runner, job: Job, done: int) -> Generator[Sums, None, None]:
     """As the runner gives them; a generator, so that it can be closed."""
     yield from run(job, job.starts(done))
 

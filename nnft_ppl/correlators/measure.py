@@ -3,12 +3,13 @@
 In: a `Network` and inputs. Out: `Correlators`. Every check comes before any work.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
@@ -209,10 +210,10 @@ def _plan(
         return Job.plan(
             network,
             Inputs(
-                sampling_inputs(points),
-                np.asarray(1 / measurement.scale, np.float32),
-                np.asarray(measurement.reference, np.float32),
-                np.asarray(factor, np.float32),
+                jnp.asarray(sampling_inputs(points)),
+                jnp.asarray(1 / measurement.scale, jnp.float32),
+                jnp.asarray(measurement.reference, jnp.float32),
+                jnp.asarray(factor, jnp.float32),
             ),
             measurement.orders,
             estimator,
@@ -258,7 +259,7 @@ def _plan_for_target(
 def _local_runner(devices: tuple[jax.Device, ...]) -> Runner:
     """Run blocks on devices of this process."""
 
-    def run(job: Job, starts: range) -> Iterator[Sums]:
+    def run(job: Job, starts: range) -> Generator[Sums, None, None]:
         return run_locally(job.sums, starts, devices)
 
     return run

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as Spec
+from jaxtyping import ArrayLike
 
 from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
@@ -346,8 +347,8 @@ def _effective_batches(number: int, mean: Packed, powers: Matrix) -> Packed:
 
 def _draw_piece(
     streams: Stream,
-    starts: jax.Array,
-    chunks: jax.Array,
+    starts: ArrayLike,
+    chunks: ArrayLike,
     inputs: Inputs,
     mesh: Mesh,
     network: Network,
@@ -389,7 +390,7 @@ _draw = compiled(
 
 def _average_piece(
     draws: jax.Array,
-    counts: jax.Array,
+    counts: ArrayLike,
     mesh: Mesh,
     num_legs: int,
     orders: tuple[int, ...],

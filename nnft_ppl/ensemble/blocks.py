@@ -18,6 +18,7 @@ import numpy as np
 from jax.extend.core import Jaxpr, jaxprs_in_params
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as Spec
+from jaxtyping import ArrayLike
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
@@ -25,8 +26,8 @@ from nnft_ppl._typing import Key
 from nnft_ppl.ensemble.local import max_in_flight
 from nnft_ppl.ensemble.model import Stream, sample_prior, stream_at
 
-_CHUNK_FLOATS = 1 << 18
-"""Numbers in a chunk's largest array: 1 MiB in float32, a core's cache."""
+_CHUNK_FLOATS = 1 << 19
+"""Numbers in a chunk's largest array: 2 MiB in float32, about a core's cache."""
 MAX_CHUNK = 512
 """Every chunk is this over a power of two, so that it divides every piece."""
 _BLOCK_DRAWS = 1 << 17
@@ -165,7 +166,7 @@ def device_mesh(devices: Sequence[jax.Device]) -> Mesh:
 
 
 def on_each_device(
-    local: Callable[..., jax.Array], mesh: Mesh, streams: Stream, *arguments: jax.Array
+    local: Callable[..., jax.Array], mesh: Mesh, streams: Stream, *arguments: ArrayLike
 ) -> jax.Array:
     """local(stream, its argument …) on every device, stacked along a first axis.
 
@@ -187,7 +188,7 @@ def on_each_device(
         in_specs=Spec("device"),
         out_specs=Spec("device"),
         check_vma=False,
-    )(streams, *arguments)
+    )(streams, *map(jnp.asarray, arguments))
     return many
 
 
@@ -196,4 +197,5 @@ def stack_streams(key: Key, starts: Sequence[int]) -> tuple[Stream, np.ndarray]:
     found = [stream_at(key, start) for start in starts]
     words = np.array([stream.words for stream, _ in found], np.uint32)
     keys = np.stack([np.asarray(jax.random.key_data(s.key)) for s, _ in found])
-    return Stream((words[:, 0], words[:, 1]), keys), np.array([low for _, low in found])
+    stream = Stream((words[:, 0], words[:, 1]), jnp.asarray(keys))
+    return stream, np.array([low for _, low in found])

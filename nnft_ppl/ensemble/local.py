@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import batched
@@ -68,7 +68,7 @@ def choose_devices(
 
 def run_locally[T](
     block: Block[T], starts: Iterable[int], devices: tuple[jax.Device, ...]
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Yield the result of every block, in order.
 
     Closing the iterator drops what has not begun and waits for what has.

@@ -4,6 +4,7 @@ In: a `Network`. Out: functions that JAX can jit and vmap. NumPyro's handlers ru
 JAX traces, once; nothing of them remains in the compiled program.
 """
 
+import math
 from collections.abc import Callable
 from numbers import Real
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from numpyro import handlers
 from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Params, Points
-from nnft_ppl.ensemble.generator import stream_words
+from nnft_ppl.ensemble.generator import Words, stream_words
 from nnft_ppl.ensemble.normal_sites import (
     FillNormals,
     NormalSite,
@@ -129,7 +130,7 @@ class Stream(NamedTuple):
         key: For `jax.random`.
     """
 
-    words: tuple[np.uint32, np.uint32]
+    words: tuple[Words, Words]
     key: Key
 
 
@@ -138,9 +139,9 @@ def stream_at(key: Key, start: int) -> tuple[Stream, np.uint32]:
     high, low = divmod(start, 1 << 32)
     if high:
         words = np.array(stream_words(key, high | 1 << 31), np.uint32)
-        return Stream(stream_words(key, high), jax.random.wrap_key_data(words)), (
-            np.uint32(low)
-        )
+        return Stream(
+            stream_words(key, high), jax.random.wrap_key_data(jnp.asarray(words))
+        ), (np.uint32(low))
     return Stream(stream_words(key, 0), key), np.uint32(low)
 
 
@@ -184,7 +185,8 @@ def over_networks(
 def numbers_per_network(network: Network) -> int:
     """Numbers that the prior of one network returns."""
     params = jax.eval_shape(lambda key: sample_prior(network, key), jax.random.key(0))
-    return max(1, sum(leaf.size for leaf in jax.tree.leaves(params)))
+    sizes: list[int] = [math.prod(leaf.shape) for leaf in jax.tree.leaves(params)]
+    return max(1, sum(sizes))
 
 
 def check_generator(generator: str) -> None:

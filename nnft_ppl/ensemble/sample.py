@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax.sharding import Mesh
@@ -18,6 +19,7 @@ from jaxtyping import ArrayLike
 
 from nnft_ppl import store
 from nnft_ppl._compile import compiled
+from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Draws, Key, Points
 from nnft_ppl.ensemble.blocks import (
@@ -136,13 +138,19 @@ def sample_ensemble(
     key = check_key(key)
     used = choose_devices(devices)
     check_prior(network)
-    inputs = sampling_inputs(points)
+    inputs = jnp.asarray(sampling_inputs(points))
     chunk = chunk_size(network, len(points))
     num_outputs = network.hyperparameters.output_dim
     block = draws_per_block(numbers_per_network(network))
     bytes_per_draw = 4 * len(points) * num_outputs
     piece = draws_per_piece(num_draws, block, block_size, None, bytes_per_draw)
-    values = np.empty((num_draws, len(points), num_outputs), np.float32)
+    try:
+        values = np.empty((num_draws, len(points), num_outputs), np.float32)
+    except (MemoryError, ValueError) as error:
+        raise SpecError(
+            f"`num_draws` is {num_draws}: {num_draws * bytes_per_draw / 1e12:.3g} TB "
+            "of values; measure_correlators streams and keeps none"
+        ) from error
 
     def draw(
         starts: Sequence[int], devices: tuple[jax.Device, ...]
@@ -178,8 +186,8 @@ def sample_ensemble(
 
 def _value_piece(
     streams: Stream,
-    starts: jax.Array,
-    chunks: jax.Array,
+    starts: ArrayLike,
+    chunks: ArrayLike,
     x: jax.Array,
     mesh: Mesh,
     network: Network,

@@ -185,11 +185,9 @@ def test_block_size_changes_nothing_beyond_rounding():
 
 def test_the_ensemble_is_the_one_that_sample_ensemble_draws():
     net, x = case("erf")
-    values = nnft.sample_ensemble(net, x, 1000, key=jax.random.key(5)).values[..., 0]
-    values = values.astype(float)
-    found = nnft.measure_correlators(
-        net, x, (2,), num_draws=1000, key=jax.random.key(5), estimator="moments"
-    )
+    arguments = {"num_draws": 1000, "key": jax.random.key(5), "generator": "jax"}
+    values = nnft.sample_ensemble(net, x, **arguments).values[..., 0].astype(float)
+    found = nnft.measure_correlators(net, x, (2,), estimator="moments", **arguments)
     rows, columns = found.entries(2).T
     products = values[:, rows] * values[:, columns]
     np.testing.assert_allclose(found.connected(2), products.mean(axis=0), rtol=1e-5)
@@ -382,9 +380,9 @@ def test_without_a_kernel_the_gaussian_moment_is_of_the_measured_one():
 
 def test_batches_leave_enough_means_for_the_covariance():
     for num_draws in (10**3, 10**5, 10**6, 10**8):
-        batch = batch_size(num_draws, 609)
-        assert 512 % batch == 0
-        assert batch == 1 or num_draws // batch >= 16384
+        batch = batch_size(num_draws, 609, 2**17)
+        assert 2**17 % batch == 0
+        assert batch == 1 or num_draws // batch >= 8192
 
 
 def test_exact_covariance_is_zero():

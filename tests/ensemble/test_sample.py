@@ -7,7 +7,13 @@ import pytest
 from numpyro import handlers
 
 import nnft_ppl as nnft
-from nnft_ppl.ensemble.blocks import chunk_size, draws_per_block
+from nnft_ppl.ensemble.blocks import (
+    MAX_CHUNK,
+    chunk_size,
+    draws_per_block,
+    draws_per_piece,
+)
+from nnft_ppl.ensemble.local import max_in_flight
 
 KEY = jax.random.key(3)
 X = np.linspace(-1, 1, 4)
@@ -19,7 +25,7 @@ def net():
 
 
 def test_network_j_is_the_prior_seeded_with_the_folded_key(net):
-    ensemble = nnft.sample_ensemble(net, X, 5, key=KEY)
+    ensemble = nnft.sample_ensemble(net, X, 5, key=KEY, generator="jax")
     for j in range(5):
         params = handlers.seed(net.prior, jax.random.fold_in(KEY, j))()
         expected = net.apply(params, jnp.asarray(X, jnp.float32))
@@ -89,10 +95,10 @@ def mlp(width, **options):
 @pytest.mark.parametrize(
     ("net", "num_points", "expected"),
     [
-        # 2²¹ numbers over the largest array, down to a power of two, at most 512.
-        (mlp(256, depth=3), 6, 32),  # 256² weights
-        (mlp(1000, depth=3), 6, 2),  # 10⁶ weights
-        (mlp(1000, depth=1), 6, 256),  # activations at six inputs
+        # 2¹⁹ numbers over the largest array, down to a power of two, at most 512.
+        (mlp(256, depth=3), 6, 8),  # 256² weights
+        (mlp(700, depth=3), 6, 1),  # 490,000 weights
+        (mlp(1000, depth=1), 6, 64),  # activations at six inputs
         (mlp(8, depth=3), 6, 512),
         (mlp(2000, depth=3), 6, 1),
     ],
@@ -123,7 +129,7 @@ def test_chunks_see_activations_inside_the_forward_pass():
         symmetries=frozenset({"sign"}),
     )
     net = nnft.Network.build(pooled, width=128, input_dim=32 * 32)
-    assert chunk_size(net, 2) == 8  # 2²¹/(2 · 1024 · 128)
+    assert chunk_size(net, 2) == 2  # 2¹⁹/(2 · 1024 · 128)
 
 
 def test_deep_networks_are_the_same_to_the_bit_whatever_the_block_size():
@@ -136,12 +142,19 @@ def test_deep_networks_are_the_same_to_the_bit_whatever_the_block_size():
     assert (runs[0][:700] == runs[2]).all()
 
 
-def test_blocks_of_large_networks_are_small():
-    assert draws_per_block(10**6, None, 512, 100) == 1 << 14
-    assert draws_per_block(10**6, None, 2, 100) == 512
-    assert draws_per_block(10**6, None, 512, 20_000) == 2048
-    assert draws_per_block(10**6, 5000, 2, 20_000) == 5120
-    assert draws_per_block(100, None, 512, 100) == 512
+def test_blocks_and_pieces_are_powers_of_two_that_hold_chunks():
+    assert draws_per_block(100) == 1 << 17
+    assert draws_per_block(3 * 10**4) == 1 << 13  # 2²⁸ over 3·10⁴
+    assert draws_per_block(10**9) == MAX_CHUNK
+    for num_draws, size, memory, expected in (
+        (10**6, None, None, 1 << 17),
+        (10**6, 5000, None, 1 << 13),  # up to a power of two
+        (10**6, 1, None, MAX_CHUNK),
+        (700, None, None, 1024),
+        (10**6, None, 1 << 26, (1 << 16) // max_in_flight(1)),
+    ):
+        piece = draws_per_piece(num_draws, 1 << 17, size, memory, 1024.0)
+        assert piece == expected
 
 
 def test_legacy_keys_give_the_same_networks(net):
@@ -164,10 +177,15 @@ def test_bad_keys_are_refused(net, key, match):
         nnft.sample_ensemble(net, X, 3, key=key)
 
 
-@pytest.mark.parametrize("num_draws", [0, -1, 1.5, 2**40])
+@pytest.mark.parametrize("num_draws", [0, -1, 1.5, 2**60])
 def test_bad_num_draws_is_refused(net, num_draws):
     with pytest.raises(nnft.SpecError, match="`num_draws` is"):
         nnft.sample_ensemble(net, X, num_draws, key=KEY)
+
+
+def test_an_ensemble_beyond_memory_is_refused(net):
+    with pytest.raises(nnft.SpecError, match="TB of values; measure_correlators"):
+        nnft.sample_ensemble(net, X, 2**45, key=KEY)
 
 
 def test_a_prior_that_numpyro_cannot_run_is_refused():
