@@ -24,7 +24,7 @@ type Words = Any
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _STREAM_TAG = 0x6E6E6674
-"""Second counter word of streams, far from any element or folded number."""
+"""First counter word of streams; that of keys folded or split from a key is 0."""
 
 # Of sin(πt/2)/t and cos(πt/2) in t² on [0, 1], and of log(1+t)/t on [√½−1, √2−1]:
 # least squares at Chebyshev nodes, absolute errors 3e-11, 3e-10 and 1e-8.
@@ -69,12 +69,13 @@ def stream_words(key: Key, high: int) -> tuple[np.uint32, np.uint32]:
     words = np.asarray(jax.random.key_data(key), np.uint32)
     first, second = threefry(
         (words[:1], words[1:]),
-        np.array([high], np.uint32),
         np.array([_STREAM_TAG], np.uint32),
+        np.array([high], np.uint32),
     )
     return first[0], second[0]
 
 
+@np.errstate(over="ignore")  # NumPy warns where scalars, unlike arrays, wrap around
 def threefry(
     stream: tuple[Words, Words], first: Words, second: Words
 ) -> tuple[Words, Words]:
