@@ -164,9 +164,9 @@ def _identity(job: Job) -> dict[str, Any]:
         inputs.update(str(values.shape).encode() + values.tobytes())
     return {
         "network": json.loads(job.network.to_json()),
-        "inputs": inputs.hexdigest()[:16],
         "orders": list(job.orders),
         "estimator": job.estimator,
         "generator": job.generator,
         "key": np.asarray(jax.random.key_data(job.key)).tolist(),
+        "inputs": inputs.hexdigest()[:16],
     }

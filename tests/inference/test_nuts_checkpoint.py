@@ -16,7 +16,7 @@ from nnft_ppl._checkpoint import CheckpointWarning, load_checkpoint, previous
 from nnft_ppl.inference import chains, segments
 
 KEY = jax.random.key(4)
-KILLS = Path(__file__).with_name("kills.py")
+KILLS = Path(__file__).parents[1] / "kills.py"
 SHORT = {"num_warmup": 60, "num_samples": 40, "num_chains": 2}
 
 

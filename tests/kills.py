@@ -17,6 +17,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
+import nnft_ppl as nnft
+from nnft_ppl.correlators import accumulate
+from nnft_ppl.ensemble import blocks
 from nnft_ppl.inference import nuts, segments
 
 NUM_STEPS = 800
@@ -83,6 +86,25 @@ def chains(checkpoint: Path, result: Path) -> None:
     np.savez(result, **drawn)
 
 
+def measurement(checkpoint: Path, result: Path) -> None:
+    """Correlators of many networks, in small blocks, saved after every one."""
+    blocks._BLOCK_DRAWS = 2048
+    accumulate._SAVE_SECONDS = 0.0
+    found = nnft.measure_correlators(
+        nnft.network("erf-net", width=100, input_dim=1, bias_std=1.0),
+        np.linspace(-1.0, 1.0, 4),
+        (2, 4),
+        num_draws=300 * 2048 + 700,
+        key=jax.random.key(8),
+        checkpoint=checkpoint,
+    )
+    np.savez(
+        result,
+        values=np.concatenate([found.connected(k) for k in (2, 4)]),
+        covariance=found.joint_covariance,
+    )
+
+
 def attempt(work: Callable[[Path, Path], None], *paths: Path) -> int:
     """A child that does the work; its process id."""
     with warnings.catch_warnings():
@@ -116,7 +138,7 @@ def kill(child: int, checkpoint: Path, delay: float) -> bool:
 
 def main(name: str, folder: str, num_kills: int, longest: float) -> None:
     """Let one child finish unhurt, kill `num_kills` at random moments, finish."""
-    work = {"slow_walk": slow_walk, "chains": chains}[name]
+    work = {"slow_walk": slow_walk, "chains": chains, "measurement": measurement}[name]
     delay = random.Random(11)
     unhurt, killed = Path(folder) / "unhurt", Path(folder) / "killed"
 
