@@ -7,13 +7,15 @@ import click
 from nnft_ppl import __version__
 from nnft_ppl._errors import NnftError
 from nnft_ppl.cli.authoring import new_plugin
-from nnft_ppl.cli.pipeline import correlators, diagnose, fit, sample
-from nnft_ppl.cli.plugins import architectures, check, doctor
+from nnft_ppl.cli.doctor import doctor
+from nnft_ppl.cli.interruption import INTERRUPTED
+from nnft_ppl.cli.pipeline import diagnose, fit
+from nnft_ppl.cli.plugins import architectures, check
+from nnft_ppl.cli.sampling import correlators, sample
 from nnft_ppl.cli.studies import report, study
 from nnft_ppl.cli.width import width
 
 BAD_INPUT = 2
-INTERRUPTED = 130
 
 
 class Commands(click.Group):

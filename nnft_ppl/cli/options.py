@@ -204,27 +204,36 @@ def _points(network: "Network", inputs: Path | None, given: str | None) -> "Poin
     return network.check_inputs(np.array(suggested), distinct=True)
 
 
+output_file = click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="NetCDF file to write.",
+)
+force = click.option("--force", is_flag=True, help="Replace the file if it exists.")
+
+
 def output_options(function: Function) -> Function:
     """Add --output and --force; the command gets `output`, free to be written."""
 
-    @click.option(
-        "--output",
-        "-o",
-        type=click.Path(path_type=Path, dir_okay=False),
-        required=True,
-        help="NetCDF file to write.",
-    )
-    @click.option("--force", is_flag=True, help="Replace the file if it exists.")
+    @output_file
+    @force
     @wraps(function)
     def command(output: Path, force: bool, **rest: Any) -> Any:
         # Now, not after an hour of sampling.
         if output.exists() and not force:
             raise SpecError(f"`{output}` exists; give --force to replace it")
-        if not output.parent.is_dir():
-            raise SpecError(f"cannot write `{output}`: `{output.parent}` is no folder")
+        check_folder(output)
         return function(output=output, **rest)
 
     return command
+
+
+def check_folder(output: Path) -> None:
+    """Raise SpecError where there is no folder to write `output` in."""
+    if not output.parent.is_dir():
+        raise SpecError(f"cannot write `{output}`: `{output.parent}` is no folder")
 
 
 def emit(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:

@@ -1,11 +1,10 @@
-"""The steps one by one: `nnft sample`, `correlators`, `fit`, `diagnose`."""
+"""From saved correlators to checked couplings: `nnft fit`, `nnft diagnose`."""
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl.cli.interruption import INTERRUPTED, interruptible
@@ -13,8 +12,6 @@ from nnft_ppl.cli.options import (
     FAILED,
     as_json,
     emit,
-    input_options,
-    network_options,
     on_terminal,
     output_options,
     say,
@@ -22,146 +19,7 @@ from nnft_ppl.cli.options import (
     table,
 )
 
-if TYPE_CHECKING:
-    from nnft_ppl._network import Network
-    from nnft_ppl._typing import Points
-
 _FILE = click.Path(path_type=Path, dir_okay=False)
-
-
-@click.command()
-@network_options()
-@input_options
-@click.option("--num-draws", type=int, default=10_000, show_default=True)
-@seed
-@output_options
-@as_json
-def sample(
-    network: "Network",
-    points: "Points",
-    num_draws: int,
-    seed: int,
-    output: Path,
-    as_json: bool,
-) -> None:
-    """Draw random networks of architecture NAME and save their outputs."""
-    import jax
-
-    from nnft_ppl.ensemble.sample import sample_ensemble
-
-    ensemble = sample_ensemble(
-        network, points, num_draws, key=jax.random.key(seed), progress=on_terminal()
-    )
-    ensemble.save(output)
-    emit(
-        {"output": output, "num_draws": num_draws, "shape": ensemble.values.shape},
-        f"{num_draws} draws of {network!r} at {len(points)} inputs in {output}",
-        as_json=as_json,
-    )
-
-
-@click.command()
-@network_options()
-@input_options
-@click.option(
-    "--order",
-    "orders",
-    type=int,
-    multiple=True,
-    default=(2, 4),
-    show_default=True,
-    help="Order of a correlator, 2, 4, 6 or 8; may be repeated.",
-)
-@click.option("--num-draws", type=int, default=100_000, show_default=True)
-@click.option(
-    "--estimator",
-    default="auto",
-    show_default=True,
-    help="auto, conditional, wick or moments.",
-)
-@click.option("--exact", is_flag=True, help="Exact correlators, nothing sampled.")
-@seed
-@output_options
-@as_json
-def correlators(
-    network: "Network",
-    points: "Points",
-    orders: tuple[int, ...],
-    num_draws: int,
-    estimator: str,
-    exact: bool,
-    seed: int,
-    output: Path,
-    as_json: bool,
-) -> None:
-    """Measure the correlators of architecture NAME, or compute them exactly."""
-    import jax
-
-    from nnft_ppl.correlators.deviation import mean_deviation
-    from nnft_ppl.correlators.measure import exact_correlators, measure_correlators
-
-    if exact:
-        context = click.get_current_context()
-        for name in ("num_draws", "estimator"):
-            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-                raise SpecError(
-                    f"`--exact` samples nothing, but `--{name.replace('_', '-')}` is "
-                    "given; leave one of them out"
-                )
-        found = exact_correlators(network, points, orders)
-    else:
-        found = measure_correlators(
-            network,
-            points,
-            orders,
-            num_draws=num_draws,
-            key=jax.random.key(seed),
-            estimator=estimator,
-            progress=on_terminal(),
-        )
-    found.save(output)
-    rows, document = [["ORDER", "ENTRIES", "DEVIATION FROM THE GP", "ERROR"]], []
-    for order in found.orders:
-        deviation = mean_deviation(found, order)
-        rows.append(
-            [
-                str(order),
-                str(len(found.entries(order))),
-                f"{deviation.value:.3g}",
-                f"{deviation.error:.2g}",
-            ]
-        )
-        document.append(
-            {
-                "order": order,
-                "entries": found.entries(order),
-                "moment": found.moment(order),
-                "error": found.error(order),
-                "connected": found.connected(order),
-                "connected_error": found.connected_error(order),
-                "deviation": deviation.value,
-                "deviation_error": deviation.error,
-            }
-        )
-    if network.no_gp_limit is not None:
-        say(f"note: no Gaussian limit: {network.no_gp_limit}")
-    for order in found.orders:
-        if found.heavy_tailed(order).any():
-            say(
-                f"warning: a few networks of a heavy tail dominate the {order}-pt "
-                "function; neither it nor its error can be trusted"
-            )
-    emit(
-        {
-            "output": output,
-            "estimator": found.estimator,
-            "num_draws": found.num_draws,
-            "legs": found.legs,
-            "correlators": document,
-        },
-        f"{table(rows)}\n{found.estimator} correlators of {network!r} in {output}",
-        as_json=as_json,
-    )
 
 
 @click.command()

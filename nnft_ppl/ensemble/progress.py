@@ -4,8 +4,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Self
 
 from tqdm import tqdm
+
+try:
+    import resource
+except ImportError:  # not on every system
+    resource = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,16 @@ class Pace:
 
     def __init__(self, num_draws: int) -> None:
         """Start the clock at this many networks."""
-        self._first, self._since = num_draws, time.perf_counter()
+        self._start = self._first = (num_draws, time.perf_counter())
 
     def at(self, num_draws: int, total: int, relative_error: float | None) -> Progress:
         """Now."""
-        rate = (num_draws - self._first) / (time.perf_counter() - self._since)
+        now = time.perf_counter()
+        number, since = self._first
+        rate = (num_draws - number) / max(now - since, 1e-9)
+        if self._first is self._start and num_draws > number:
+            # What comes first waits for the compiler; the rest does not.
+            self._first = (num_draws, now)
         return Progress(
             num_draws,
             total,
@@ -55,39 +66,76 @@ class Pace:
 
 def peak_memory() -> int:
     """Bytes that the process has held at most; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
+    if resource is None:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
 class ProgressBar:
-    """A bar on stderr, on a terminal only."""
+    """A bar on stderr, on a terminal only, that leaves nothing behind.
 
-    def __init__(self, label: str) -> None:
-        """Show nothing yet."""
-        self._label, self._bar = label, None
+    It closes itself at the end of the run; a run that may end before is put in `with`.
+    """
+
+    def __init__(self, label: str, target_error: float | None = None) -> None:
+        """Show nothing yet.
+
+        Args:
+            label: What is at work.
+            target_error: The relative error at which the run will stop, or `None`.
+        """
+        self._label, self._target = label, target_error
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        """For `with`."""
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        """Clear the line."""
+        if self._bar is not None:
+            self._bar.close()
 
     def __call__(self, progress: Progress) -> None:
         """Draw it."""
         if self._bar is None:
             self._bar = tqdm(
                 initial=progress.num_draws,
-                desc=self._label,
-                unit="net",
-                unit_scale=True,
+                total=progress.total,
+                bar_format="{percentage:3.0f}%|{bar:16}| {desc}",
+                dynamic_ncols=True,
                 disable=None,
                 leave=False,
             )
         self._bar.total = progress.total
-        if progress.relative_error is not None:
-            self._bar.set_postfix_str(
-                f"G4c ±{100 * progress.relative_error:.2g} %, "
-                f"{progress.memory / 1e6:.0f} MB",
-                refresh=False,
-            )
+        self._bar.set_description_str(
+            describe(progress, self._label, self._target), refresh=False
+        )
         self._bar.update(progress.num_draws - self._bar.n)
         if progress.num_draws >= progress.total:
             self._bar.close()
+
+
+def describe(progress: Progress, label: str, target_error: float | None = None) -> str:
+    """A line for people, such as `3.4M of 10M networks, 280k/s, 00:23 left`."""
+    total = _short(progress.total)
+    if target_error is not None:
+        total = f"about {total}"
+    parts = [
+        f"{label}: {_short(progress.num_draws)} of {total} networks",
+        f"{_short(progress.networks_per_second)}/s",
+    ]
+    if progress.seconds_left < float("inf"):
+        parts.append(f"{tqdm.format_interval(progress.seconds_left)} left")
+    if progress.relative_error is not None:
+        goal = "" if target_error is None else f" (to ±{100 * target_error:.2g} %)"
+        parts.append(f"G4c ±{100 * progress.relative_error:.2g} %{goal}")
+    if progress.memory:
+        parts.append(f"{progress.memory / 1e6:.0f} MB")
+    return ", ".join(parts)
+
+
+def _short(number: float) -> str:
+    """Three digits and a prefix."""
+    return tqdm.format_sizeof(number) if number >= 1000 else f"{number:.0f}"

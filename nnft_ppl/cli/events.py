@@ -1,0 +1,91 @@
+"""What a command tells on stderr while it works: lines for people or JSON events."""
+
+import json
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nnft_ppl.cli.options import on_terminal, plain, say
+
+if TYPE_CHECKING:
+    from nnft_ppl.ensemble.progress import Monitor, Progress
+
+_EVENT_SECONDS = 1.0
+"""Between two events of progress."""
+
+
+class Events:
+    """Tells what happens: one line each, with --json one JSON object each."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        """For a command that was given --json, or not."""
+        self.as_json = as_json
+
+    def tell(self, event: str, message: str, **fields: Any) -> None:
+        """Say `message`; as JSON, `event` and `fields` beside it."""
+        if self.as_json:
+            self._emit({"event": event, "message": message, **fields})
+        else:
+            say(message)
+
+    @contextmanager
+    def watching(
+        self, label: str, target_error: float | None = None
+    ) -> "Iterator[Monitor | None]":
+        """A monitor for the work within; warnings are told as events.
+
+        Events with --json, else a bar on a terminal, else `None`.
+
+        Args:
+            label: What is at work.
+            target_error: The relative error at which it will stop, or `None`.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(warnings.catch_warnings())
+            warnings.showwarning = self._warned  # type: ignore[assignment]  # any rest
+            if self.as_json:
+                yield self._monitor()
+            elif on_terminal():
+                from nnft_ppl.ensemble.progress import ProgressBar
+
+                yield stack.enter_context(ProgressBar(label, target_error))
+            else:
+                yield None
+
+    def _warned(self, message: Warning | str, *_: object) -> None:
+        if self.as_json:
+            self.tell("warning", str(message))
+            return
+        from tqdm import tqdm
+
+        with tqdm.external_write_mode():  # a bar makes room
+            say(f"warning: {message}")
+
+    def _monitor(self) -> "Monitor":
+        last = float("-inf")
+
+        def monitor(progress: "Progress") -> None:
+            nonlocal last
+            now = time.perf_counter()
+            if now - last < _EVENT_SECONDS and progress.num_draws < progress.total:
+                return
+            last = now
+            left = progress.seconds_left
+            self._emit(
+                {
+                    "event": "progress",
+                    "num_draws": progress.num_draws,
+                    "total": progress.total,
+                    "networks_per_second": progress.networks_per_second,
+                    "seconds_left": None if left == float("inf") else left,
+                    "relative_error": progress.relative_error,
+                    "memory_bytes": progress.memory,
+                }
+            )
+
+        return monitor
+
+    def _emit(self, event: dict[str, Any]) -> None:
+        say(json.dumps(plain(event), sort_keys=True, ensure_ascii=False))

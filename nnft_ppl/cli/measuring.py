@@ -1,0 +1,200 @@
+"""What `nnft correlators` does: measure, go on, add networks, end cleanly, print."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nnft_ppl._errors import SpecError
+from nnft_ppl.cli.events import Events
+from nnft_ppl.cli.interruption import INTERRUPTED, interruptible
+from nnft_ppl.cli.options import emit, table
+from nnft_ppl.cli.resumption import Files, check_same_work
+from nnft_ppl.cli.units import chosen_devices
+
+if TYPE_CHECKING:
+    from nnft_ppl._network import Network
+    from nnft_ppl._typing import Points
+    from nnft_ppl.cli.units import Extension
+    from nnft_ppl.correlators.correlators import Correlators
+    from nnft_ppl.ensemble.progress import Monitor, Progress
+
+NUM_DRAWS = 100_000
+"""Networks where nothing is said of their number."""
+MANY_DRAWS = 10**9
+"""Networks at most where a target error says when to stop."""
+
+
+def measure(
+    network: "Network",
+    points: "Points",
+    orders: tuple[int, ...],
+    files: Files,
+    events: Events,
+    *,
+    num_draws: int | None,
+    target_error: float | None,
+    extension: "Extension | None",
+    estimator: str,
+    generator: str,
+    memory: int | None,
+    devices: int | tuple[int, ...] | None,
+    seed: int,
+    force: bool,
+) -> "Correlators":
+    """Measure, going on from the sums that are there; saved as the output."""
+    import jax
+
+    from nnft_ppl._checkpoint import remove_checkpoint
+    from nnft_ppl.correlators.measure import SamplingInterrupted, measure_correlators
+
+    if extension is not None:
+        if num_draws is not None:
+            raise SpecError(
+                "`--num-draws` and `--extend` both say how many networks; expected one"
+            )
+        there = check_same_work(
+            files,
+            network,
+            points,
+            orders,
+            estimator=estimator,
+            generator=generator,
+            seed=seed,
+        ).num_draws
+        num_draws = extension.total(there)
+        events.tell(
+            "extending",
+            f"extending {files.output} from {there:,} to {num_draws:,} networks",
+            num_draws=there,
+            total=num_draws,
+        )
+    elif num_draws is None:
+        num_draws = NUM_DRAWS if target_error is None else MANY_DRAWS
+    if force:
+        remove_checkpoint(files.sums)
+    saved = files.saved()
+    if saved is not None and extension is None:
+        events.tell(
+            "resumed",
+            f"going on from {files.sums}, which holds {saved['num_draws']:,} networks",
+            num_draws=saved["num_draws"],
+            checkpoint=files.sums,
+        )
+    label = estimator if estimator != "auto" else network.name
+    try:
+        with interruptible(), events.watching(label, target_error) as monitor:
+            found = measure_correlators(
+                network,
+                points,
+                orders,
+                num_draws=num_draws,
+                key=jax.random.key(seed),
+                estimator=estimator,
+                generator=generator,
+                target_error=target_error,
+                checkpoint=files.sums,
+                devices=chosen_devices(devices),
+                memory=memory,
+                progress=_replacing(files.output, monitor)
+                if force and files.output.exists()
+                else monitor or False,
+            )
+            found.save(files.output)
+    except SamplingInterrupted as interruption:
+        _tell_interruption(interruption, files, events)
+        raise SystemExit(INTERRUPTED) from None
+    files.finish()
+    return found
+
+
+def _replacing(output: Path, monitor: "Monitor | None") -> "Monitor":
+    """Remove the old output once the new work is under way.
+
+    From then on no output and some sums mean, as always, a run to go on with.
+    """
+
+    def watch(progress: "Progress") -> None:
+        output.unlink(missing_ok=True)
+        if monitor is not None:
+            monitor(progress)
+
+    return watch
+
+
+def _tell_interruption(interruption: Any, files: Files, events: Events) -> None:
+    """Save the correlators there are and say how to go on."""
+    partial = None
+    message = f"nnft: interrupted after {interruption.num_draws:,} networks"
+    if interruption.correlators is not None:
+        interruption.correlators.save(files.partial)
+        partial = files.partial
+        message += f", their correlators in {partial}"
+    saved = files.saved()
+    forced = click.get_current_context().params["force"]
+    command = "the same command without --force" if forced else "the same command"
+    message += (
+        f"; {command} begins anew"
+        if saved is None
+        else f"; {command} goes on from {files.sums}"
+    )
+    events.tell(
+        "interrupted",
+        message,
+        num_draws=interruption.num_draws,
+        partial=partial,
+        checkpoint=None if saved is None else files.sums,
+    )
+
+
+def print_correlators(found: "Correlators", output: Path, events: Events) -> None:
+    """Every order in a line, and what is to be known of the numbers."""
+    from nnft_ppl.correlators.deviation import mean_deviation
+
+    rows, document = [["ORDER", "ENTRIES", "DEVIATION FROM THE GP", "ERROR"]], []
+    for order in found.orders:
+        deviation = mean_deviation(found, order)
+        rows.append(
+            [
+                str(order),
+                str(len(found.entries(order))),
+                f"{deviation.value:.3g}",
+                f"{deviation.error:.2g}",
+            ]
+        )
+        document.append(
+            {
+                "order": order,
+                "entries": found.entries(order),
+                "moment": found.moment(order),
+                "error": found.error(order),
+                "connected": found.connected(order),
+                "connected_error": found.connected_error(order),
+                "deviation": deviation.value,
+                "deviation_error": deviation.error,
+            }
+        )
+    network = found.network
+    if network.no_gp_limit is not None:
+        events.tell("note", f"note: no Gaussian limit: {network.no_gp_limit}")
+    for order in found.orders:
+        if found.heavy_tailed(order).any():
+            events.tell(
+                "warning",
+                f"warning: a few networks of a heavy tail dominate the {order}-pt "
+                "function; neither it nor its error can be trusted",
+            )
+    how = f"{found.estimator} correlators of {network!r}"
+    if found.num_draws:
+        how += f" from {found.num_draws:,} networks"
+    emit(
+        {
+            "output": output,
+            "estimator": found.estimator,
+            "num_draws": found.num_draws,
+            "legs": found.legs,
+            "correlators": document,
+        },
+        f"{table(rows)}\n{how} in {output}",
+        as_json=events.as_json,
+    )

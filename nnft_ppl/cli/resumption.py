@@ -1,0 +1,157 @@
+"""A measurement's files: its output, its sums beside it, and what existing ones mean.
+
+OUTPUT.nc is there when the measurement is finished. OUTPUT.nc.sums holds sums over
+whole blocks of networks: while there is no output, of a run to go on with; afterwards
+what `--extend` adds to. A run of less than a block leaves none and needs none.
+"""
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnft_ppl._errors import SpecError
+from nnft_ppl.cli.options import check_folder
+from nnft_ppl.cli.units import Extension
+
+if TYPE_CHECKING:
+    from nnft_ppl._network import Network
+    from nnft_ppl._typing import Points
+    from nnft_ppl.correlators.correlators import Correlators
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one measurement.
+
+    Attributes:
+        output: The result.
+    """
+
+    output: Path
+
+    @property
+    def sums(self) -> Path:
+        """What the run goes on from, and what is added to."""
+        return self.output.with_name(f"{self.output.name}.sums")
+
+    @property
+    def partial(self) -> Path:
+        """Correlators of a run that was interrupted."""
+        return self.output.with_name(
+            f"{self.output.stem}.partial{self.output.suffix or '.nc'}"
+        )
+
+    def check(self, *, force: bool, extension: Extension | None) -> None:
+        """Raise SpecError where what exists is not to be replaced or added to."""
+        if force and extension is not None:
+            raise SpecError(
+                "`--force` begins anew and `--extend` adds to what there is; expected "
+                "one of them"
+            )
+        if extension is not None and not self.output.exists():
+            raise SpecError(
+                f"`--extend {extension.text}`: there is no `{self.output}` to add to; "
+                "give --num-draws"
+                + (f", and it goes on from `{self.sums}`" if self.sums.exists() else "")
+            )
+        if extension is None and self.output.exists() and not force:
+            raise SpecError(
+                f"`{self.output}` exists; give --force to replace it or --extend to "
+                "add networks to it"
+            )
+        check_folder(self.output)
+
+    def saved(self) -> dict[str, Any] | None:
+        """The record of the sums, or `None` where there are none to go on from."""
+        from nnft_ppl._checkpoint import load_checkpoint
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whoever goes on from them will warn
+            found = load_checkpoint(self.sums, {})
+        return None if found is None else found.record
+
+    def finish(self) -> None:
+        """Remove what only an unfinished run needs."""
+        from nnft_ppl._checkpoint import previous
+
+        self.partial.unlink(missing_ok=True)
+        previous(self.sums).unlink(missing_ok=True)
+
+
+def check_same_work(
+    files: Files,
+    network: "Network",
+    points: "Points",
+    orders: tuple[int, ...],
+    *,
+    estimator: str,
+    generator: str,
+    seed: int,
+) -> "Correlators":
+    """The output, once it is clear that this command may add to it.
+
+    Raises:
+        SpecError: It is of other work, or its sums are gone.
+    """
+    import jax
+    import numpy as np
+
+    from nnft_ppl._load import load
+    from nnft_ppl.correlators.correlators import Correlators
+    from nnft_ppl.ensemble.blocks import draws_per_block
+
+    found = load(files.output)
+    if not isinstance(found, Correlators) or found.is_exact:
+        raise SpecError(
+            f"cannot extend `{files.output}`: it holds no measured correlators"
+        )
+    saved = files.saved()
+    if saved is None and found.num_draws >= draws_per_block(1):
+        raise SpecError(
+            f"cannot extend `{files.output}`: the sums over its {found.num_draws:,} "
+            f"networks, `{files.sums}`, are missing or damaged; measure anew with "
+            "--num-draws and --force"
+        )
+    ours = {
+        **_flat(json.loads(network.to_json())),
+        "inputs": points.tolist(),
+        "orders": list(range(2, max(orders) + 1, 2)),
+        "estimator": found.estimator if estimator == "auto" else estimator,
+    }
+    theirs = {
+        **_flat(json.loads(found.network.to_json())),
+        "inputs": found.x.tolist(),
+        "orders": list(found.orders),
+        "estimator": found.estimator,
+    }
+    if saved is not None:
+        ours["generator"] = generator
+        theirs["generator"] = saved.get("generator")
+        ours["seed"] = np.asarray(jax.random.key_data(jax.random.key(seed))).tolist()
+        theirs["seed"] = saved.get("key")
+    for name, value in theirs.items():
+        if ours.get(name) != value:
+            raise SpecError(
+                f"cannot extend `{files.output}`: its {name} is {_shown(name, value)}, "
+                f"that of this command {_shown(name, ours.get(name))}; give the "
+                "command that made it"
+            )
+    return found
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested names joined, so that a message can say which value differs."""
+    found: dict[str, Any] = {}
+    for name, value in record.items():
+        found |= _flat(value) if isinstance(value, dict) else {name: value}
+    return found
+
+
+def _shown(name: str, value: Any) -> str:
+    """A value for a message; a seed from its key's two words."""
+    if name == "seed" and isinstance(value, list):
+        return str(value[-1])
+    return repr(value)

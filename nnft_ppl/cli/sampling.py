@@ -1,0 +1,211 @@
+"""What draws networks: `nnft sample` and `nnft correlators`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from nnft_ppl._errors import SpecError
+from nnft_ppl.cli.events import Events
+from nnft_ppl.cli.interruption import interruptible
+from nnft_ppl.cli.measuring import MANY_DRAWS, NUM_DRAWS, measure, print_correlators
+from nnft_ppl.cli.options import (
+    Function,
+    as_json,
+    emit,
+    force,
+    input_options,
+    network_options,
+    on_terminal,
+    output_file,
+    output_options,
+    seed,
+)
+from nnft_ppl.cli.resumption import Files
+from nnft_ppl.cli.units import COUNT, DEVICES, EXTENSION, MEMORY, chosen_devices
+
+if TYPE_CHECKING:
+    from nnft_ppl._network import Network
+    from nnft_ppl._typing import Points
+    from nnft_ppl.cli.units import Extension
+
+_OF_SAMPLING = (
+    "num_draws",
+    "target_error",
+    "extension",
+    "estimator",
+    "generator",
+    "memory",
+    "devices",
+)
+"""What `--exact` has no use for."""
+
+_generator = click.option(
+    "--generator",
+    default="fused",
+    show_default=True,
+    help="Of random numbers: fused, several times as fast, or jax.",
+)
+_devices = click.option(
+    "--devices",
+    type=DEVICES,
+    help='How many devices to use, or which, such as "0,2". Default: all.',
+)
+
+
+@click.command()
+@network_options()
+@input_options
+@click.option("--num-draws", type=COUNT, default=10_000, show_default=True)
+@seed
+@_generator
+@_devices
+@output_options
+@as_json
+def sample(
+    network: "Network",
+    points: "Points",
+    num_draws: int,
+    seed: int,
+    generator: str,
+    devices: int | tuple[int, ...] | None,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Draw random networks of architecture NAME and save their outputs."""
+    import jax
+
+    from nnft_ppl.ensemble.sample import sample_ensemble
+
+    with interruptible():
+        ensemble = sample_ensemble(
+            network,
+            points,
+            num_draws,
+            key=jax.random.key(seed),
+            generator=generator,
+            devices=chosen_devices(devices),
+            progress=on_terminal(),
+        )
+        ensemble.save(output)
+    emit(
+        {"output": output, "num_draws": num_draws, "shape": ensemble.values.shape},
+        f"{num_draws} draws of {network!r} at {len(points)} inputs in {output}",
+        as_json=as_json,
+    )
+
+
+def _measurement_options(function: Function) -> Function:
+    """Add what only a measurement takes, as against `--exact`."""
+    for option in reversed(
+        [
+            click.option(
+                "--num-draws",
+                type=COUNT,
+                help="Networks, such as 1e7; with --target-error the most.  [default: "
+                f"{NUM_DRAWS}; with --target-error {MANY_DRAWS:,}]",
+            ),
+            click.option(
+                "--target-error",
+                type=float,
+                metavar="ERROR",
+                help="Stop when the relative error of G4c is no more, such as 0.01.",
+            ),
+            click.option(
+                "--extend",
+                "extension",
+                type=EXTENSION,
+                help="Add networks to the finished OUTPUT: to so many times as many, "
+                "10x, or so many more, 5e6.",
+            ),
+            click.option(
+                "--estimator",
+                default="auto",
+                show_default=True,
+                help="auto, conditional, wick or moments.",
+            ),
+            _generator,
+            click.option(
+                "--memory",
+                type=MEMORY,
+                help="What networks in flight may take, such as 500MB; it changes no "
+                "number.",
+            ),
+            _devices,
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+@click.command()
+@network_options()
+@input_options
+@click.option(
+    "--order",
+    "orders",
+    type=int,
+    multiple=True,
+    default=(2, 4),
+    show_default=True,
+    help="Order of a correlator, 2, 4, 6 or 8; may be repeated.",
+)
+@click.option("--exact", is_flag=True, help="Exact correlators, nothing sampled.")
+@_measurement_options
+@seed
+@output_file
+@force
+@as_json
+def correlators(
+    network: "Network",
+    points: "Points",
+    orders: tuple[int, ...],
+    exact: bool,
+    extension: "Extension | None",
+    output: Path,
+    force: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Measure the correlators of architecture NAME, or compute them exactly.
+
+    Sums over the networks are kept in OUTPUT.sums as they grow. After Ctrl-C, SIGTERM
+    or a crash the same command goes on from there (without --force, which begins anew),
+    and --extend adds networks to a finished run. Ctrl-C and SIGTERM leave what there is
+    in OUTPUT.partial.nc.
+    """
+    from nnft_ppl.correlators.measure import exact_correlators
+
+    files, events = Files(output), Events(as_json=as_json)
+    files.check(force=force, extension=extension)
+    if exact:
+        _refuse_options_of_sampling()
+        found = exact_correlators(network, points, orders)
+        found.save(output)
+    else:
+        found = measure(
+            network,
+            points,
+            orders,
+            files,
+            events,
+            extension=extension,
+            force=force,
+            **options,
+        )
+    print_correlators(found, output, events)
+
+
+def _refuse_options_of_sampling() -> None:
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name
+        if (
+            name in _OF_SAMPLING
+            and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        ):
+            raise SpecError(
+                f"`--exact` samples nothing, but `{parameter.opts[0]}` is given; leave "
+                "one of them out"
+            )
