@@ -179,7 +179,8 @@ def on_each_device(
 
     def one(streams: Stream, *arguments: jax.Array) -> jax.Array:
         words = streams.words[0][0], streams.words[1][0]
-        stream = Stream(words, jax.random.wrap_key_data(streams.key[0]))
+        key = jax.random.wrap_key_data(streams.key[0], impl="threefry2x32")
+        stream = Stream(words, key)
         return local(stream, *(a[0] for a in arguments))[None]
 
     many: jax.Array = jax.shard_map(

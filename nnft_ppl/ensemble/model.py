@@ -137,12 +137,11 @@ class Stream(NamedTuple):
 def stream_at(key: Key, start: int) -> tuple[Stream, np.uint32]:
     """The stream that holds network `start`, and its number there."""
     high, low = divmod(start, 1 << 32)
+    folded = key
     if high:
         words = np.array(stream_words(key, high | 1 << 31), np.uint32)
-        return Stream(
-            stream_words(key, high), jax.random.wrap_key_data(jnp.asarray(words))
-        ), (np.uint32(low))
-    return Stream(stream_words(key, 0), key), np.uint32(low)
+        folded = jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
+    return Stream(stream_words(key, high), folded), np.uint32(low)
 
 
 def network_keys(key: Key, start: jax.Array, count: int) -> Key:

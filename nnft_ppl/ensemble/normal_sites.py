@@ -87,18 +87,26 @@ class FillNormals(Messenger):  # type: ignore[misc]
         super().__init__(fn)
 
     def process_message(self, msg: dict[str, Any]) -> None:
-        """Before a seed handler outside sees the site, so that it takes no key."""
-        if msg["type"] == "sample" and msg["name"] in self.normals:
+        """Before a seed handler outside sees the site, so that it takes no key.
+
+        Handlers inside the prior come first: what they gave a value or a key keeps it.
+        """
+        if (
+            msg["type"] == "sample"
+            and msg["name"] in self.normals
+            and msg["value"] is None
+            and msg["kwargs"]["rng_key"] is None
+        ):
             normal, noise = _base(msg["fn"]), self.normals[msg["name"]]
             scale = jnp.broadcast_to(normal.scale, noise.shape)
             msg["value"] = jnp.broadcast_to(normal.loc, noise.shape) + scale * noise
 
 
 def _is_open_normal(message: Mapping[str, Any]) -> bool:
-    """Whether a traced site is normal and not observed."""
+    """Whether a traced site is normal and was drawn."""
     return (
         message["type"] == "sample"
-        and not message["is_observed"]
+        and message["kwargs"]["rng_key"] is not None  # else its value was given
         and type(_base(message["fn"])) is dist.Normal
     )
 
