@@ -131,13 +131,13 @@ def _tell_interruption(interruption: Any, files: Files, events: Events) -> None:
         partial = files.partial
         message += f", their correlators in {partial}"
     saved = files.saved()
-    forced = click.get_current_context().params["force"]
-    command = "the same command without --force" if forced else "the same command"
-    message += (
-        f"; {command} begins anew"
-        if saved is None
-        else f"; {command} goes on from {files.sums}"
-    )
+    if saved is None:
+        message += "; the same command begins anew"
+    elif click.get_current_context().params["force"]:
+        files.output.unlink(missing_ok=True)  # it is being replaced
+        message += f"; the same command without --force goes on from {files.sums}"
+    else:
+        message += f"; the same command goes on from {files.sums}"
     events.tell(
         "interrupted",
         message,

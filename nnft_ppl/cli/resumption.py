@@ -5,6 +5,7 @@ whole blocks of networks: while there is no output, of a run to go on with; afte
 what `--extend` adds to. A run of less than a block leaves none and needs none.
 """
 
+import glob
 import json
 import warnings
 from collections.abc import Mapping
@@ -74,11 +75,16 @@ class Files:
         return None if found is None else found.record
 
     def finish(self) -> None:
-        """Remove what only an unfinished run needs."""
+        """Remove what only an unfinished run needs, and what killed ones left."""
         from nnft_ppl._checkpoint import previous
 
-        self.partial.unlink(missing_ok=True)
-        previous(self.sums).unlink(missing_ok=True)
+        half_written = f".{glob.escape(self.sums.name)}.*.tmp"
+        for file in (
+            self.partial,
+            previous(self.sums),
+            *self.output.parent.glob(half_written),
+        ):
+            file.unlink(missing_ok=True)
 
 
 def check_same_work(

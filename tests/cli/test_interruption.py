@@ -1,0 +1,133 @@
+"""Killed and ended at random moments, the same command goes on, to the same bits."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+import nnft_ppl as nnft
+
+PROGRAM = """
+import sys
+from nnft_ppl.cli import main
+from nnft_ppl.correlators import accumulate
+accumulate._SAVE_SECONDS = 0.02
+main(sys.argv[1:])
+"""
+NUM_DRAWS = 8_000_000
+"""Some seconds of work."""
+POINTS = [-1.0, 0.3, 1.2]
+COMMAND = ("correlators", "erf-net", "--width", "40", "--points=-1,0.3,1.2")
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a command in a process of its own."""
+
+    def command(*arguments):
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *COMMAND, *map(str, arguments)],
+            env={
+                **os.environ,
+                "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs"),
+                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return command
+
+
+def written(path):
+    """When a file was written; 0 before, and between its two renames."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def end_after_a_save(process, sums, delay, sent):
+    """Send a signal `delay` seconds after the sums are saved; whether it was hit."""
+    before = written(sums)
+    while written(sums) in (0, before):
+        if process.poll() is not None:
+            return False
+        time.sleep(0.002)
+    time.sleep(delay)
+    process.send_signal(sent)
+    process.wait(timeout=60)
+    return process.returncode != 0
+
+
+def test_killed_at_random_moments_it_ends_as_if_never(start, tmp_path):
+    output, delay = tmp_path / "out.nc", random.Random(7)
+    sums = tmp_path / "out.nc.sums"
+    arguments = ("--num-draws", NUM_DRAWS, "-o", output, "--json")
+    reached, hits = [], {signal.SIGKILL: 0, signal.SIGTERM: 0}
+    for sent in 2 * [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL]:
+        process = start(*arguments)
+        hit = end_after_a_save(process, sums, delay.uniform(0, 0.1), sent)
+        printed, said = process.communicate()
+        events = [json.loads(line) for line in said.splitlines()]
+        if reached:
+            assert events[0]["event"] == "resumed"
+            reached.append(events[0]["num_draws"])
+        else:
+            assert events[0]["event"] == "progress"
+            reached.append(0)
+        if not hit:
+            break
+        hits[sent] += 1
+        assert printed == ""
+        assert not output.exists()
+        if sent == signal.SIGTERM:
+            assert process.returncode == 130
+            last = events[-1]
+            assert last["event"] == "interrupted"
+            assert last["checkpoint"] == str(sums)
+            partial = nnft.load(last["partial"])
+            assert partial.num_draws == last["num_draws"] >= reached[-1]
+    assert hits[signal.SIGKILL] >= 2, "too fast a machine: more networks"
+    assert hits[signal.SIGTERM] >= 1, "too fast a machine: more networks"
+    assert reached == sorted(set(reached))  # every attempt came further
+    process = start(*arguments)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    names = {path.name for path in tmp_path.iterdir()} - {"programs"}
+    assert names == {"out.nc", "out.nc.sums"}
+    network = nnft.network("erf-net", width=40, input_dim=1)
+    whole = nnft.measure_correlators(
+        network, POINTS, num_draws=NUM_DRAWS, key=jax.random.key(0)
+    )
+    found = nnft.load(output)
+    assert found.num_draws == whole.num_draws
+    for order in whole.orders:
+        np.testing.assert_array_equal(found.connected(order), whole.connected(order))
+    np.testing.assert_array_equal(found.joint_covariance, whole.joint_covariance)
+
+
+def test_ctrl_c_says_in_one_line_how_to_go_on(start, tmp_path):
+    output, sums = tmp_path / "out.nc", tmp_path / "out.nc.sums"
+    output.write_text("old")
+    process = start("--num-draws", NUM_DRAWS, "-o", output, "--force")
+    assert end_after_a_save(process, sums, 0, signal.SIGINT)
+    printed, said = process.communicate()
+    assert process.returncode == 130
+    assert printed == ""
+    (line,) = said.splitlines()
+    partial = tmp_path / "out.partial.nc"
+    assert line.startswith("nnft: interrupted after ")
+    assert f"networks, their correlators in {partial}; the same command" in line
+    assert line.endswith(f"without --force goes on from {sums}")
+    assert f"{nnft.load(partial).num_draws:,} networks" in line
+    # What it was to replace is gone, so that without --force it does go on.
+    assert not output.exists()
