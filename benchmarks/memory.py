@@ -1,6 +1,6 @@
 """Peak memory of a measurement, which must not grow with the number of networks.
 
-    python benchmarks/memory.py [--num-draws 100000 10000000]
+    python benchmarks/memory.py [--num-draws 100000 100000000]
 
 Each size runs in a process of its own; the peak is that process's largest resident set.
 """
@@ -35,7 +35,7 @@ def peak(num_draws: int) -> tuple[float, float]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print one line per size, and the ratio to the first."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--num-draws", type=int, nargs="+", default=[10**5, 10**7])
+    parser.add_argument("--num-draws", type=int, nargs="+", default=[10**5, 10**8])
     arguments = parser.parse_args(argv)
     first = None
     for num_draws in arguments.num_draws:

@@ -20,6 +20,7 @@ from jax.stages import Wrapped
 from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._inputs import check_inputs
 from nnft_ppl._pair_table import all_pairs, pair_table
 from nnft_ppl._typing import Matrix, Params, Points
 from nnft_ppl.activations import Activation
@@ -187,45 +188,7 @@ class Network:
             SpecError: Wrong width, NaN or infinity, no points, or (with `distinct`)
                 two equal points.
         """
-        dim, shape = self.hyperparameters.input_dim, self.hyperparameters.input_shape
-        try:
-            given = np.asarray(x)
-            if np.iscomplexobj(given):  # NumPy would drop the imaginary part
-                raise TypeError("complex numbers")
-            points = given.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise SpecError(
-                f"inputs are no array of real numbers ({error}); expected shape "
-                f"(number of points, {dim})"
-            ) from error
-        if points.ndim == 1 and dim == 1:
-            points = points[:, None]
-        if points.shape[1:] == shape:
-            points = points.reshape(len(points), dim)
-        if points.ndim != 2 or points.shape[1] != dim:
-            expected = ", ".join(map(str, shape))
-            raise SpecError(
-                f"inputs have shape {points.shape}; expected (number of points, "
-                f"{expected}) because input_dim is {self.input_dim}"
-            )
-        if len(points) == 0:
-            raise SpecError("inputs hold no points; give at least one")
-        bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
-        if bad.size:
-            raise SpecError(
-                f"input {bad[0]} is {points[bad[0]].tolist()}; inputs must be finite"
-            )
-        if distinct:
-            _, first, counts = np.unique(
-                points, axis=0, return_index=True, return_counts=True
-            )
-            if (counts > 1).any():
-                twice = points[first[np.argmax(counts > 1)]].tolist()
-                raise SpecError(
-                    f"input {twice} is given more than once; correlators list every "
-                    "repetition of an input already, so give distinct inputs"
-                )
-        return points
+        return check_inputs(x, self.hyperparameters.input_shape, distinct=distinct)
 
     def prior(self) -> Params:
         """Sample the parameters; call it inside a NumPyro context."""

@@ -11,7 +11,15 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nnft_ppl"
 
 LAYERS = (
-    {"_errors", "_typing", "_checkpoint", "_compile", "_pair_table", "store"},
+    {
+        "_errors",
+        "_typing",
+        "_checkpoint",
+        "_compile",
+        "_inputs",
+        "_pair_table",
+        "store",
+    },
     {"activations"},
     {"architecture", "operator", "hookspecs", "_network", "registry", "adapters"},
     {"ensemble"},

@@ -33,8 +33,8 @@ MAX_CHUNK = 512
 _BLOCK_DRAWS = 1 << 17
 _BLOCK_NORMALS = 1 << 28
 """Numbers drawn in a block at most: a second or so, so that Ctrl-C is answered."""
-_PIECE_BYTES = 1 << 27
-"""Memory of a piece where none is asked for: 128 MiB."""
+_PIECE_BYTES = 1 << 26
+"""Memory of a piece where none is asked for: 64 MiB."""
 
 
 @lru_cache(maxsize=64)
@@ -153,7 +153,9 @@ def in_chunks(
     empty = jnp.zeros((*shape.shape[:-1], size * max_chunks), shape.dtype)
 
     def step(i: jax.Array, joined: jax.Array) -> jax.Array:
-        part = chunk_of(start + chunk * i)
+        # Where there is room for one chunk alone, no slice is updated, and the compiler
+        # would fuse what makes the chunk in yet another way.
+        part = jax.lax.optimization_barrier(chunk_of(start + chunk * i))
         return jax.lax.dynamic_update_slice_in_dim(joined, part, size * i, -1)
 
     filled: jax.Array = jax.lax.fori_loop(jnp.uint32(0), chunks, step, empty)
