@@ -290,7 +290,7 @@ class Job:
         groups = means.astype(np.float64)
         whole = count // self.batch
         batches = groups[:, : whole * self.batch // size]
-        batches = batches.reshape(len(groups), whole, -1).mean(axis=2)
+        batches = batches.reshape(len(groups), whole, self.batch // size).mean(axis=2)
         values = size * groups.sum(axis=1)
         if self.estimator == "wick":
             matrix, constant = self._wick()

@@ -36,6 +36,8 @@ class Progress:
     memory: int
 
 
+_REDRAW_SECONDS = 0.1
+
 type Monitor = Callable[[Progress], None]
 
 
@@ -87,6 +89,7 @@ class ProgressBar:
         """
         self._label, self._target = label, target_error
         self._bar: Any = None
+        self._drawn = 0.0
 
     def __enter__(self) -> Self:
         """For `with`."""
@@ -99,22 +102,26 @@ class ProgressBar:
 
     def __call__(self, progress: Progress) -> None:
         """Draw it."""
+        if progress.num_draws >= progress.total:
+            self.__exit__()
+            return
+        text = describe(progress, self._label, self._target)
         if self._bar is None:
             self._bar = tqdm(
                 initial=progress.num_draws,
                 total=progress.total,
+                desc=text,
                 bar_format="{percentage:3.0f}%|{bar:16}| {desc}",
                 dynamic_ncols=True,
                 disable=None,
                 leave=False,
             )
-        self._bar.total = progress.total
-        self._bar.set_description_str(
-            describe(progress, self._label, self._target), refresh=False
-        )
-        self._bar.update(progress.num_draws - self._bar.n)
-        if progress.num_draws >= progress.total:
-            self._bar.close()
+        elif time.perf_counter() - self._drawn > _REDRAW_SECONDS:
+            self._bar.n, self._bar.total = progress.num_draws, progress.total
+            self._bar.set_description_str(text)
+        else:
+            return
+        self._drawn = time.perf_counter()
 
 
 def describe(progress: Progress, label: str, target_error: float | None = None) -> str:
