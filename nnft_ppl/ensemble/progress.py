@@ -1,5 +1,6 @@
 """How far a long run has come: what it tells while it goes on."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -111,13 +112,15 @@ class ProgressBar:
                 initial=progress.num_draws,
                 total=progress.total,
                 desc=text,
-                bar_format="{percentage:3.0f}%|{bar:16}| {desc}",
-                dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar}| {desc}",
+                ncols=_columns(),
+                nrows=24,  # any; asked for, some terminals answer 0 and see nothing
                 disable=None,
                 leave=False,
             )
         elif time.perf_counter() - self._drawn > _REDRAW_SECONDS:
             self._bar.n, self._bar.total = progress.num_draws, progress.total
+            self._bar.ncols = _columns()
             self._bar.set_description_str(text)
         else:
             return
@@ -125,22 +128,28 @@ class ProgressBar:
 
 
 def describe(progress: Progress, label: str, target_error: float | None = None) -> str:
-    """A line for people, such as `3.4M of 10M networks, 280k/s, 00:23 left`."""
-    total = _short(progress.total)
-    if target_error is not None:
-        total = f"about {total}"
+    """A line for people, such as `sample 3.4M/10M, 280k/s, 00:23 left`."""
+    forecast = "" if target_error is None else "~"
     parts = [
-        f"{label}: {_short(progress.num_draws)} of {total} networks",
+        f"{label} {_short(progress.num_draws)}/{forecast}{_short(progress.total)}",
         f"{_short(progress.networks_per_second)}/s",
     ]
     if progress.seconds_left < float("inf"):
         parts.append(f"{tqdm.format_interval(progress.seconds_left)} left")
     if progress.relative_error is not None:
-        goal = "" if target_error is None else f" (to ±{100 * target_error:.2g} %)"
-        parts.append(f"G4c ±{100 * progress.relative_error:.2g} %{goal}")
+        goal = "" if target_error is None else f"→{100 * target_error:.2g}"
+        parts.append(f"G4c ±{100 * progress.relative_error:.2g}{goal} %")
     if progress.memory:
         parts.append(f"{progress.memory / 1e6:.0f} MB")
     return ", ".join(parts)
+
+
+def _columns() -> int:
+    """Width of the terminal, 80 where it does not tell."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def _short(number: float) -> str:

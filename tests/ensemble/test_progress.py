@@ -53,14 +53,12 @@ def test_rate_and_time_left_are_of_this_run_after_its_first_block(monkeypatch):
 
 def test_description_tells_what_one_wants_to_know():
     text = describe(moment(340_000), "relu-net")
-    assert text == (
-        "relu-net: 340k of 1.00M networks, 500k/s, 00:01 left, G4c ±1.2 %, 325 MB"
-    )
+    assert text == ("relu-net 340k/1.00M, 500k/s, 00:01 left, G4c ±1.2 %, 325 MB")
     text = describe(moment(340_000, 3_200_000), "relu-net", 0.005)
-    assert "340k of about 3.20M networks" in text
-    assert "G4c ±1.2 % (to ±0.5 %)" in text
+    assert "340k/~3.20M," in text
+    assert "G4c ±1.2→0.5 %" in text
     unknown = Progress(0, 10, 0.0, float("inf"), None, 0)
-    assert describe(unknown, "sample") == "sample: 0 of 10 networks, 0/s"
+    assert describe(unknown, "sample") == "sample 0/10, 0/s"
 
 
 def test_a_bar_is_shown_and_leaves_a_clean_line(monkeypatch):
@@ -69,10 +67,10 @@ def test_a_bar_is_shown_and_leaves_a_clean_line(monkeypatch):
     bar = ProgressBar("sample")
     bar(moment(100_000))
     assert " 10%|" in terminal.getvalue()
-    assert "100k of 1.00M networks" in terminal.getvalue()
+    assert "100k/1.00M" in terminal.getvalue()
     bar(moment(200_000, 400_000))
     assert " 50%|" in terminal.getvalue()
-    assert "200k of 400k networks" in terminal.getvalue()
+    assert "200k/400k" in terminal.getvalue()
     bar(moment(400_000, 400_000))
     assert terminal.lines() == [""]
 
@@ -87,7 +85,7 @@ def test_an_interrupted_bar_leaves_a_clean_line(monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert "100k of 1.00M" in terminal.getvalue()
+    assert "100k/1.00M" in terminal.getvalue()
     assert terminal.lines() == [""]
 
 
