@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nnft_ppl.cli.interruption import INTERRUPTED, interruptible
 from nnft_ppl.cli.options import FAILED, as_json, on_terminal, say
 from nnft_ppl.cli.pipeline import print_checks
 
@@ -27,14 +28,20 @@ if TYPE_CHECKING:
 def study(study_file: Path, output: Path | None, rerun: bool, as_json: bool) -> None:
     """Run a whole study: correlators, couplings, checks, report.
 
-    Results already in the run directory are reused, so that an interrupted study goes
-    on where it stopped. Exit code 1 when a check fails, among them whether the action
-    describes the network.
+    Results already in the run directory are reused, and a measurement or a fit that
+    was interrupted, by Ctrl-C, SIGTERM or a crash, goes on where it stopped. Exit code
+    1 when a check fails, among them whether the action describes the network.
     """
     from nnft_ppl.study import read_study, run_study
 
     read = read_study(study_file, directory=output)
-    run = run_study(read, say=say, progress=on_terminal(), rerun=rerun)
+    try:
+        with interruptible():
+            run = run_study(read, say=say, progress=on_terminal(), rerun=rerun)
+    except KeyboardInterrupt:
+        command = "the same command without --rerun" if rerun else "the same command"
+        say(f"nnft: interrupted; {command} goes on in {read.directory}")
+        raise SystemExit(INTERRUPTED) from None
     _finish(run, as_json)
 
 

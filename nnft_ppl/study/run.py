@@ -31,6 +31,8 @@ from nnft_ppl.study.spec import ORDERS, Study
 
 type Say = Callable[[str], None]
 
+_SUMS = ".sums"
+
 
 @dataclass(frozen=True, eq=False)
 class StudyRun:
@@ -102,6 +104,8 @@ def run_study(
     directory.claim(record, study.text, keep=keep)
     if not keep:
         remove_checkpoint(_fit_checkpoint(directory))
+        for stale in directory.fit_data.parent.glob(f"*{_SUMS}*"):
+            stale.unlink()
     steps = _Steps(study, directory, say, progress)
     steps.measure_widths()
     steps.measure_fit_data()
@@ -165,19 +169,22 @@ class _Steps:
         key: Key,
         estimator: str,
     ) -> None:
-        self._make(
-            path,
-            what,
-            lambda: measure_correlators(
+        sums = _sums(path)
+
+        def make() -> None:
+            measure_correlators(
                 network,
                 points,
                 ORDERS,
                 num_draws=num_draws,
                 key=key,
                 estimator=estimator,
+                checkpoint=sums,
                 progress=self.progress,
-            ).save(path),
-        )
+            ).save(path)
+            remove_checkpoint(sums)
+
+        self._make(path, what, make)
 
     def _exact(self, path: Path, network: Network, points: Points) -> None:
         if path.exists():
@@ -253,6 +260,11 @@ class _Steps:
         self._make(
             self.directory.comparison, f"{len(eft.candidates)} actions compared", make
         )
+
+
+def _sums(correlators: Path) -> Path:
+    """Where a measurement keeps its sums until its correlators are saved."""
+    return correlators.with_name(f"{correlators.name}{_SUMS}")
 
 
 def _fit_checkpoint(directory: RunDirectory) -> Path:
