@@ -20,6 +20,7 @@ import numpy as np
 from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.streaming import Job, Mean, Sums
+from nnft_ppl.ensemble.processes import check_alike, from_first
 from nnft_ppl.ensemble.progress import Monitor, Pace
 
 type Runner = Callable[[Job, range], Iterator[Sums]]
@@ -87,9 +88,14 @@ def accumulate(
     Raises:
         SpecError: The checkpoint is of other work, or of more networks.
     """
+    first = jax.process_index() == 0
+    if jax.process_count() > 1:
+        sizes = job.num_draws, job.block, job.batch, checkpoint is None
+        check_alike(f"{_identity(job)} {sizes} {goal and goal.target}")
+        monitor = monitor if first else None
     done, sums = 0, Sums.zero(job.num_quantities)
     if checkpoint is not None:
-        found = load_checkpoint(checkpoint, _identity(job))
+        found = from_first(lambda: load_checkpoint(checkpoint, _identity(job)))
         if found is not None:
             job = replace(job, block=found.record["block"], batch=found.record["batch"])
             job = replace(job, piece=min(job.piece, job.block))
@@ -107,7 +113,7 @@ def accumulate(
 
     def save() -> None:
         nonlocal saved, last_save
-        if checkpoint is not None and state is not saved:
+        if checkpoint is not None and state is not saved and first:
             record = {**_identity(job), "block": job.block, "batch": job.batch}
             save_checkpoint(
                 checkpoint, {**record, "num_draws": state[0]}, state[1]._asdict()

@@ -3,7 +3,7 @@
 In: a `Network` and inputs. Out: `Correlators`. Every check comes before any work.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
@@ -18,7 +18,8 @@ from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Points
 from nnft_ppl.correlators._measurement import Measurement, known_kernel
 from nnft_ppl.correlators._neurons import preactivation_factor
-from nnft_ppl.correlators.accumulate import Goal, Runner, accumulate
+from nnft_ppl.correlators._runners import local_runner, open_runner
+from nnft_ppl.correlators.accumulate import Goal, accumulate
 from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.estimators import (
     Inputs,
@@ -30,7 +31,7 @@ from nnft_ppl.correlators.streaming import Job, Sums
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.correlators.weights import weight_moments
 from nnft_ppl.ensemble.blocks import check_block_size, check_memory
-from nnft_ppl.ensemble.local import choose_devices, run_locally
+from nnft_ppl.ensemble.local import choose_devices
 from nnft_ppl.ensemble.model import (
     check_generator,
     check_key,
@@ -92,6 +93,7 @@ def measure_correlators(
     target_error: float | None = None,
     checkpoint: str | Path | None = None,
     devices: Sequence[jax.Device] | int | None = None,
+    scheduler: str | None = None,
     block_size: int | None = None,
     memory: int | None = None,
     progress: bool | Monitor = False,
@@ -116,6 +118,8 @@ def measure_correlators(
         checkpoint: File where the sums are saved as they grow, and from which the same
             call goes on, whatever its `num_draws`; it is kept at the end.
         devices: Devices of this process to use, or how many; all when `None`.
+        scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers
+            then run the blocks, on their devices.
         block_size: Networks dispatched together, rounded to a power of two; changes
             memory and speed alone.
         memory: Bytes that these may take, in place of `block_size`.
@@ -154,31 +158,32 @@ def measure_correlators(
             f"{num_quantities} correlator entries; use at least {num_quantities + 1}, "
             "or fewer inputs or orders"
         )
-    measurement, job = _plan(
-        network,
-        points,
-        orders,
-        estimator,
-        generator,
-        key=key,
-        num_draws=num_draws,
-        block_size=block_size,
-        memory=memory,
-        devices=used,
-    )
+    with open_runner(used, scheduler) as run:
+        measurement, job = _plan(
+            network,
+            points,
+            orders,
+            estimator,
+            generator,
+            key=key,
+            num_draws=num_draws,
+            block_size=block_size,
+            memory=memory,
+            devices=used,
+        )
 
-    def relative_error(job: Job, sums: Sums, number: int) -> float | None:
-        return measurement.relative_error(job.mean(sums, number), number)
+        def relative_error(job: Job, sums: Sums, number: int) -> float | None:
+            return measurement.relative_error(job.mean(sums, number), number)
 
-    if target_error is not None:
-        job = _plan_for_target(job, relative_error, target_error, used)
-    reached = accumulate(
-        job,
-        _local_runner(used),
-        Goal(relative_error, target_error),
-        checkpoint=place,
-        monitor=ProgressBar(estimator) if progress is True else progress or None,
-    )
+        if target_error is not None:
+            job = _plan_for_target(job, relative_error, target_error, used)
+        reached = accumulate(
+            job,
+            run,
+            Goal(relative_error, target_error),
+            checkpoint=place,
+            monitor=ProgressBar(estimator) if progress is True else progress or None,
+        )
     mean, number = reached.mean(), reached.num_draws
     if not reached.interrupted:
         return measurement.correlators(mean, number)
@@ -232,7 +237,7 @@ def _plan(
         none = np.zeros(num_entries(num_legs, 2))
         pilot = job(Measurement(network, points, (2,), estimator, none))
         pilot = replace(pilot, num_draws=min(num_draws, pilot.block))
-        kernel = accumulate(pilot, _local_runner(devices)).mean().value
+        kernel = accumulate(pilot, local_runner(devices)).mean().value
     measurement = Measurement(network, points, orders, estimator, kernel)
     return measurement, job(measurement)
 
@@ -248,21 +253,12 @@ def _plan_for_target(
     What the first networks tell: their error falls as one over the root of the number.
     """
     trial = replace(job, num_draws=min(job.num_draws, _TRIAL_DRAWS), batch=1)
-    reached = accumulate(trial, _local_runner(devices))
+    reached = accumulate(trial, local_runner(devices))
     error = relative_error(trial, reached.sums, reached.num_draws)
     if error is None:
         return job
     likely = reached.num_draws * (error / target_error) ** 2
     return job.with_batches_for(int(min(max(likely, reached.num_draws), job.num_draws)))
-
-
-def _local_runner(devices: tuple[jax.Device, ...]) -> Runner:
-    """Run blocks on devices of this process."""
-
-    def run(job: Job, starts: range) -> Generator[Sums, None, None]:
-        return run_locally(job.sums, starts, devices)
-
-    return run
 
 
 class SamplingInterrupted(KeyboardInterrupt):

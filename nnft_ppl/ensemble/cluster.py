@@ -1,0 +1,244 @@
+"""Running blocks on the workers of a Dask scheduler, results in order.
+
+In: the scheduler's address, and work that can be pickled. Out: what a run on this
+machine gives, to the bit where the workers are of its kind. Blocks are independent, so
+a block lost with its worker is run again; Dask sees to that.
+"""
+
+import pickle
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import version
+from itertools import islice
+from threading import BoundedSemaphore, Lock
+from typing import Any, Protocol
+from warnings import warn
+
+import jax
+from threadpoolctl import threadpool_limits
+
+from nnft_ppl._errors import NnftError, SpecError, UnavailableError
+from nnft_ppl.ensemble.local import max_in_flight
+
+_ANSWER_SECONDS = 10
+"""What a scheduler is given to answer, and then to have a worker."""
+_AHEAD = 4
+"""Blocks sent ahead for every thread of the workers: a slow block at the head of the
+line stops nobody for long, and results that wait their turn take little memory."""
+_RETRIES = 2
+"""How often a block is tried again that failed without its worker dying."""
+_SAME_VERSIONS = ("nnft-ppl", "jax", "jaxlib")
+"""Distributions that settle the numbers."""
+
+
+class Work[T](Protocol):
+    """What workers are sent: pickled once, it computes any block."""
+
+    def sums(self, starts: Sequence[int], devices: tuple[jax.Device, ...]) -> list[T]:
+        """Results of the blocks that begin at `starts`, at most one for each device."""
+        ...
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """A client of the scheduler, with workers that can do the work.
+
+    Args:
+        address: As the scheduler prints it, such as tcp://host:8786.
+
+    Raises:
+        UnavailableError: Dask is not installed.
+        SpecError: No scheduler answers there, it has no workers, or they run other
+            versions.
+    """
+    if not isinstance(address, str):
+        raise SpecError(
+            f"`scheduler` is {address!r}; expected an address such as tcp://host:8786"
+        )
+    client, problem = _client(address)
+    if client is None:
+        raise SpecError(
+            f"no Dask scheduler answers at {address!r} ({problem}); start one with "
+            "`dask scheduler`, and give the address that it prints"
+        )
+    with client:
+        _check_workers(client, address)
+        yield client
+
+
+def _distributed() -> Any:
+    try:
+        return import_module("distributed")
+    except ModuleNotFoundError as error:
+        raise UnavailableError(
+            "Dask is not installed; install it with: "
+            "pip install 'nnft-ppl[distributed]'"
+        ) from error
+
+
+def _client(address: str) -> tuple[Any, str]:
+    """A client; or `None` and why not.
+
+    Whatever goes wrong is told as text: a half-made client that a traceback keeps alive
+    holds up the end of Python. What answers may be no scheduler, its answer anything.
+    """
+    distributed = _distributed()
+    try:
+        return (
+            distributed.Client(address, timeout=_ANSWER_SECONDS, set_as_default=False),
+            "",
+        )
+    except Exception as error:
+        return None, str(error) or type(error).__name__
+
+
+def _check_workers(client: Any, address: str) -> None:
+    """Raise SpecError unless there are workers and they run what we run."""
+    try:
+        client.wait_for_workers(1, timeout=_ANSWER_SECONDS)
+    except TimeoutError as error:
+        raise SpecError(
+            f"the Dask scheduler at {address!r} has no workers; start some with "
+            f"`dask worker {address}`"
+        ) from error
+    for name, here in _versions():
+        # The standard library's, so that a worker without nnft_ppl can answer.
+        found = client.run(version, name, on_error="return")
+        for worker, there in found.items():
+            if there != here:
+                raise SpecError(_other_version(worker, name, there, here))
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    return tuple((name, version(name)) for name in _SAME_VERSIONS)
+
+
+def _other_version(worker: str, name: str, there: object, here: str) -> str:
+    has = f"no {name}" if isinstance(there, Exception) else f"{name} {there}"
+    return (
+        f"the Dask worker {worker} has {has}, and here is {here}; install the same on "
+        "both and start it again"
+    )
+
+
+def run_on_cluster[T](client: Any, work: Work[T], starts: Iterable[int]) -> Iterator[T]:
+    """Yield the result of every block, in order.
+
+    Closing the iterator cancels what has not begun.
+
+    Args:
+        client: From `connected`.
+        work: Pickled once, by value where workers cannot import it.
+        starts: First network of each block.
+
+    Raises:
+        NnftError: As raised on a worker; or the scheduler is lost, or one block after
+            another worker dies of it.
+    """
+    distributed = _distributed()
+    # Dask's own pickle, which takes functions by value where they have no module.
+    payload, left = import_module("cloudpickle").dumps(work), iter(starts)
+    waiting: deque[Any] = deque()
+    try:
+        while True:
+            room = _AHEAD * sum(client.nthreads().values()) - len(waiting)
+            waiting.extend(
+                client.map(
+                    _block,
+                    list(islice(left, max(room, 0 if waiting else 1))),
+                    payload=payload,
+                    versions=_versions(),
+                    pure=False,
+                    retries=_RETRIES,
+                )
+            )
+            if not waiting:
+                return
+            _wait(client, waiting[0])
+            done = []
+            while waiting and waiting[0].done():
+                done.append(waiting.popleft())
+            for result in client.gather(done):
+                if isinstance(result, NnftError):
+                    raise result
+                yield result
+    except distributed.KilledWorker as error:
+        raise NnftError(
+            f"a block took several Dask workers down with it ({error}); most likely "
+            "their memory is too small: give a smaller `memory` or `block_size`"
+        ) from error
+    except (distributed.comm.CommClosedError, CancelledError) as error:
+        raise NnftError(
+            f"the Dask scheduler is lost ({error}); when one answers again, the same "
+            "call goes on from its checkpoint, if it has one"
+        ) from error
+    finally:
+        client.cancel(list(waiting))
+
+
+def _wait(client: Any, first: Any) -> None:
+    """Until it is done; without workers say so, and wait for some."""
+    told = False
+    while not first.done():
+        try:
+            first.exception(timeout=_ANSWER_SECONDS)
+        except TimeoutError:
+            if not told and not client.nthreads():
+                warn(
+                    f"the Dask scheduler at {client.scheduler.address} has no workers "
+                    "left; waiting for new ones",
+                    stacklevel=2,
+                )
+                told = True
+
+
+def _block(start: int, *, payload: bytes, versions: tuple[tuple[str, str], ...]) -> Any:
+    """One block, on a worker; an error of ours is a value, not to be tried again."""
+    try:
+        return _received(payload, versions).block(start)
+    except NnftError as error:
+        return error
+
+
+@lru_cache(maxsize=8)
+def _received(payload: bytes, versions: tuple[tuple[str, str], ...]) -> "_Received":
+    """The work, unpickled once by every worker, so that it compiles once."""
+    for (name, there), (_, here) in zip(versions, _versions(), strict=True):
+        if here != there:  # of a worker that came later
+            raise SpecError(_other_version("that joined", name, here, there))
+    return _Received(pickle.loads(payload))
+
+
+class _Received:
+    """Work on the devices of a worker."""
+
+    def __init__(self, work: Work[Any]) -> None:
+        """Not more blocks at a time than a run on this machine alone would do."""
+        self._work, self._devices = work, jax.local_devices()
+        self._busy, self._lock = [0] * len(self._devices), Lock()
+        self._room = BoundedSemaphore(
+            len(self._devices) * max_in_flight(len(self._devices))
+        )
+        # A worker's threads are busy with blocks; more of them get in their way.
+        threadpool_limits(1, user_api="blas")
+
+    def block(self, start: int) -> Any:
+        """The result of the block that begins at `start`."""
+        with self._room, self._device() as device, jax.enable_x64(False):
+            return self._work.sums([start], (device,))[0]
+
+    @contextmanager
+    def _device(self) -> Iterator[jax.Device]:
+        """The least busy one."""
+        with self._lock:
+            number = self._busy.index(min(self._busy))
+            self._busy[number] += 1
+        try:
+            yield self._devices[number]
+        finally:
+            with self._lock:
+                self._busy[number] -= 1
