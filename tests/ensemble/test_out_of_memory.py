@@ -1,5 +1,8 @@
 """Out of memory: smaller pieces, the same bits, and a clear end where none fits."""
 
+import json
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -99,3 +102,42 @@ def test_threads_that_fail_together_lower_the_limit_once():
     assert sorted(tried) == [2048, 2048, 4096, 4096]
     assert limit.fitting(4096, work) == 2048
     assert len(warned) in (1, 2)  # two when both look before either lowers
+
+
+REAL = """
+import json, resource, warnings
+from pathlib import Path
+import jax, numpy as np
+import nnft_ppl as nnft
+
+def measure(block_size):
+    network = nnft.network("erf-net", width=4, input_dim=1, bias_std=1.0)
+    return nnft.measure_correlators(
+        network, np.linspace(-1, 1, 60)[:, None], (2,), num_draws=1 << 19,
+        key=jax.random.key(0), block_size=block_size,
+    )
+
+expected = measure(512)
+status = Path("/proc/self/status").read_text()
+used = next(line for line in status.splitlines() if line.startswith("VmSize"))
+limit = 1024 * int(used.split()[1]) + 1_000_000_000
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+with warnings.catch_warnings(record=True) as warned:
+    warnings.simplefilter("always")
+    found = measure(1 << 17)
+print(json.dumps({
+    "warned": [w.category.__name__ for w in warned],
+    "equal": bool((found.connected(2) == expected.connected(2)).all()),
+}))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
+def test_where_the_system_gives_no_more_it_goes_on():
+    """Two pieces in flight of 131,072 networks and 1,830 pairs: 2 GB of 1 GB."""
+    out = subprocess.run(
+        [sys.executable, "-c", REAL], capture_output=True, text=True, check=True
+    )
+    found = json.loads(out.stdout)
+    assert found["equal"]
+    assert set(found["warned"]) == {"OutOfMemoryWarning"}
