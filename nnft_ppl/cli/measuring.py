@@ -39,6 +39,7 @@ def measure(
     generator: str,
     memory: int | None,
     devices: int | tuple[int, ...] | None,
+    scheduler: str | None,
     seed: int,
     force: bool,
 ) -> "Correlators":
@@ -95,6 +96,7 @@ def measure(
                 target_error=target_error,
                 checkpoint=files.sums,
                 devices=chosen_devices(devices),
+                scheduler=scheduler,
                 memory=memory,
                 progress=_replacing(files.output, monitor)
                 if force and files.output.exists()

@@ -38,6 +38,7 @@ _OF_SAMPLING = (
     "generator",
     "memory",
     "devices",
+    "scheduler",
 )
 """What `--exact` has no use for."""
 
@@ -133,6 +134,11 @@ def _measurement_options(function: Function) -> Function:
                 "number.",
             ),
             _devices,
+            click.option(
+                "--scheduler",
+                metavar="ADDRESS",
+                help="Of a Dask cluster that does the work, such as tcp://host:8786.",
+            ),
         ]
     ):
         function = option(function)

@@ -221,6 +221,14 @@ def test_bad_input_is_refused(arguments, message, output):
     assert names(output) == []
 
 
+def test_a_scheduler_that_does_not_answer_is_named(output, monkeypatch):
+    monkeypatch.setattr("nnft_ppl.ensemble.cluster._ANSWER_SECONDS", 0.2)
+    where = ("--scheduler", "tcp://127.0.0.1:1")
+    result = run(*NETWORK, *where, "-o", output, code=2)
+    assert "no Dask scheduler answers at 'tcp://127.0.0.1:1'" in result.stderr
+    assert names(output) == []
+
+
 def test_sample_takes_generator_and_devices(output):
     sample = ("sample", *NETWORK[1:], "--num-draws", "1e3", "--devices", 1)
     run(*sample, "--generator", "jax", "-o", output)
