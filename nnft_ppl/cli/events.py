@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _EVENT_SECONDS = 1.0
 """Between two events of progress."""
+_PREFIX = {"interrupted": "nnft: ", "note": "note: ", "warning": "warning: "}
+"""Before a line for people; an event carries its name anyway."""
 
 
 class Events:
@@ -28,7 +30,7 @@ class Events:
         if self.as_json:
             self._emit({"event": event, "message": message, **fields})
         else:
-            say(message)
+            say(_PREFIX.get(event, "") + message)
 
     @contextmanager
     def watching(
@@ -55,13 +57,10 @@ class Events:
                 yield None
 
     def _warned(self, message: Warning | str, *_: object) -> None:
-        if self.as_json:
-            self.tell("warning", str(message))
-            return
         from tqdm import tqdm
 
         with tqdm.external_write_mode():  # a bar makes room
-            say(f"warning: {message}")
+            self.tell("warning", str(message))
 
     def _monitor(self) -> "Monitor":
         last = float("-inf")

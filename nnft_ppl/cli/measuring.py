@@ -49,6 +49,7 @@ def measure(
     from nnft_ppl._checkpoint import remove_checkpoint
     from nnft_ppl.correlators.measure import SamplingInterrupted, measure_correlators
 
+    there = 0
     if extension is not None:
         if num_draws is not None:
             raise SpecError(
@@ -75,7 +76,7 @@ def measure(
     if force:
         remove_checkpoint(files.sums)
     saved = files.saved()
-    if saved is not None and extension is None:
+    if saved is not None and saved["num_draws"] > there:
         events.tell(
             "resumed",
             f"going on from {files.sums}, which holds {saved['num_draws']:,} networks",
@@ -127,7 +128,7 @@ def _replacing(output: Path, monitor: "Monitor | None") -> "Monitor":
 def _tell_interruption(interruption: Any, files: Files, events: Events) -> None:
     """Save the correlators there are and say how to go on."""
     partial = None
-    message = f"nnft: interrupted after {interruption.num_draws:,} networks"
+    message = f"interrupted after {interruption.num_draws:,} networks"
     if interruption.correlators is not None:
         interruption.correlators.save(files.partial)
         partial = files.partial
@@ -178,12 +179,12 @@ def print_correlators(found: "Correlators", output: Path, events: Events) -> Non
         )
     network = found.network
     if network.no_gp_limit is not None:
-        events.tell("note", f"note: no Gaussian limit: {network.no_gp_limit}")
+        events.tell("note", f"no Gaussian limit: {network.no_gp_limit}")
     for order in found.orders:
         if found.heavy_tailed(order).any():
             events.tell(
                 "warning",
-                f"warning: a few networks of a heavy tail dominate the {order}-pt "
+                f"a few networks of a heavy tail dominate the {order}-pt "
                 "function; neither it nor its error can be trusted",
             )
     how = f"{found.estimator} correlators of {network!r}"

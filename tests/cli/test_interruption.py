@@ -11,6 +11,7 @@ import time
 import jax
 import numpy as np
 import pytest
+from cli.commands import run
 
 import nnft_ppl as nnft
 
@@ -73,7 +74,7 @@ def test_killed_at_random_moments_it_ends_as_if_never(start, tmp_path):
     sums = tmp_path / "out.nc.sums"
     arguments = ("--num-draws", NUM_DRAWS, "-o", output, "--json")
     reached, hits = [], {signal.SIGKILL: 0, signal.SIGTERM: 0}
-    for sent in 2 * [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL]:
+    for sent in 2 * [signal.SIGKILL, signal.SIGTERM]:
         process = start(*arguments)
         hit = end_after_a_save(process, sums, delay.uniform(0, 0.1), sent)
         printed, said = process.communicate()
@@ -131,3 +132,23 @@ def test_ctrl_c_says_in_one_line_how_to_go_on(start, tmp_path):
     assert f"{nnft.load(partial).num_draws:,} networks" in line
     # What it was to replace is gone, so that without --force it does go on.
     assert not output.exists()
+
+
+def test_an_extension_that_was_ended_goes_on(start, tmp_path):
+    output, sums = tmp_path / "out.nc", tmp_path / "out.nc.sums"
+    run(*COMMAND, "--num-draws", 200_000, "-o", output)
+    arguments = ("--extend", "30x", "-o", output, "--json")
+    process = start(*arguments)
+    assert end_after_a_save(process, sums, 0.05, signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 130
+    # What is finished stays until there is more.
+    assert nnft.load(output).num_draws == 200_000
+    process = start(*arguments)
+    printed, said = process.communicate(timeout=60)
+    events = [json.loads(line) for line in said.splitlines()]
+    assert [event["event"] for event in events[:2]] == ["extending", "resumed"]
+    assert events[1]["num_draws"] > 200_000
+    assert json.loads(printed)["num_draws"] == 6_000_000
+    names = {path.name for path in tmp_path.iterdir()} - {"programs"}
+    assert names == {"out.nc", "out.nc.sums"}
