@@ -16,14 +16,23 @@ from cli.commands import run
 import nnft_ppl as nnft
 
 PROGRAM = """
-import sys
+import os, sys, time
+if hasattr(os, "sched_setaffinity"):  # as slow on a large machine as on a small one
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 from nnft_ppl.cli import main
-from nnft_ppl.correlators import accumulate
+from nnft_ppl.correlators import accumulate, streaming
 accumulate._SAVE_SECONDS = 0.02
+sums = streaming.Job.sums
+
+def slow_sums(*arguments):
+    time.sleep(0.1)
+    return sums(*arguments)
+
+streaming.Job.sums = slow_sums
 main(sys.argv[1:])
 """
-NUM_DRAWS = 8_000_000
-"""Some seconds of work."""
+NUM_DRAWS = 5_000_000
+"""Two seconds of sleep and a last block that is none."""
 POINTS = [-1.0, 0.3, 1.2]
 COMMAND = ("correlators", "erf-net", "--width", "40", "--points=-1,0.3,1.2")
 
@@ -85,9 +94,7 @@ def test_killed_at_random_moments_it_ends_as_if_never(start, tmp_path):
         else:
             assert events[0]["event"] == "progress"
             reached.append(0)
-        if not hit:
-            break
-        hits[sent] += 1
+        hits[sent] += hit
         assert printed == ""
         assert not output.exists()
         if sent == signal.SIGTERM:
@@ -97,8 +104,7 @@ def test_killed_at_random_moments_it_ends_as_if_never(start, tmp_path):
             assert last["checkpoint"] == str(sums)
             partial = nnft.load(last["partial"])
             assert partial.num_draws == last["num_draws"] >= reached[-1]
-    assert hits[signal.SIGKILL] >= 2, "too fast a machine: more networks"
-    assert hits[signal.SIGTERM] >= 1, "too fast a machine: more networks"
+    assert hits == {signal.SIGKILL: 2, signal.SIGTERM: 2}
     assert reached == sorted(set(reached))  # every attempt came further
     process = start(*arguments)
     _, said = process.communicate(timeout=120)
@@ -137,7 +143,7 @@ def test_ctrl_c_says_in_one_line_how_to_go_on(start, tmp_path):
 def test_an_extension_that_was_ended_goes_on(start, tmp_path):
     output, sums = tmp_path / "out.nc", tmp_path / "out.nc.sums"
     run(*COMMAND, "--num-draws", 200_000, "-o", output)
-    arguments = ("--extend", "30x", "-o", output, "--json")
+    arguments = ("--extend", "20x", "-o", output, "--json")
     process = start(*arguments)
     assert end_after_a_save(process, sums, 0.05, signal.SIGTERM)
     process.communicate()
@@ -149,6 +155,6 @@ def test_an_extension_that_was_ended_goes_on(start, tmp_path):
     events = [json.loads(line) for line in said.splitlines()]
     assert [event["event"] for event in events[:2]] == ["extending", "resumed"]
     assert events[1]["num_draws"] > 200_000
-    assert json.loads(printed)["num_draws"] == 6_000_000
+    assert json.loads(printed)["num_draws"] == 4_000_000
     names = {path.name for path in tmp_path.iterdir()} - {"programs"}
     assert names == {"out.nc", "out.nc.sums"}
