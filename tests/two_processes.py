@@ -80,7 +80,7 @@ def main(rank: int, port: str, folder: Path) -> None:
         (folder / f"told-{rank}.json").write_text(json.dumps(told))
 
     attempt("odd", lambda: measure(7 * BLOCK + 1000))
-    attempt("target", lambda: measure(64 * BLOCK, target_error=0.003))
+    attempt("target", lambda: measure(64 * BLOCK, target_error=0.0028))
     attempt("different", lambda: measure(BLOCK, seed=rank))
     attempt("scheduler", lambda: measure(BLOCK, scheduler="tcp://127.0.0.1:9"))
 

@@ -8,19 +8,25 @@ import hashlib
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from itertools import batched
+from itertools import batched, islice
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from nnft_ppl._errors import NnftError, SpecError
+from nnft_ppl.ensemble.blocks import power_of_two_below
 from nnft_ppl.ensemble.local import Block, run_locally
 
 _WELL, _INTERRUPTED, _FAILED = range(3)
 """What processes tell each other before they exchange results."""
+_EXCHANGE_SECONDS = 0.25
+"""About how often: what Ctrl-C waits for."""
+_EXCHANGE_BYTES = 1 << 26
+"""What a process receives at a time."""
 
 
 def check_alike(what: str) -> None:
@@ -61,10 +67,10 @@ def run_over_processes[T](
 ) -> Generator[T, None, None]:
     """Yield the result of every block, in order, in every process.
 
-    Process r of P runs blocks r, r + P, …; after each round all exchange what they
-    have. Ctrl-C or an error in one process ends the run in all, after the round; a
-    second Ctrl-C ends its process at once. A process that is killed takes the others
-    along, when JAX notices.
+    Process r of P runs blocks r, r + P, …; a few times a second all exchange what they
+    have. Ctrl-C or an error in one process ends the run in all, at the next exchange; a
+    second Ctrl-C ends its process at once. When a process is killed, the others raise
+    at the next exchange.
 
     Args:
         block: As for `run_locally`; its results are pytrees of arrays, of the same
@@ -79,18 +85,36 @@ def run_over_processes[T](
     rounds = list(batched(starts, jax.process_count()))
     # A process without a block in the last round does the last one again.
     own = [round_[min(jax.process_index(), len(round_) - 1)] for round_ in rounds]
+    done, together = 0, 1
     with (
         _noted_interrupts() as interrupted,
         closing(run_locally(block, own, devices)) as parts,
     ):
-        for round_ in rounds:
+        while done < len(rounds):
+            group = rounds[done : done + together]
             problem: BaseException | None = None
+            mine: list[T] = []
+            begin = time.perf_counter()
             try:
-                part = next(parts)
+                mine.extend(islice(parts, len(group)))
             except BaseException as error:
                 problem = error
-            _agree_to_go_on(problem, interrupted())
-            yield from _from_all(part)[: len(round_)]
+            pace = (time.perf_counter() - begin) / len(group)
+            pace = _agree_to_go_on(problem, interrupted(), pace)
+            everyone = _from_all(mine)
+            for number, round_ in enumerate(group):
+                for theirs in everyone[: len(round_)]:
+                    yield theirs[number]
+            done += len(group)
+            together = _rounds_together(pace, mine)
+
+
+def _rounds_together(pace: float, mine: Sequence[object]) -> int:
+    """Rounds between two exchanges, from seconds and bytes that one takes."""
+    size = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(mine)) / len(mine)
+    room = _EXCHANGE_BYTES / (max(size, 1) * jax.process_count())
+    # A power of two: JAX compiles the exchange anew for every size.
+    return power_of_two_below(min(_EXCHANGE_SECONDS / max(pace, 1e-3), room))
 
 
 def _gather(own: np.ndarray) -> np.ndarray:
@@ -104,14 +128,16 @@ def _gather(own: np.ndarray) -> np.ndarray:
         ) from error
 
 
-def _agree_to_go_on(problem: BaseException | None, interrupted: bool) -> None:
-    """Raise, in every process, if one of them cannot go on."""
+def _agree_to_go_on(
+    problem: BaseException | None, interrupted: bool, pace: float
+) -> float:
+    """The slowest pace of all; raises, in every process, if one cannot go on."""
     status = _WELL
     if isinstance(problem, KeyboardInterrupt) or interrupted:
         status = _INTERRUPTED
     elif problem is not None:
         status = _FAILED
-    everyone = _gather(np.array(status, np.int32))
+    everyone, paces = _gather(np.array([status, pace], np.float32)).T
     if problem is not None:
         raise problem
     if (everyone == _FAILED).any():
@@ -119,6 +145,7 @@ def _agree_to_go_on(problem: BaseException | None, interrupted: bool) -> None:
         raise NnftError(f"processes {failed} failed; their own errors tell why")
     if (everyone == _INTERRUPTED).any():
         raise KeyboardInterrupt
+    return float(paces.max())
 
 
 def _from_all[T](part: T) -> list[T]:

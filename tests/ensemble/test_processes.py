@@ -60,7 +60,7 @@ def found(folder: Path, name: str) -> list[np.ndarray]:
     ("name", "num_draws", "options"),
     [
         ("odd", 7 * BLOCK + 1000, {}),
-        ("target", 64 * BLOCK, {"target_error": 0.003}),
+        ("target", 64 * BLOCK, {"target_error": 0.0028}),
         ("resumed", 64 * BLOCK, {}),
     ],
 )
