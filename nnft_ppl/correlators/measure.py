@@ -100,6 +100,9 @@ def measure_correlators(
 ) -> Correlators:
     """Measure correlators on an ensemble that is streamed, never held.
 
+    Under `jax.distributed` every process calls this with the same arguments, does its
+    share of the blocks and returns the same; the first alone saves and tells progress.
+
     Args:
         network: From `nnft_ppl.network`.
         x: Inputs (point, input_dim), finite and distinct.
@@ -119,7 +122,7 @@ def measure_correlators(
             call goes on, whatever its `num_draws`; it is kept at the end.
         devices: Devices of this process to use, or how many; all when `None`.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers
-            then run the blocks, on their devices.
+            then run the blocks, on all their devices; forecasts are made here.
         block_size: Networks dispatched together, rounded to a power of two; changes
             memory and speed alone.
         memory: Bytes that these may take, in place of `block_size`.

@@ -6,14 +6,14 @@ a block lost with its worker is run again; Dask sees to that.
 """
 
 import pickle
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import version
-from itertools import islice
 from threading import BoundedSemaphore, Lock
 from typing import Any, Protocol
 from warnings import warn
@@ -23,12 +23,17 @@ from threadpoolctl import threadpool_limits
 
 from nnft_ppl._errors import NnftError, SpecError, UnavailableError
 from nnft_ppl.ensemble.local import max_in_flight
+from nnft_ppl.ensemble.processes import num_bytes
 
 _ANSWER_SECONDS = 10
 """What a scheduler is given to answer, and then to have a worker."""
 _AHEAD = 4
-"""Blocks sent ahead for every thread of the workers: a slow block at the head of the
-line stops nobody for long, and results that wait their turn take little memory."""
+"""Tasks sent ahead for every thread of the workers: a slow one at the head of the line
+stops nobody for long, and results that wait their turn take little memory."""
+_TASK_SECONDS, _TASK_BYTES = 0.25, 1 << 23
+"""What a task takes and its results take at most: each costs Dask milliseconds."""
+_RECEIVED = 8
+"""Tasks whose results are received at a time."""
 _RETRIES = 2
 """How often a block is tried again that failed without its worker dying."""
 _SAME_VERSIONS = ("nnft-ppl", "jax", "jaxlib")
@@ -125,7 +130,7 @@ def _other_version(worker: str, name: str, there: object, here: str) -> str:
     )
 
 
-def run_on_cluster[T](client: Any, work: Work[T], starts: Iterable[int]) -> Iterator[T]:
+def run_on_cluster[T](client: Any, work: Work[T], starts: Sequence[int]) -> Iterator[T]:
     """Yield the result of every block, in order.
 
     Closing the iterator cancels what has not begun.
@@ -141,17 +146,26 @@ def run_on_cluster[T](client: Any, work: Work[T], starts: Iterable[int]) -> Iter
     """
     distributed = _distributed()
     # Dask's own pickle, which takes functions by value where they have no module.
-    payload, left = import_module("cloudpickle").dumps(work), iter(starts)
+    payload, versions = import_module("cloudpickle").dumps(work), _versions()
+    sent, together = 0, 1
     waiting: deque[Any] = deque()
     try:
         while True:
-            room = _AHEAD * sum(client.nthreads().values()) - len(waiting)
+            threads = sum(client.nthreads().values())
+            tasks: list[Sequence[int]] = []
+            while sent < len(starts) and len(waiting) + len(tasks) < max(
+                _AHEAD * threads, 1
+            ):
+                # Small ones towards the end, so that all finish together.
+                share = (len(starts) - sent) // max(2 * threads, 1)
+                tasks.append(starts[sent : sent + max(1, min(together, share))])
+                sent += len(tasks[-1])
             waiting.extend(
                 client.map(
-                    _block,
-                    list(islice(left, max(room, 0 if waiting else 1))),
+                    _blocks,
+                    tasks,
                     payload=payload,
-                    versions=_versions(),
+                    versions=versions,
                     pure=False,
                     retries=_RETRIES,
                 )
@@ -159,13 +173,15 @@ def run_on_cluster[T](client: Any, work: Work[T], starts: Iterable[int]) -> Iter
             if not waiting:
                 return
             _wait(client, waiting[0])
-            done = []
-            while waiting and waiting[0].done():
+            done: list[Any] = []
+            while waiting and waiting[0].done() and len(done) < _RECEIVED:
                 done.append(waiting.popleft())
             for result in client.gather(done):
                 if isinstance(result, NnftError):
                     raise result
-                yield result
+                parts, seconds = result
+                yield from parts
+                together = _blocks_together(parts, seconds)
     except distributed.KilledWorker as error:
         raise NnftError(
             f"a block took several Dask workers down with it ({error}); most likely "
@@ -178,6 +194,12 @@ def run_on_cluster[T](client: Any, work: Work[T], starts: Iterable[int]) -> Iter
         ) from error
     finally:
         client.cancel(list(waiting))
+
+
+def _blocks_together(parts: list[Any], seconds: float) -> int:
+    """How many blocks to send as a task, from what those of one took."""
+    room = _TASK_BYTES / max(num_bytes(parts), 1)
+    return max(1, int(len(parts) * min(_TASK_SECONDS / max(seconds, 1e-3), room)))
 
 
 def _wait(client: Any, first: Any) -> None:
@@ -196,12 +218,20 @@ def _wait(client: Any, first: Any) -> None:
                 told = True
 
 
-def _block(start: int, *, payload: bytes, versions: tuple[tuple[str, str], ...]) -> Any:
-    """One block, on a worker; an error of ours is a value, not to be tried again."""
+def _blocks(
+    starts: Sequence[int], *, payload: bytes, versions: tuple[tuple[str, str], ...]
+) -> tuple[list[Any], float] | NnftError:
+    """Blocks on a worker, and the seconds that they took.
+
+    An error of ours is a value, not to be tried again.
+    """
     try:
-        return _received(payload, versions).block(start)
+        received = _received(payload, versions)
+        begin = time.perf_counter()
+        parts = [received.block(start) for start in starts]
     except NnftError as error:
         return error
+    return parts, time.perf_counter() - begin
 
 
 @lru_cache(maxsize=8)

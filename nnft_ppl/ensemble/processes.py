@@ -109,10 +109,15 @@ def run_over_processes[T](
             together = _rounds_together(pace, mine)
 
 
+def num_bytes(results: object) -> int:
+    """Of the arrays in a pytree."""
+    return sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(results))
+
+
 def _rounds_together(pace: float, mine: Sequence[object]) -> int:
     """Rounds between two exchanges, from seconds and bytes that one takes."""
-    size = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(mine)) / len(mine)
-    room = _EXCHANGE_BYTES / (max(size, 1) * jax.process_count())
+    size = max(num_bytes(mine) / len(mine), 1)
+    room = _EXCHANGE_BYTES / (size * jax.process_count())
     # A power of two: JAX compiles the exchange anew for every size.
     return power_of_two_below(min(_EXCHANGE_SECONDS / max(pace, 1e-3), room))
 

@@ -110,7 +110,7 @@ def sample_ensemble(
     """Draw `num_draws` networks from the prior and evaluate each at the inputs.
 
     Network j is a function of (key, j) alone, to the bit, whatever the block size and
-    however many devices.
+    however many devices. Under `jax.distributed` every process draws them all.
 
     Args:
         network: From `nnft_ppl.network`.

@@ -1,5 +1,6 @@
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
@@ -156,6 +157,20 @@ def test_no_scheduler_there(monkeypatch: pytest.MonkeyPatch):
         measure(1000, scheduler="nonsense")
     with pytest.raises(nnft.SpecError, match="`scheduler` is 8786; expected an addr"):
         measure(1000, scheduler=8786)
+
+
+def test_waiting_for_new_workers_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster, "_ANSWER_SECONDS", 0.5)
+    work = type("Work", (), {"sums": lambda self, starts, devices: list(starts)})()
+    with (
+        LocalCluster(
+            n_workers=0, threads_per_worker=1, dashboard_address=":0", memory_limit=0
+        ) as workers,
+        Client(workers.scheduler_address, set_as_default=False) as client,
+    ):
+        threading.Timer(0.8, workers.scale, [1]).start()
+        with pytest.warns(UserWarning, match="has no workers left; waiting for new"):
+            assert list(run_on_cluster(client, work, range(3))) == [0, 1, 2]
 
 
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch):
