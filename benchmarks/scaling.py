@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 BLOCK = 1 << 17
@@ -130,7 +130,7 @@ def workers(cores: Sequence[int]) -> Iterator[Callable[[int], float]]:
 
 def scaling(
     name: str,
-    team: Callable[[Sequence[int]], "ExitStack"],
+    team: Callable[[Sequence[int]], AbstractContextManager[Callable[[int], float]]],
     cores: Sequence[int],
     blocks: int,
     repeats: int,
