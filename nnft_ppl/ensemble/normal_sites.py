@@ -1,7 +1,8 @@
 """Normal sites of a prior, recognised in its trace and filled from the fused generator.
 
 Most parameters of most networks are normal. Such sites get loc + scale·ε with ε from
-`ensemble.generator`; every other site is sampled as NumPyro samples it.
+`ensemble.generator`; every other site is sampled as NumPyro samples it, with the key
+that it would have if there were no normal site.
 """
 
 import math

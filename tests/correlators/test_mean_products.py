@@ -75,7 +75,7 @@ def assert_equal_to_float32(found, expected, sizes, roundings=12):
 
 
 @pytest.mark.parametrize("num_legs", [1, 2, 3, 4, 5, 6])
-@pytest.mark.parametrize("orders", [(2,), (2, 4, 6), (2, 4, 6, 8)])
+@pytest.mark.parametrize("orders", [(2,), (2, 4, 6, 8)])
 def test_products_of_outputs(num_legs, orders):
     rng = np.random.default_rng(num_legs)
     field = rng.normal(size=(num_legs, 32)).astype(np.float32)
@@ -111,7 +111,7 @@ def test_groups_are_neighbouring_networks(group, outputs):
     assert_equal_to_float32(found, group_means(exact, group), group_means(sizes, group))
 
 
-@pytest.mark.parametrize("num_legs", [1, 2, 3, 4])
+@pytest.mark.parametrize("num_legs", [1, 2, 4])
 @pytest.mark.parametrize(
     ("orders", "drawn"),
     [
@@ -151,8 +151,8 @@ def random_kernel(num_legs, seed=5):
     return root @ root.T
 
 
-@pytest.mark.parametrize("num_legs", [1, 2, 3, 6])
-@pytest.mark.parametrize("orders", [(2,), (2, 4), (2, 4, 6), (2, 4, 6, 8)])
+@pytest.mark.parametrize("num_legs", [1, 3, 6])
+@pytest.mark.parametrize("orders", [(2,), (2, 4), (2, 4, 6, 8)])
 def test_wick_matrix_of_moments_is_the_mean_of_wick_powers(num_legs, orders):
     kernel = random_kernel(num_legs)
     field = np.random.default_rng(1).normal(size=(num_legs, 50))
@@ -164,8 +164,8 @@ def test_wick_matrix_of_moments_is_the_mean_of_wick_powers(num_legs, orders):
     assert (np.abs(matrix @ moments + constant - expected) < 1e-13 * sizes).all()
 
 
-@pytest.mark.parametrize("num_legs", [1, 2, 3, 6])
-@pytest.mark.parametrize("orders", [(2,), (2, 4), (2, 4, 6), (2, 4, 6, 8)])
+@pytest.mark.parametrize("num_legs", [1, 3, 6])
+@pytest.mark.parametrize("orders", [(2,), (2, 4), (2, 4, 6, 8)])
 def test_wick_ordered_products_of_a_gaussian_field_average_to_zero(num_legs, orders):
     kernel = random_kernel(num_legs)
     moments = np.array(
