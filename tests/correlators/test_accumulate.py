@@ -270,7 +270,7 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bits(tmp_path):
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["kills"] >= 3
+    assert json.loads(ran.stdout)["kills"] >= 1
     unhurt, killed = (np.load(tmp_path / f"{n}.npz") for n in ("unhurt", "killed"))
     for name in ("values", "covariance"):
         np.testing.assert_array_equal(unhurt[name], killed[name])

@@ -147,7 +147,7 @@ def test_blocks_and_pieces_are_powers_of_two_that_hold_chunks():
     assert draws_per_block(3 * 10**4) == 1 << 13  # 2²⁸ over 3·10⁴
     assert draws_per_block(10**9) == MAX_CHUNK
     for num_draws, size, memory, expected in (
-        (10**6, None, None, 1 << 17),
+        (10**6, None, None, 1 << 16),
         (10**6, 5000, None, 1 << 13),  # up to a power of two
         (10**6, 1, None, MAX_CHUNK),
         (700, None, None, 1024),

@@ -100,7 +100,7 @@ def test_two_point_function_approaches_the_kernel_as_one_over_channels(readout):
     for width in (5, 20):
         net = build((3, 1), width, activation="sin", readout=readout, weight_std=2.0)
         found = nnft.measure_correlators(
-            net, x, (2,), num_draws=40_000, key=jax.random.key(width)
+            net, x, (2,), num_draws=100_000, key=jax.random.key(width)
         )
         assert found.estimator == "conditional"
         shifts.append(width * (found.connected(2)[0] - net.kernel(x)[0, 0]))
