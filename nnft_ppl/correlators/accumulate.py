@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from nnft_ppl import __version__
 from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.streaming import Job, Mean, Sums
@@ -29,8 +30,9 @@ type Runner = Callable[[Job, range], Iterator[Sums]]
 _SAVE_SECONDS = 5.0
 """Between two checkpoints: what a killed run may lose."""
 _CHECK_GROWTH = 1.1
-"""The error is looked at when there are so many times more networks: a matter of their
-number and not of time, so that a run stops at the same network wherever it runs."""
+"""The error is looked at when there are so many times more blocks: a matter of their
+number alone, so that a run stops at the same network wherever it runs and however often
+it was interrupted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +110,6 @@ def accumulate(
     state = saved = (done, sums)
     pace, last_save = Pace(done), time.perf_counter()
     error: float | None = None
-    next_check = done
     interrupted = False
 
     def save() -> None:
@@ -122,13 +123,15 @@ def accumulate(
 
     def report(number: int, total: Sums) -> bool:
         """Tell how it stands; whether it is good enough."""
-        nonlocal error, next_check
+        nonlocal error
         if goal is None or (goal.target is None and monitor is None):
             return False
-        if number >= next_check or number == job.num_draws:
+        checked = number == job.num_draws or _is_checked(number // job.block)
+        if checked or error is None:
             error = goal.relative_error(job, total, number)
-            next_check = int(_CHECK_GROWTH * number)
-        reached = goal.target is not None and error is not None and error <= goal.target
+        reached = checked and (
+            goal.target is not None and error is not None and error <= goal.target
+        )
         wanted = job.num_draws
         if goal.target is not None and error is not None:
             wanted = min(wanted, max(number, int(number * (error / goal.target) ** 2)))
@@ -157,6 +160,14 @@ def accumulate(
     return Reached(job, final[1], final[0], interrupted)
 
 
+def _is_checked(blocks: int) -> bool:
+    """Whether the error is looked at after so many whole blocks."""
+    check = 1
+    while check < blocks:
+        check = max(check + 1, int(_CHECK_GROWTH * check))
+    return check == blocks
+
+
 def _blocks(run: Runner, job: Job, done: int) -> Generator[Sums, None, None]:
     """As the runner gives them; a generator, so that it can be closed."""
     yield from run(job, job.starts(done))
@@ -169,6 +180,7 @@ def _identity(job: Job) -> dict[str, Any]:
         values = np.asarray(array)
         inputs.update(str(values.shape).encode() + values.tobytes())
     return {
+        "version": __version__,  # another may draw other networks
         "network": json.loads(job.network.to_json()),
         "orders": list(job.orders),
         "estimator": job.estimator,

@@ -274,3 +274,12 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bits(tmp_path):
     unhurt, killed = (np.load(tmp_path / f"{n}.npz") for n in ("unhurt", "killed"))
     for name in ("values", "covariance"):
         np.testing.assert_array_equal(unhurt[name], killed[name])
+
+
+@pytest.mark.parametrize("after", [1, 3, 11])
+def test_a_target_is_met_at_the_same_network_after_an_interruption(tmp_path, after):
+    target = {"num_draws": 10**6, "target_error": 0.008}
+    place = tmp_path / "sums"
+    with pytest.raises(SamplingInterrupted):
+        run(checkpoint=place, progress=Stop(after), **target)
+    assert_same_bits(run(checkpoint=place, **target), run(**target))
