@@ -14,7 +14,7 @@ from nnft_ppl._typing import Packed, Points
 from nnft_ppl.correlators.connected import connected_estimate
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.estimators import over_outputs
-from nnft_ppl.correlators.streaming import Mean
+from nnft_ppl.correlators.sums import Mean
 from nnft_ppl.correlators.symmetric import entries, entry_size
 from nnft_ppl.correlators.wick import pack_kernel
 

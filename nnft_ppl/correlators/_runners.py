@@ -8,7 +8,8 @@ import jax
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.accumulate import Runner
-from nnft_ppl.correlators.streaming import Job, Sums
+from nnft_ppl.correlators.streaming import Job
+from nnft_ppl.correlators.sums import Sums
 from nnft_ppl.ensemble.cluster import connected, run_on_cluster
 from nnft_ppl.ensemble.local import run_locally
 from nnft_ppl.ensemble.processes import run_over_processes

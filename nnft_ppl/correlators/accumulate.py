@@ -20,7 +20,8 @@ import numpy as np
 from nnft_ppl import __version__
 from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
 from nnft_ppl._errors import SpecError
-from nnft_ppl.correlators.streaming import Job, Mean, Sums
+from nnft_ppl.correlators.streaming import Job
+from nnft_ppl.correlators.sums import Mean, Sums
 from nnft_ppl.ensemble.processes import check_alike, from_first
 from nnft_ppl.ensemble.progress import Monitor, Pace
 

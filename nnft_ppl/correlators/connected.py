@@ -7,7 +7,7 @@ import numpy as np
 
 from nnft_ppl._typing import Matrix, Packed
 from nnft_ppl.correlators.partitions import cumulant_weight, even_partitions
-from nnft_ppl.correlators.streaming import Mean
+from nnft_ppl.correlators.sums import Mean
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 from nnft_ppl.correlators.wick import connected_from_moments
 

@@ -27,7 +27,8 @@ from nnft_ppl.correlators.estimators import (
     draws_preactivations,
 )
 from nnft_ppl.correlators.exact import exact_cumulants
-from nnft_ppl.correlators.streaming import Job, Sums
+from nnft_ppl.correlators.streaming import Job
+from nnft_ppl.correlators.sums import Sums
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.correlators.weights import weight_moments
 from nnft_ppl.ensemble.blocks import check_block_size, check_memory

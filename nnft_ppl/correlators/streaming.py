@@ -7,7 +7,6 @@ draws and means of a few hundred are float32, everything that follows float64.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +25,7 @@ from nnft_ppl.correlators.estimators import (
     draws_preactivations,
     network_draws,
 )
+from nnft_ppl.correlators.sums import Mean, Sums
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.ensemble.blocks import (
     MAX_CHUNK,
@@ -40,61 +40,12 @@ from nnft_ppl.ensemble.blocks import (
 from nnft_ppl.ensemble.model import Stream, numbers_per_network
 from nnft_ppl.ensemble.out_of_memory import PieceLimit
 
-_ROUNDING = 1e-6
 _TARGET_BATCHES = 1 << 13
 """Batch means enough that their covariance is good to about a per cent."""
 
 
 _AVERAGED_TOGETHER = 128
 """Networks whose products are taken at a time, at least: they stay in cache."""
-
-
-class Sums(NamedTuple):
-    """Sums over networks, and over batches of them; float64.
-
-    Attributes:
-        values: (quantity,) over networks.
-        means: (quantity,) over means of whole batches.
-        squares: (quantity, quantity) over their outer products.
-        cubes: (quantity,) over their third powers.
-        fourths: (quantity,) over their fourth powers.
-    """
-
-    values: np.ndarray
-    means: np.ndarray
-    squares: np.ndarray
-    cubes: np.ndarray
-    fourths: np.ndarray
-
-    @staticmethod
-    def zero(size: int) -> "Sums":
-        """Over no networks."""
-        none, square = np.zeros(size), np.zeros((size, size))
-        return Sums(none, none, square, none, none)
-
-    def plus(self, other: "Sums") -> "Sums":
-        """Over the networks of both."""
-        return Sums(*(a + b for a, b in zip(self, other, strict=True)))
-
-
-@dataclass(frozen=True, eq=False)
-class Mean:
-    """A mean over networks with the covariance of its error.
-
-    Attributes:
-        value: (quantity,) float64.
-        covariance: (quantity, quantity) float64, of `value`, not of one network.
-        effective_batches: (quantity,) how many batch means the variance rests on,
-            (Σ d²)²/Σ d⁴ of their deviations d: a third of them for light tails, a
-            handful when a few networks dominate and the error cannot be trusted, zero
-            when the values do not vary though they are not zero.
-        num_batches: Batch means behind the covariance.
-    """
-
-    value: Packed
-    covariance: Matrix
-    effective_batches: Packed
-    num_batches: int
 
 
 def batch_size(num_draws: int, num_quantities: int, block: int) -> int:
@@ -311,38 +262,7 @@ class Job:
 
     def mean(self, sums: Sums, num_draws: int) -> Mean:
         """The mean over the first `num_draws` networks and its covariance."""
-        number = num_draws // self.batch
-        centre = sums.means / number
-        scatter = sums.squares - number * np.outer(centre, centre)
-        return Mean(
-            sums.values / num_draws,
-            scatter / (number - 1) * (self.batch / num_draws),
-            _effective_batches(
-                number,
-                centre,
-                np.stack([np.diag(sums.squares), sums.cubes, sums.fourths]),
-            ),
-            number,
-        )
-
-
-def _effective_batches(number: int, mean: Packed, powers: Matrix) -> Packed:
-    """(Σ d²)²/Σ d⁴ with d the deviation from the mean, from sums of powers 2, 3, 4.
-
-    Values that vary by less than rounding give 0, unless they are all zero (infinity):
-    a sample that misses a heavy tail altogether looks constant.
-    """
-    second, third, fourth = powers
-    scatter = second - number * mean**2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        quartic = fourth - mean * (4 * third - 6 * mean * second)
-        quartic = quartic - 3 * number * mean**4
-        effective = scatter**2 / quartic
-    varies = scatter > number * (_ROUNDING * mean) ** 2
-    effective = np.clip(np.where(quartic > 0, effective, number), 0, number)
-    # A fourth power beyond float32 is itself the mark of a few dominant networks.
-    effective = np.where(np.isfinite(scatter + quartic), effective, 0.0)
-    return np.where(varies, effective, np.where(mean == 0, np.inf, 0.0))
+        return sums.mean(num_draws, self.batch)
 
 
 def _draw_piece(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nnft_ppl.correlators.connected import connected_estimate
-from nnft_ppl.correlators.streaming import Mean
+from nnft_ppl.correlators.sums import Mean
 
 ORDERS = (2, 4, 6, 8)
 VALUES, CHANCE = np.array([0.3, 2.5]), np.array([0.7, 0.3])

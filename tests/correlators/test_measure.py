@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import nnft_ppl as nnft
-from nnft_ppl.correlators.streaming import _effective_batches, batch_size
+from nnft_ppl.correlators.streaming import batch_size
+from nnft_ppl.correlators.sums import _effective_batches
 from nnft_ppl.correlators.symmetric import positions
 
 CASES = {
