@@ -100,8 +100,8 @@ def accumulate(
     if checkpoint is not None:
         found = from_first(lambda: load_checkpoint(checkpoint, _identity(job)))
         if found is not None:
-            job = replace(job, block=found.record["block"], batch=found.record["batch"])
-            job = replace(job, piece=min(job.piece, job.block))
+            job = replace(job, block=found.record["block"])
+            job = job.with_batches_of(found.record["batch"])
             done, sums = found.record["num_draws"], Sums(**found.arrays)
             if done > job.num_draws:
                 raise SpecError(

@@ -256,7 +256,8 @@ def _plan_for_target(
 
     What the first networks tell: their error falls as one over the root of the number.
     """
-    trial = replace(job, num_draws=min(job.num_draws, _TRIAL_DRAWS), batch=1)
+    number = min(job.num_draws, _TRIAL_DRAWS)
+    trial = replace(job.with_batches_of(1), num_draws=number)
     reached = accumulate(trial, local_runner(devices))
     error = relative_error(trial, reached.sums, reached.num_draws)
     if error is None:

@@ -5,7 +5,7 @@ the covariance of that mean. Memory is a few pieces, whatever the number of netw
 draws and means of a few hundred are float32, everything that follows float64.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import jax
@@ -35,6 +35,7 @@ from nnft_ppl.ensemble.blocks import (
     draws_per_piece,
     in_chunks,
     on_each_device,
+    power_of_two_below,
     stack_streams,
 )
 from nnft_ppl.ensemble.model import Stream, numbers_per_network
@@ -44,6 +45,8 @@ _TARGET_BATCHES = 1 << 13
 """Batch means enough that their covariance is good to about a per cent."""
 
 
+_SLICE_NUMBERS = 1 << 21
+"""Means of batches in a slice at most: 16 MiB in float64."""
 _AVERAGED_TOGETHER = 128
 """Networks whose products are taken at a time, at least: they stay in cache."""
 
@@ -126,17 +129,29 @@ class Job:
             network, inputs, orders, estimator, generator, key, num_draws, block, 1, 1
         )
         batch = batch_size(num_draws, job.num_quantities, block)
-        # Draws and means on the device, means once more in float64.
-        bytes_per_draw = 4 * job.num_rows + 20 * job.num_quantities / min(
-            batch, job.chunk
+        job = replace(job, batch=batch)
+        piece = draws_per_piece(
+            num_draws, block, block_size, memory, job._bytes_per_draw
         )
-        piece = draws_per_piece(num_draws, block, block_size, memory, bytes_per_draw)
-        return replace(job, batch=batch, piece=piece)
+        return replace(job, piece=piece)
 
     def with_batches_for(self, num_draws: int) -> "Job":
         """The same work, in batches that serve so many networks."""
-        batch = batch_size(num_draws, self.num_quantities, self.block)
-        return replace(self, batch=batch)
+        return self.with_batches_of(
+            batch_size(num_draws, self.num_quantities, self.block)
+        )
+
+    def with_batches_of(self, batch: int) -> "Job":
+        """The same work in the same memory, in batches of so many networks."""
+        job = replace(self, batch=batch)
+        piece = self.piece * self._bytes_per_draw / job._bytes_per_draw
+        piece = max(MAX_CHUNK, min(power_of_two_below(piece), self.block))
+        return replace(job, piece=piece)
+
+    @property
+    def _bytes_per_draw(self) -> float:
+        """Draws and means on the device, means once more where slices are cut."""
+        return 4 * self.num_rows + 8 * self.num_quantities / self._group
 
     @property
     def num_legs(self) -> int:
@@ -167,6 +182,17 @@ class Job:
             return MAX_CHUNK
         return chunk_size(self.network, len(self.inputs.points))
 
+    @property
+    def slice(self) -> int:
+        """Networks summed at a time in float64, whatever the piece."""
+        batches = power_of_two_below(_SLICE_NUMBERS / self.num_quantities)
+        return min(max(batches * self.batch, MAX_CHUNK), self.block)
+
+    @property
+    def _group(self) -> int:
+        """Networks averaged on the device."""
+        return min(self.batch, MAX_CHUNK)
+
     def starts(self, first: int = 0) -> range:
         """First networks of the blocks that begin at `first` or later."""
         return range(first, self.num_draws, self.block)
@@ -191,15 +217,36 @@ class Job:
     ) -> list[Sums]:
         # A device without a block of its own does the last one's again.
         padded = [*starts, *[starts[-1]] * (len(devices) - len(starts))]
-        counts = [min(self.block, self.num_draws - start) for start in padded]
-        pieces = []
-        for offset in range(0, max(counts), self.piece):
-            left = np.clip(np.array(counts) - offset, 0, self.piece)
-            pieces.append(
-                self._piece([start + offset for start in padded], left, devices)
-            )
-        means = np.concatenate(pieces, axis=2)
-        return [self._reduce(means[i], counts[i]) for i in range(len(starts))]
+        counts = np.array([min(self.block, self.num_draws - start) for start in padded])
+        totals = [Sums.zero(self.num_quantities) for _ in starts]
+        for first, means in self._slices(padded, counts, devices):
+            for i, total in enumerate(totals):
+                count = min(int(counts[i]) - first, self.slice)
+                if count > 0:
+                    totals[i] = total.plus(self._reduce(means[i], count))
+        return totals
+
+    def _slices(
+        self,
+        starts: Sequence[int],
+        counts: np.ndarray,
+        devices: tuple[jax.Device, ...],
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """First network of each slice and its means, (device, quantity, group)."""
+        first, groups = 0, self.slice // self._group
+        held: list[np.ndarray] = []
+        for offset in range(0, counts.max(), self.piece):
+            left = np.clip(counts - offset, 0, self.piece)
+            here = [start + offset for start in starts]
+            held.append(self._piece(here, left, devices))
+            is_last = offset + self.piece >= counts.max()
+            if not is_last and sum(part.shape[2] for part in held) < groups:
+                continue
+            means = np.concatenate(held, axis=2)
+            held.clear()
+            for begin in range(0, means.shape[2], groups):
+                yield first, means[:, :, begin : begin + groups]
+                first += self.slice
 
     def _piece(
         self,
@@ -230,14 +277,14 @@ class Job:
             mesh,
             self.num_legs,
             self.orders,
-            min(self.batch, MAX_CHUNK),
+            self._group,
             self.estimator != "conditional",
         )
         return np.asarray(means)
 
     def _reduce(self, means: np.ndarray, count: int) -> Sums:
-        """Sums over one block's first `count` networks."""
-        size = min(self.batch, MAX_CHUNK)
+        """Sums over the first `count` networks of a slice."""
+        size = self._group
         groups = means.astype(np.float64)
         whole = count // self.batch
         batches = groups[:, : whole * self.batch // size]
