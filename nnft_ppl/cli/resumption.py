@@ -115,7 +115,7 @@ def check_same_work(
             f"cannot extend `{files.output}`: it holds no measured correlators"
         )
     saved = files.saved()
-    if saved is None and found.num_draws >= draws_per_block(1):
+    if saved is None and found.num_draws >= draws_per_block(found.num_draws, 1):
         raise SpecError(
             f"cannot extend `{files.output}`: the sums over its {found.num_draws:,} "
             f"networks, `{files.sums}`, are missing or damaged; measure anew with "

@@ -121,9 +121,10 @@ class Job:
             memory: Bytes that they may take, or `None`.
         """
         block = draws_per_block(
+            num_draws,
             network.width * (len(inputs.points) + inputs.factor.shape[1])
             if inputs.factor.shape[1]
-            else numbers_per_network(network)
+            else numbers_per_network(network),
         )
         job = Job(
             network, inputs, orders, estimator, generator, key, num_draws, block, 1, 1

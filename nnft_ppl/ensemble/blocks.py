@@ -31,6 +31,8 @@ _CHUNK_FLOATS = 1 << 19
 MAX_CHUNK = 512
 """Every chunk is this over a power of two, so that it divides every piece."""
 _BLOCK_DRAWS = 1 << 17
+_MANY_BLOCKS = 1 << 13
+"""Beyond so many, blocks are larger: each costs a message and a sum of its own."""
 _BLOCK_NORMALS = 1 << 28
 """Numbers drawn in a block at most: a second or so, so that Ctrl-C is answered."""
 _PIECE_BYTES = 1 << 26
@@ -98,12 +100,16 @@ def check_memory(memory: int | None, block_size: int | None) -> int | None:
     return int(memory)
 
 
-def draws_per_block(numbers_per_draw: int) -> int:
-    """Networks in a block, from the random numbers that one takes."""
-    return max(
-        MAX_CHUNK,
-        min(_BLOCK_DRAWS, power_of_two_below(_BLOCK_NORMALS / numbers_per_draw)),
-    )
+def draws_per_block(num_draws: int, numbers_per_draw: int) -> int:
+    """Networks in a block.
+
+    Args:
+        num_draws: Networks in all.
+        numbers_per_draw: Random numbers that one takes.
+    """
+    wanted = max(_BLOCK_DRAWS, power_of_two_below(num_draws / _MANY_BLOCKS))
+    most = power_of_two_below(_BLOCK_NORMALS / numbers_per_draw)
+    return max(MAX_CHUNK, min(wanted, most))
 
 
 def draws_per_piece(

@@ -141,7 +141,7 @@ def sample_ensemble(
     inputs = jnp.asarray(sampling_inputs(points))
     chunk = chunk_size(network, len(points))
     num_outputs = network.hyperparameters.output_dim
-    block = draws_per_block(numbers_per_network(network))
+    block = draws_per_block(num_draws, numbers_per_network(network))
     bytes_per_draw = 4 * len(points) * num_outputs
     piece = draws_per_piece(num_draws, block, block_size, None, bytes_per_draw)
     try:

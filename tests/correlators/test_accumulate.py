@@ -236,7 +236,7 @@ def test_networks_beyond_two_to_the_32_are_others(monkeypatch):
         memory=None,
         devices=tuple(jax.devices()[:1]),
     )[1]
-    plan = replace(plan, batch=1)
+    plan = replace(plan, batch=1, block=1024, piece=1024)
     devices = tuple(jax.devices()[:1])
     starts = [0, 1024, 2**32 - 1024, 2**32, 2**32 + 1024]
     with jax.enable_x64(False):

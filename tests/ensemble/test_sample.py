@@ -143,9 +143,11 @@ def test_deep_networks_are_the_same_to_the_bit_whatever_the_block_size():
 
 
 def test_blocks_and_pieces_are_powers_of_two_that_hold_chunks():
-    assert draws_per_block(100) == 1 << 17
-    assert draws_per_block(3 * 10**4) == 1 << 13  # 2²⁸ over 3·10⁴
-    assert draws_per_block(10**9) == MAX_CHUNK
+    assert draws_per_block(10**6, 100) == 1 << 17
+    assert draws_per_block(10**10, 100) == 1 << 20  # a 2¹³th part
+    assert draws_per_block(10**12, 100) == 1 << 21  # 2²⁸ over 100
+    assert draws_per_block(10**6, 3 * 10**4) == 1 << 13  # 2²⁸ over 3·10⁴
+    assert draws_per_block(10**6, 10**9) == MAX_CHUNK
     for num_draws, size, memory, expected in (
         (10**6, None, None, 1 << 16),
         (10**6, 5000, None, 1 << 13),  # up to a power of two
