@@ -47,8 +47,6 @@ _TARGET_BATCHES = 1 << 13
 
 _SLICE_NUMBERS = 1 << 21
 """Means of batches in a slice at most: 16 MiB in float64."""
-_AVERAGED_TOGETHER = 128
-"""Networks whose products are taken at a time, at least: they stay in cache."""
 
 
 def batch_size(num_draws: int, num_quantities: int, block: int) -> int:
@@ -233,20 +231,20 @@ class Job:
         counts: np.ndarray,
         devices: tuple[jax.Device, ...],
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """First network of each slice and its means, (device, quantity, group)."""
-        first, groups = 0, self.slice // self._group
+        """First network of a slice and its means, (device, part, quantity, group)."""
+        first, parts = 0, self.slice // MAX_CHUNK
         held: list[np.ndarray] = []
         for offset in range(0, counts.max(), self.piece):
             left = np.clip(counts - offset, 0, self.piece)
             here = [start + offset for start in starts]
             held.append(self._piece(here, left, devices))
             is_last = offset + self.piece >= counts.max()
-            if not is_last and sum(part.shape[2] for part in held) < groups:
+            if not is_last and sum(piece.shape[1] for piece in held) < parts:
                 continue
-            means = np.concatenate(held, axis=2)
+            means = np.concatenate(held, axis=1)
             held.clear()
-            for begin in range(0, means.shape[2], groups):
-                yield first, means[:, :, begin : begin + groups]
+            for begin in range(0, means.shape[1], parts):
+                yield first, means[:, begin : begin + parts]
                 first += self.slice
 
     def _piece(
@@ -255,7 +253,7 @@ class Job:
         counts: np.ndarray,
         devices: tuple[jax.Device, ...],
     ) -> np.ndarray:
-        """Means over groups of networks, float32 (device, quantity, group)."""
+        """Means over groups of networks, float32 (device, part, quantity, group)."""
         mesh, chunk = device_mesh(devices), self.chunk
         streams, lows = stack_streams(self.key, starts)
         chunks = (-(-counts // chunk)).astype(np.uint32)
@@ -284,9 +282,10 @@ class Job:
         return np.asarray(means)
 
     def _reduce(self, means: np.ndarray, count: int) -> Sums:
-        """Sums over the first `count` networks of a slice."""
+        """Sums over the first `count` networks of a slice, (part, quantity, group)."""
         size = self._group
-        groups = means.astype(np.float64)
+        groups = np.moveaxis(means, 0, 1).astype(np.float64)
+        groups = groups.reshape(self.num_quantities, -1)
         whole = count // self.batch
         batches = groups[:, : whole * self.batch // size]
         batches = batches.reshape(len(groups), whole, self.batch // size).mean(axis=2)
@@ -326,7 +325,7 @@ def _draw_piece(
     chunk: int,
     max_chunks: int,
 ) -> jax.Array:
-    """Draws of networks from each of `starts` on, (device, row, network)."""
+    """Draws of networks from each of `starts` on, (device, chunk, row, network)."""
 
     def local(stream: Stream, start: jax.Array, chunks: jax.Array) -> jax.Array:
         return in_chunks(
@@ -365,21 +364,27 @@ def _average_piece(
     group: int,
     outputs: bool,
 ) -> jax.Array:
-    """Means over groups, (device, quantity, group); networks beyond a count are 0.
+    """Means over groups, (device, part, quantity, group); beyond a count they are 0.
 
     A program of its own: it knows only shapes, so that it serves every width.
     """
-    size = max(group, _AVERAGED_TOGETHER)
 
     def local(draws: jax.Array, count: jax.Array) -> jax.Array:
-        def chunk_of(first: jax.Array) -> jax.Array:
-            part = jax.lax.dynamic_slice_in_dim(draws, first, size, 1)
-            number = first + jnp.arange(size, dtype=jnp.uint32)
-            part = jnp.where(number < count, part, 0.0)
+        chunk = draws.shape[2]
+        parts = draws.shape[0] * chunk // MAX_CHUNK
+
+        def part_of(first: jax.Array) -> jax.Array:
+            part = jax.lax.dynamic_slice_in_dim(
+                draws, first // np.uint32(chunk), MAX_CHUNK // chunk, 0
+            )
+            part = part.swapaxes(0, 1).reshape(draws.shape[1], MAX_CHUNK)
+            number = first + jnp.arange(MAX_CHUNK, dtype=jnp.uint32)
+            # The barrier keeps each product from cutting it out again.
+            part = jax.lax.optimization_barrier(jnp.where(number < count, part, 0.0))
             return mean_products(part, num_legs, orders, group, outputs=outputs)
 
-        chunks = (count + np.uint32(size - 1)) // np.uint32(size)
-        return in_chunks(chunk_of, jnp.uint32(0), chunks, size, draws.shape[1] // size)
+        wanted = (count + np.uint32(MAX_CHUNK - 1)) // np.uint32(MAX_CHUNK)
+        return in_chunks(part_of, jnp.uint32(0), wanted, MAX_CHUNK, parts)
 
     many: jax.Array = jax.shard_map(
         lambda draws, counts: local(draws[0], counts[0])[None],

@@ -142,27 +142,29 @@ def in_chunks(
     chunk: int,
     max_chunks: int,
 ) -> jax.Array:
-    """chunk_of(start), chunk_of(start + chunk), …, joined along the last axis.
+    """chunk_of(start), chunk_of(start + chunk), …, stacked along a first axis.
+
+    Not joined along the axis of networks: rows of a piece lie a power of two apart,
+    where a cache has few places for them.
 
     The trip count is data. One known to the compiler would let it fuse a loop of one
     trip in another way, and the last bits would depend on how the work is cut.
 
     Args:
-        chunk_of: First network's number -> (..., its part of the last axis).
+        chunk_of: First network's number -> (...).
         start: First network's number, uint32.
         chunks: How many are wanted, uint32; the rest is zero.
         chunk: Networks in each.
         max_chunks: How many there is room for.
     """
     shape = jax.eval_shape(chunk_of, start)
-    size = shape.shape[-1]
-    empty = jnp.zeros((*shape.shape[:-1], size * max_chunks), shape.dtype)
+    empty = jnp.zeros((max_chunks, *shape.shape), shape.dtype)
 
-    def step(i: jax.Array, joined: jax.Array) -> jax.Array:
+    def step(i: jax.Array, stacked: jax.Array) -> jax.Array:
         # Where there is room for one chunk alone, no slice is updated, and the compiler
         # would fuse what makes the chunk in yet another way.
         part = jax.lax.optimization_barrier(chunk_of(start + chunk * i))
-        return jax.lax.dynamic_update_slice_in_dim(joined, part, size * i, -1)
+        return stacked.at[i].set(part)
 
     filled: jax.Array = jax.lax.fori_loop(jnp.uint32(0), chunks, step, empty)
     return filled

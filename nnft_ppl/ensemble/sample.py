@@ -170,7 +170,8 @@ def sample_ensemble(
             piece // chunk,
         )
         # Networks are last; they come first in the ensemble.
-        return list(np.moveaxis(np.asarray(part), -1, 1))[: len(starts)]
+        first = np.moveaxis(np.asarray(part), -1, 2)
+        return list(first.reshape(len(padded), piece, *first.shape[3:]))[: len(starts)]
 
     pace, monitor = Pace(0), ProgressBar("sample") if progress else None
     done = 0
@@ -195,7 +196,10 @@ def _value_piece(
     chunk: int,
     max_chunks: int,
 ) -> jax.Array:
-    """Outputs of networks from each of `starts` on, (device, point, output, draw)."""
+    """Outputs of networks from each of `starts` on.
+
+    (device, chunk, point, output, draw).
+    """
 
     def local(stream: Stream, start: jax.Array, chunks: jax.Array) -> jax.Array:
         def chunk_of(first: jax.Array) -> jax.Array:

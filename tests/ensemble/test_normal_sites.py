@@ -420,12 +420,13 @@ def test_streams_side_by_side_are_streams_one_by_one(generator):
 
     def outputs(start, chunks=1):
         streams, lows = stack_streams(KEY, [start])
-        return np.asarray(
+        part = np.asarray(
             _values(
                 streams, lows, np.array([chunks], np.uint32), x, mesh, net, generator,
                 512, 2,
             )
-        )[0, :, 0]  # fmt: skip
+        )  # fmt: skip
+        return np.concatenate(part[0, :, :, 0], axis=1)  # (point, network)
 
     starts = (0, 2**32 - 512, 2**32, 2**52)
     drawn = [outputs(start)[:, :512] for start in starts]
