@@ -90,6 +90,8 @@ def accumulate(
 
     Raises:
         SpecError: The checkpoint is of other work, or of more networks.
+
+    Whatever else ends the work goes on as it is, after the sums have been saved.
     """
     first = jax.process_index() == 0
     if jax.process_count() > 1:
@@ -157,8 +159,27 @@ def accumulate(
                     break
     except KeyboardInterrupt:
         interrupted = True
+    except Exception as failure:
+        # A dead worker, a full disk: what there is stays, and the error goes on.
+        _save_after(failure, save, checkpoint)
+        raise
     save()
     return Reached(job, final[1], final[0], interrupted)
+
+
+def _save_after(
+    failure: Exception, save: Callable[[], None], checkpoint: Path | None
+) -> None:
+    """Save what there is, and add to the error how the work goes on."""
+    if checkpoint is None:
+        return
+    try:
+        save()
+    except Exception as error:  # whatever it is, the first one is to be seen
+        failure.add_note(f"the sums could not be saved to `{checkpoint}`: {error}")
+        return
+    if checkpoint.exists():
+        failure.add_note(f"the same call goes on from `{checkpoint}`")
 
 
 def _is_checked(blocks: int) -> bool:
