@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from nnft_ppl.correlators.deep import recursion_correlators as recursion_correlators
     from nnft_ppl.correlators.deep import truncation_error as truncation_error
     from nnft_ppl.correlators.deviation import mean_deviation as mean_deviation
+    from nnft_ppl.correlators.measure import SamplingInterrupted as SamplingInterrupted
     from nnft_ppl.correlators.measure import exact_correlators as exact_correlators
     from nnft_ppl.correlators.measure import measure_correlators as measure_correlators
     from nnft_ppl.diagnostics.calibration import (
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from nnft_ppl.eft.measures import GaussianCutoff as GaussianCutoff
     from nnft_ppl.eft.operators import operators as operators
     from nnft_ppl.eft.relevance import relevance as relevance
+    from nnft_ppl.ensemble.progress import Progress as Progress
     from nnft_ppl.ensemble.sample import Ensemble as Ensemble
     from nnft_ppl.ensemble.sample import sample_ensemble as sample_ensemble
     from nnft_ppl.hookspecs import hookimpl as hookimpl
@@ -106,6 +108,7 @@ _HOME = {
     "architectures": "registry",
     "network": "registry",
     "operators": "eft.operators",
+    "Progress": "ensemble.progress",
     "Ensemble": "ensemble.sample",
     "sample_ensemble": "ensemble.sample",
     "Correlators": "correlators.correlators",
@@ -119,6 +122,7 @@ _HOME = {
     "mean_deviation": "correlators.deviation",
     "measure_correlators": "correlators.measure",
     "exact_correlators": "correlators.measure",
+    "SamplingInterrupted": "correlators.measure",
     "Prior": "inference.priors",
     "CouplingFit": "inference.result",
     "fit_couplings": "inference.fit",

@@ -40,7 +40,7 @@ from nnft_ppl.ensemble.model import (
     check_prior,
     sampling_inputs,
 )
-from nnft_ppl.ensemble.progress import Monitor, ProgressBar
+from nnft_ppl.ensemble.progress import Monitor, watching
 
 _TRIAL_DRAWS = 1 << 15
 """Networks that forecast how many a target error takes."""
@@ -162,7 +162,10 @@ def measure_correlators(
             f"{num_quantities} correlator entries; use at least {num_quantities + 1}, "
             "or fewer inputs or orders"
         )
-    with open_runner(used, scheduler) as run:
+    with (
+        open_runner(used, scheduler) as run,
+        watching(progress, estimator, target_error) as monitor,
+    ):
         measurement, job = _plan(
             network,
             points,
@@ -186,7 +189,7 @@ def measure_correlators(
             run,
             Goal(relative_error, target_error),
             checkpoint=place,
-            monitor=ProgressBar(estimator) if progress is True else progress or None,
+            monitor=monitor,
         )
     mean, number = reached.mean(), reached.num_draws
     if not reached.interrupted:

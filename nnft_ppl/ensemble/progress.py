@@ -3,7 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -155,3 +156,21 @@ def _columns() -> int:
 def _short(number: float) -> str:
     """Three digits and a prefix."""
     return tqdm.format_sizeof(number) if number >= 1000 else f"{number:.0f}"
+
+
+@contextmanager
+def watching(
+    progress: bool | Monitor, label: str, target_error: float | None = None
+) -> Iterator[Monitor | None]:
+    """The monitor that an argument `progress` asks for; a bar is closed at the end.
+
+    Args:
+        progress: `True` for a bar on a terminal, `False` for none, or a monitor.
+        label: What is at work.
+        target_error: The relative error at which the run will stop, or `None`.
+    """
+    if progress is True:
+        with ProgressBar(label, target_error) as bar:
+            yield bar
+    else:
+        yield progress or None

@@ -43,7 +43,7 @@ from nnft_ppl.ensemble.model import (
     over_networks,
     sampling_inputs,
 )
-from nnft_ppl.ensemble.progress import Pace, ProgressBar
+from nnft_ppl.ensemble.progress import Monitor, Pace, watching
 from nnft_ppl.registry import network_from_json
 
 
@@ -105,7 +105,7 @@ def sample_ensemble(
     generator: str = "fused",
     devices: Sequence[jax.Device] | int | None = None,
     block_size: int | None = None,
-    progress: bool = False,
+    progress: bool | Monitor = False,
 ) -> Ensemble:
     """Draw `num_draws` networks from the prior and evaluate each at the inputs.
 
@@ -122,7 +122,7 @@ def sample_ensemble(
         devices: Devices of this process to use, or how many; all when `None`.
         block_size: Networks dispatched together, rounded to a power of two; it
             trades memory for speed and changes no value.
-        progress: Show a progress bar on a terminal.
+        progress: Show a progress bar on a terminal, or a function that is told.
 
     Returns:
         `Ensemble`, its values float32 (draw, point, output).
@@ -173,9 +173,11 @@ def sample_ensemble(
         first = np.moveaxis(np.asarray(part), -1, 2)
         return list(first.reshape(len(padded), piece, *first.shape[3:]))[: len(starts)]
 
-    pace, monitor = Pace(0), ProgressBar("sample") if progress else None
-    done = 0
-    with closing(run_locally(draw, range(0, num_draws, piece), used)) as parts:
+    pace, done = Pace(0), 0
+    with (
+        watching(progress, "sample") as monitor,
+        closing(run_locally(draw, range(0, num_draws, piece), used)) as parts,
+    ):
         for part in parts:
             stop = min(done + piece, num_draws)
             values[done:stop] = part[: stop - done]
