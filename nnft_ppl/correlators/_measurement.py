@@ -107,7 +107,10 @@ class Measurement:
         """
         if 4 not in self.orders or mean.num_batches <= len(mean.value):
             return None
-        found = self.correlators(mean, num_draws)
+        return self.relative_error_of(self.correlators(mean, num_draws))
+
+    def relative_error_of(self, found: Correlators) -> float | None:
+        """The same of correlators that are made already; `None` where G4c vanishes."""
         size = entry_size(self.scale**2, 4)
         value = np.mean((found.connected(4) / size) ** 2)
         error = np.mean((found.connected_error(4) / size) ** 2)

@@ -11,6 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from nnft_ppl._typing import Points
+from nnft_ppl.correlators.precision import relative_error
 from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.result import INTERVAL
 from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
@@ -25,7 +26,7 @@ from nnft_ppl.report.numbers import (
     with_error,
 )
 from nnft_ppl.report.reproduce import python_lines
-from nnft_ppl.report.results import Results
+from nnft_ppl.report.results import Results, Target
 from nnft_ppl.report.verdict import action_html, write_verdict
 
 FIGURES = ("deviation", "couplings", "prediction")
@@ -85,8 +86,6 @@ def _run_rows(results: Results) -> list[tuple[str, str | Markup]]:
     """What was run, as (what, value)."""
     net, data, fit = results.network, results.fit.correlators, results.fit
     hp = net.hyperparameters
-    measured = [c for c in results.correlators if not c.is_exact]
-    draws = sorted({(c.estimator, c.num_draws) for c in measured})
     widths = sorted({c.network.width for c in results.correlators})
     options = ", ".join(f"{k} = {v}" for k, v in net.options.items())
     rows: list[tuple[str, str | Markup]] = [
@@ -104,10 +103,7 @@ def _run_rows(results: Results) -> list[tuple[str, str | Markup]]:
         ),
         ("Widths", ", ".join(map(str, widths))),
         ("Inputs", points_text(results.correlators[0].x)),
-        (
-            "Networks per width",
-            "; ".join(f"{count:,} ({estimator})" for estimator, count in draws),
-        ),
+        ("Networks per width", _networks_text(results)),
         ("Width of the fit", str(net.width)),
         ("Measure, scheme", f"{fit.action.measure!r}, {fit.action.scheme}"),
     ]
@@ -119,6 +115,8 @@ def _run_rows(results: Results) -> list[tuple[str, str | Markup]]:
         else f"{data.num_draws:,} networks, {data.estimator} estimator"
     )
     rows.append(("Data of the fit", origin))
+    if results.target is not None:
+        rows.append(("Relative error of G4c", _target_text(results, results.target)))
     sampling = results.sampling
     how = (
         f"NUTS, {sampling['num_chains']} chains of {sampling['num_samples']} draws "
@@ -134,6 +132,43 @@ def _run_rows(results: Results) -> list[tuple[str, str | Markup]]:
         ("Seed", str(results.seed)),
         ("Versions", versions),
     ]
+
+
+def _networks_text(results: Results) -> str:
+    """How many networks each estimator drew, width by width where that differs."""
+    by_estimator: dict[str, dict[int, int]] = {}
+    for found in results.correlators:
+        if not found.is_exact:
+            counts = by_estimator.setdefault(found.estimator, {})
+            counts[found.network.width] = found.num_draws
+    parts = []
+    for estimator, counts in sorted(by_estimator.items()):
+        different = len(set(counts.values())) > 1
+        numbers = (
+            [f"{count:,} at width {width}" for width, count in sorted(counts.items())]
+            if different
+            else [f"{next(iter(counts.values())):,}"]
+        )
+        parts.append(f"{', '.join(numbers)} ({estimator})")
+    return "; ".join(parts)
+
+
+def _target_text(results: Results, target: Target) -> str:
+    """The error that was to be reached, and what was reached where."""
+    estimator = results.correlators[0].estimator  # the study's, plain ones apart
+    places = [
+        (f"at width {found.network.width}", found)
+        for found in results.correlators
+        if found.estimator == estimator
+    ]
+    if not results.fit.correlators.is_exact:
+        places.append(("in the data of the fit", results.fit.correlators))
+    reached = []
+    for place, found in places:
+        error = relative_error(found) or 0.0  # 0: there is no G4c to miss
+        missed = " (missed)" if error > target.relative_error else ""
+        reached.append(f"{percent(error)} {place}{missed}")
+    return f"{', '.join(reached)}; target {percent(target.relative_error)}"
 
 
 def points_text(points: Points, limit: int = 12) -> str:

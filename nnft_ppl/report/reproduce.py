@@ -24,10 +24,12 @@ def python_lines(results: Results) -> str:
     elif data.is_exact:
         correlators = "nnft.exact_correlators(net, x, orders=(2, 4, 6))"
     else:
+        target = results.target
         correlators = (
             "nnft.measure_correlators(net, x, orders=(2, 4, 6), "
-            f"num_draws={data.num_draws},\n    key=sample_key, "
-            f"estimator={data.estimator!r})"
+            f"num_draws={target.num_draws if target else data.num_draws},\n"
+            f"    key=sample_key, estimator={data.estimator!r}"
+            f"{f', target_error={target.relative_error}' if target else ''})"
         )
     sampling = "".join(f", {name}={value}" for name, value in results.sampling.items())
     lines = [

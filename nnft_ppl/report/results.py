@@ -33,6 +33,19 @@ class SixPoint:
     is_fitted: bool
 
 
+@dataclass(frozen=True)
+class Target:
+    """When the measurements of a study were to stop.
+
+    Attributes:
+        relative_error: Of G4c.
+        num_draws: Networks behind the fit at most.
+    """
+
+    relative_error: float
+    num_draws: int
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """Everything a study found.
@@ -48,6 +61,7 @@ class Results:
         seed: Of every random number.
         sampling: What the sampler was told: num_warmup, num_samples, num_chains.
         versions: Package -> version, of the run.
+        target: When measurements were to stop; `None` where their number was fixed.
     """
 
     name: str
@@ -60,6 +74,7 @@ class Results:
     seed: int
     sampling: Mapping[str, int]
     versions: Mapping[str, str]
+    target: Target | None
 
     @property
     def network(self) -> Network:

@@ -85,6 +85,7 @@ SEED = One(
     "a whole number from 0 to 2³² − 1", lambda v: _is_whole(v) and 0 <= v < 2**32, int
 )
 NUMBER = One("a finite number", lambda v: _is_number(v) and math.isfinite(v), float)
+POSITIVE = One("a number > 0", lambda v: _is_number(v) and 0 < v < math.inf, float)
 CUTOFF = One(
     'a number > 0, or "inf"', lambda v: v == "inf" or (_is_number(v) and v > 0), float
 )

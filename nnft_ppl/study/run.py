@@ -5,28 +5,32 @@ it stopped; the page is made from the files alone.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jax
 import numpy as np
-import pandas as pd
 
-from nnft_ppl import store
 from nnft_ppl._checkpoint import remove_checkpoint
-from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._errors import UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.measure import exact_correlators, measure_correlators
-from nnft_ppl.diagnostics.checks import diagnose
+from nnft_ppl.correlators.precision import relative_error
 from nnft_ppl.diagnostics.comparison import compare_actions
 from nnft_ppl.eft.expansion import design_matrix
+from nnft_ppl.ensemble.blocks import check_memory
+from nnft_ppl.ensemble.cluster import connected
+from nnft_ppl.ensemble.local import choose_devices
+from nnft_ppl.ensemble.progress import Monitor
 from nnft_ppl.inference.fit import fit_couplings
-from nnft_ppl.inference.result import CouplingFit
 from nnft_ppl.report import Results, draw_figures, render_report, write_verdict
 from nnft_ppl.study.directory import RunDirectory
+from nnft_ppl.study.finished import load_results, read_correlators
 from nnft_ppl.study.spec import ORDERS, Study
 
 type Say = Callable[[str], None]
@@ -77,18 +81,33 @@ def _silent(message: str) -> None:
 
 
 def run_study(
-    study: Study, *, say: Say = _silent, progress: bool = False, rerun: bool = False
+    study: Study,
+    *,
+    say: Say = _silent,
+    progress: bool | Monitor = False,
+    rerun: bool = False,
+    devices: Sequence[jax.Device] | int | None = None,
+    scheduler: str | None = None,
+    memory: int | None = None,
 ) -> StudyRun:
     """Run a study, or finish it: results already in its directory are reused.
+
+    Where it runs changes no draw, and sums at most by their rounding.
 
     Args:
         study: From `read_study`.
         say: Gets one line for each step, naming what is reused.
-        progress: Show progress bars on a terminal.
+        progress: Show progress bars on a terminal, or a function that is told of every
+            measurement.
         rerun: Do not reuse anything.
+        devices: Devices of this process to measure on, or how many; all when `None`.
+        scheduler: Address of a Dask scheduler whose workers measure instead.
+        memory: Bytes that networks in flight may take.
 
     Raises:
-        SpecError: The directory holds another study, or a cutoff integral diverges.
+        SpecError: The directory holds another study, a cutoff integral diverges, or
+            devices, scheduler or memory are unusable.
+        UnavailableError: Dask is not installed.
         FitError: Inference ran and its numbers cannot be used.
     """
     directory = RunDirectory(study.directory)
@@ -101,12 +120,23 @@ def run_study(
             design_matrix(
                 action, study.network, eft.points, np.array(eft.cutoffs), order
             )
+    check_memory(memory, None)
+    choose_devices(devices)
+    with nullcontext() if scheduler is None else connected(scheduler):
+        pass  # it answers
     directory.claim(record, study.text, keep=keep)
     if not keep:
         remove_checkpoint(_fit_checkpoint(directory))
         for stale in directory.fit_data.parent.glob(f"*{_SUMS}*"):
             stale.unlink()
-    steps = _Steps(study, directory, say, progress)
+    measure = partial(
+        measure_correlators,
+        devices=devices,
+        scheduler=scheduler,
+        memory=memory,
+        progress=progress,
+    )
+    steps = _Steps(study, directory, say, measure, progress=progress is True)
     steps.measure_widths()
     steps.measure_fit_data()
     steps.fit()
@@ -118,11 +148,18 @@ class _Steps:
     """The steps that make files; each is left out when its file is there."""
 
     def __init__(
-        self, study: Study, directory: RunDirectory, say: Say, progress: bool
+        self,
+        study: Study,
+        directory: RunDirectory,
+        say: Say,
+        measure: Callable[..., Correlators],
+        *,
+        progress: bool,
     ) -> None:
         self.study = study
         self.directory = directory
         self.say = say
+        self.measure = measure
         self.progress = progress
         self.keys = _keys(study.ensemble.seed)
 
@@ -139,18 +176,19 @@ class _Steps:
         for width in self.study.widths:
             network = self.study.network.with_width(width)
             key = jax.random.fold_in(self.keys.widths, width)
-            routes = {ensemble.estimator: ensemble.num_draws}
+            routes = [(ensemble.estimator, ensemble.num_draws, ensemble.target_error)]
             if ensemble.plain_draws:
-                routes["moments"] = ensemble.plain_draws
-            for estimator, num_draws in routes.items():
+                routes.append(("moments", ensemble.plain_draws, None))
+            for estimator, num_draws, target_error in routes:
                 self._measure(
                     self.directory.correlators(width, estimator),
-                    f"width {width}, {num_draws:,} networks, {estimator}",
+                    f"width {width}, {_how_many(num_draws, target_error)}, {estimator}",
                     network,
                     self.study.points,
                     num_draws,
                     key,
                     estimator,
+                    target_error,
                 )
             if network.neuron() is not None:
                 self._exact(
@@ -168,21 +206,29 @@ class _Steps:
         num_draws: int,
         key: Key,
         estimator: str,
+        target_error: float | None,
     ) -> None:
         sums = _sums(path)
 
         def make() -> None:
-            measure_correlators(
+            found = self.measure(
                 network,
                 points,
                 ORDERS,
                 num_draws=num_draws,
                 key=key,
                 estimator=estimator,
+                target_error=target_error,
                 checkpoint=sums,
-                progress=self.progress,
-            ).save(path)
+            )
+            found.save(path)
             remove_checkpoint(sums)
+            if target_error is not None:
+                error = relative_error(found) or 0.0  # 0: there is no G4c to miss
+                self.say(
+                    f"G4c to {100 * error:.2g} % after {found.num_draws:,} networks"
+                    + (", the most allowed" if error > target_error else "")
+                )
 
         self._make(path, what, make)
 
@@ -199,6 +245,7 @@ class _Steps:
     def measure_fit_data(self) -> None:
         """Correlators at the inputs of the fit."""
         eft, path = self.study.eft, self.directory.fit_data
+        target_error = self.study.ensemble.target_error
         if eft.data == "exact":
             self._make(
                 path,
@@ -210,12 +257,14 @@ class _Steps:
             return
         self._measure(
             path,
-            f"data of the fit: width {eft.width}, {eft.num_draws:,} networks",
+            f"data of the fit: width {eft.width}, "
+            f"{_how_many(eft.num_draws, target_error)}",
             self.study.network,
             eft.points,
             eft.num_draws,
             self.keys.fit_data,
             self.study.ensemble.estimator,
+            target_error,
         )
 
     def fit(self) -> None:
@@ -225,7 +274,7 @@ class _Steps:
 
         def make() -> None:
             fit_couplings(
-                _read_correlators(self.directory.fit_data),
+                read_correlators(self.directory.fit_data),
                 eft.action,
                 eft.cutoffs,
                 key=self.keys.fit,
@@ -250,7 +299,7 @@ class _Steps:
 
         def make() -> None:
             table = compare_actions(
-                _read_correlators(self.directory.fit_data),
+                read_correlators(self.directory.fit_data),
                 list(eft.candidates),
                 eft.comparison_cutoff,
             )
@@ -262,6 +311,13 @@ class _Steps:
         )
 
 
+def _how_many(num_draws: int, target_error: float | None) -> str:
+    """What a measurement is to take, in words."""
+    if target_error is None:
+        return f"{num_draws:,} networks"
+    return f"G4c to {100 * target_error:.2g} % by at most {num_draws:,} networks"
+
+
 def _sums(correlators: Path) -> Path:
     """Where a measurement keeps its sums until its correlators are saved."""
     return correlators.with_name(f"{correlators.name}{_SUMS}")
@@ -270,50 +326,6 @@ def _sums(correlators: Path) -> Path:
 def _fit_checkpoint(directory: RunDirectory) -> Path:
     """Where NUTS keeps its state until the fit is saved."""
     return directory.fit.with_name(f"{directory.fit.name}.checkpoint")
-
-
-def _read_correlators(path: Path) -> Correlators:
-    return Correlators.from_data(store.read(path))
-
-
-def load_results(path: str | Path) -> Results:
-    """The results in a run directory.
-
-    Raises:
-        SpecError: No study, or an unfinished one.
-    """
-    directory = RunDirectory(Path(path))
-    run = directory.read_run()
-    if not directory.fit.is_file():
-        raise SpecError(
-            f"the study in {str(path)!r} is not finished; run `nnft study` on its "
-            "study file again, it goes on where it stopped"
-        )
-    record = run["study"]
-    files: dict[Path, None] = {}
-    for width in record["network"]["widths"]:
-        for estimator in (record["ensemble"]["estimator"], "moments", "exact"):
-            file = directory.correlators(width, estimator)
-            if file.is_file():
-                files[file] = None
-    fit = CouplingFit.from_data(store.read(directory.fit))
-    eft = record["eft"]
-    comparison = None
-    if directory.comparison.is_file():
-        rows = json.loads(directory.comparison.read_text(encoding="utf-8"))
-        comparison = pd.DataFrame(rows)
-    return Results(
-        name=Path(path).resolve().name,
-        text=(directory.path / "study.toml").read_text(encoding="utf-8"),
-        correlators=tuple(map(_read_correlators, files)),
-        fit=fit,
-        checks=tuple(diagnose(fit)),
-        comparison=comparison,
-        comparison_cutoff=float(eft["comparison_cutoff"]),
-        seed=record["ensemble"]["seed"],
-        sampling={k: eft[k] for k in ("num_warmup", "num_samples", "num_chains")},
-        versions=run["versions"],
-    )
 
 
 def rebuild_report(path: str | Path, *, say: Say = _silent) -> StudyRun:

@@ -17,7 +17,10 @@ class EnsembleTable:
     """[ensemble]: how many networks, and how the correlators are estimated.
 
     Attributes:
-        num_draws: Networks per width.
+        num_draws: Networks per width; with a target error, at most.
+        target_error: A measurement by the estimator, that of the data of the fit
+            included, stops once the relative error of G4c is at most this; `None` to go
+            on to the last network.
         seed: Fixes every random number of the study.
         estimator: See `measure_correlators`.
         plain_draws: Networks per width for the plain products of outputs, the route of
@@ -25,6 +28,7 @@ class EnsembleTable:
     """
 
     num_draws: int
+    target_error: float | None
     seed: int
     estimator: str
     plain_draws: int
@@ -41,7 +45,8 @@ class EftTable:
         cutoffs: Λ of every fit, ascending.
         candidates: Actions to compare; empty for none.
         comparison_cutoff: Where they are compared.
-        num_draws: Networks behind the correlators that are fitted.
+        num_draws: Networks behind the correlators that are fitted; with a target error,
+            at most.
         data: `measured`, or `exact` to fit the exact correlators.
         sampler: `nuts` or `conjugate`.
         num_warmup: Adaptation steps of each chain.
@@ -101,7 +106,8 @@ class Study:
                 "widths": list(self.widths),
             },
             "inputs": {"points": self.points.tolist()},
-            "ensemble": dict(vars(self.ensemble)),
+            # A study without a target is what it was before there were any.
+            "ensemble": {k: v for k, v in vars(self.ensemble).items() if v is not None},
             "eft": {
                 "width": eft.width,
                 "points": eft.points.tolist(),

@@ -40,7 +40,13 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "options",
         ),
         "inputs": ("points", "file"),
-        "ensemble": ("num_draws", "seed", "estimator", "plain_draws"),
+        "ensemble": (
+            "num_draws",
+            "target_error",
+            "seed",
+            "estimator",
+            "plain_draws",
+        ),
         "eft": (
             "width",
             "points",
@@ -210,6 +216,7 @@ def _ensemble(table: Table, net: Network, points: Points) -> EnsembleTable:
             f"{['auto', *ESTIMATORS]}"
         )
     num_draws = table.take("num_draws", kinds.WHOLE)
+    target_error = table.take("target_error", kinds.POSITIVE, None)
     plain = table.take("plain_draws", kinds.COUNT, 0)
     seed = table.take("seed", kinds.SEED, 0)
     _check_draws(table.path("num_draws"), num_draws, points)
@@ -221,7 +228,7 @@ def _ensemble(table: Table, net: Network, points: Points) -> EnsembleTable:
             f"`{table.path('plain_draws')}` is {plain}, but the estimator is 'moments' "
             "already; expected 0, or another estimator"
         )
-    return EnsembleTable(num_draws, seed, estimator, plain)
+    return EnsembleTable(num_draws, target_error, seed, estimator, plain)
 
 
 def _check_draws(path: str, num_draws: int, points: Points) -> None:

@@ -1,0 +1,62 @@
+"""A finished study, read back from the files of its run directory."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from nnft_ppl import store
+from nnft_ppl._errors import SpecError
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.diagnostics.checks import diagnose
+from nnft_ppl.inference.result import CouplingFit
+from nnft_ppl.report import Results
+from nnft_ppl.report.results import Target
+from nnft_ppl.study.directory import RunDirectory
+
+
+def read_correlators(path: Path) -> Correlators:
+    """Correlators from a file of a run directory."""
+    return Correlators.from_data(store.read(path))
+
+
+def load_results(path: str | Path) -> Results:
+    """The results in a run directory.
+
+    Raises:
+        SpecError: No study, or an unfinished one.
+    """
+    directory = RunDirectory(Path(path))
+    run = directory.read_run()
+    if not directory.fit.is_file():
+        raise SpecError(
+            f"the study in {str(path)!r} is not finished; run `nnft study` on its "
+            "study file again, it goes on where it stopped"
+        )
+    record = run["study"]
+    target_error = record["ensemble"].get("target_error")
+    files: dict[Path, None] = {}
+    for width in record["network"]["widths"]:
+        for estimator in (record["ensemble"]["estimator"], "moments", "exact"):
+            file = directory.correlators(width, estimator)
+            if file.is_file():
+                files[file] = None
+    fit = CouplingFit.from_data(store.read(directory.fit))
+    eft = record["eft"]
+    comparison = None
+    if directory.comparison.is_file():
+        rows = json.loads(directory.comparison.read_text(encoding="utf-8"))
+        comparison = pd.DataFrame(rows)
+    return Results(
+        name=Path(path).resolve().name,
+        text=(directory.path / "study.toml").read_text(encoding="utf-8"),
+        correlators=tuple(map(read_correlators, files)),
+        fit=fit,
+        checks=tuple(diagnose(fit)),
+        comparison=comparison,
+        comparison_cutoff=float(eft["comparison_cutoff"]),
+        seed=record["ensemble"]["seed"],
+        sampling={k: eft[k] for k in ("num_warmup", "num_samples", "num_chains")},
+        versions=run["versions"],
+        target=target_error and Target(target_error, eft["num_draws"]),
+    )
