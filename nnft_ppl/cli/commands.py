@@ -26,7 +26,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except NnftError as error:
-            click.echo(f"nnft: {error}", err=True)
+            notes = getattr(error, "__notes__", [])
+            click.echo("; ".join([f"nnft: {error}", *notes]), err=True)
             ctx.exit(BAD_INPUT)
         except KeyboardInterrupt:
             click.echo("nnft: interrupted; nothing half-written is left", err=True)

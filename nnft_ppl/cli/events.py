@@ -56,6 +56,15 @@ class Events:
             else:
                 yield None
 
+    @contextmanager
+    def watching_each(self) -> "Iterator[bool | Monitor]":
+        """What work of several measurements, each with its own bar, is to tell."""
+        if self.as_json:
+            with self.watching("") as monitor:
+                yield monitor or False
+        else:
+            yield on_terminal()
+
     def _warned(self, message: Warning | str, *_: object) -> None:
         from tqdm import tqdm
 

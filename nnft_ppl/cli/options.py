@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl.cli.units import DEVICES, MEMORY
 
 if TYPE_CHECKING:
     from nnft_ppl._network import Network
@@ -30,6 +31,21 @@ seed = click.option(
     default=0,
     show_default=True,
     help="Fixes every random number.",
+)
+memory = click.option(
+    "--memory",
+    type=MEMORY,
+    help="What networks in flight may take, such as 500MB; it changes no number.",
+)
+devices = click.option(
+    "--devices",
+    type=DEVICES,
+    help='How many devices to use, or which, such as "0,2". Default: all.',
+)
+scheduler = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Of a Dask cluster that does the work, such as tcp://host:8786.",
 )
 
 

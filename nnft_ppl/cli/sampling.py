@@ -13,17 +13,19 @@ from nnft_ppl.cli.measuring import MANY_DRAWS, NUM_DRAWS, measure, print_correla
 from nnft_ppl.cli.options import (
     Function,
     as_json,
+    devices,
     emit,
     force,
     input_options,
+    memory,
     network_options,
-    on_terminal,
     output_file,
     output_options,
+    scheduler,
     seed,
 )
 from nnft_ppl.cli.resumption import Files
-from nnft_ppl.cli.units import COUNT, DEVICES, EXTENSION, MEMORY, chosen_devices
+from nnft_ppl.cli.units import COUNT, EXTENSION, chosen_devices
 
 if TYPE_CHECKING:
     from nnft_ppl._network import Network
@@ -48,11 +50,6 @@ _generator = click.option(
     show_default=True,
     help="Of random numbers: fused, several times as fast, or jax.",
 )
-_devices = click.option(
-    "--devices",
-    type=DEVICES,
-    help='How many devices to use, or which, such as "0,2". Default: all.',
-)
 
 
 @click.command()
@@ -61,7 +58,7 @@ _devices = click.option(
 @click.option("--num-draws", type=COUNT, default=10_000, show_default=True)
 @seed
 @_generator
-@_devices
+@devices
 @output_options
 @as_json
 def sample(
@@ -79,7 +76,8 @@ def sample(
 
     from nnft_ppl.ensemble.sample import sample_ensemble
 
-    with interruptible():
+    events = Events(as_json=as_json)
+    with interruptible(), events.watching("sample") as monitor:
         ensemble = sample_ensemble(
             network,
             points,
@@ -87,7 +85,7 @@ def sample(
             key=jax.random.key(seed),
             generator=generator,
             devices=chosen_devices(devices),
-            progress=on_terminal(),
+            progress=monitor or False,
         )
         ensemble.save(output)
     emit(
@@ -127,18 +125,9 @@ def _measurement_options(function: Function) -> Function:
                 help="auto, conditional, wick or moments.",
             ),
             _generator,
-            click.option(
-                "--memory",
-                type=MEMORY,
-                help="What networks in flight may take, such as 500MB; it changes no "
-                "number.",
-            ),
-            _devices,
-            click.option(
-                "--scheduler",
-                metavar="ADDRESS",
-                help="Of a Dask cluster that does the work, such as tcp://host:8786.",
-            ),
+            memory,
+            devices,
+            scheduler,
         ]
     ):
         function = option(function)

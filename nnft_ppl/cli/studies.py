@@ -1,13 +1,16 @@
 """`nnft study` and `nnft report`: the whole flow, and its page."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from nnft_ppl.cli.events import Events
 from nnft_ppl.cli.interruption import INTERRUPTED, interruptible
-from nnft_ppl.cli.options import FAILED, as_json, on_terminal, say
+from nnft_ppl.cli.options import FAILED, as_json, devices, memory, scheduler
 from nnft_ppl.cli.pipeline import print_checks
+from nnft_ppl.cli.units import chosen_devices
 
 if TYPE_CHECKING:
     from nnft_ppl.study.run import StudyRun
@@ -24,8 +27,19 @@ if TYPE_CHECKING:
     help="Run directory, instead of the file's output.directory.",
 )
 @click.option("--rerun", is_flag=True, help="Reuse no result of an earlier run.")
+@memory
+@devices
+@scheduler
 @as_json
-def study(study_file: Path, output: Path | None, rerun: bool, as_json: bool) -> None:
+def study(
+    study_file: Path,
+    output: Path | None,
+    rerun: bool,
+    memory: int | None,
+    devices: int | tuple[int, ...] | None,
+    scheduler: str | None,
+    as_json: bool,
+) -> None:
     """Run a whole study: correlators, couplings, checks, report.
 
     Results already in the run directory are reused, and a measurement or a fit that
@@ -34,13 +48,25 @@ def study(study_file: Path, output: Path | None, rerun: bool, as_json: bool) -> 
     """
     from nnft_ppl.study import read_study, run_study
 
-    read = read_study(study_file, directory=output)
+    read, events = read_study(study_file, directory=output), Events(as_json=as_json)
     try:
-        with interruptible():
-            run = run_study(read, say=say, progress=on_terminal(), rerun=rerun)
+        with interruptible(), events.watching_each() as progress:
+            run = run_study(
+                read,
+                say=partial(events.tell, "step"),
+                progress=progress,
+                rerun=rerun,
+                devices=chosen_devices(devices),
+                scheduler=scheduler,
+                memory=memory,
+            )
     except KeyboardInterrupt:
         command = "the same command without --rerun" if rerun else "the same command"
-        say(f"nnft: interrupted; {command} goes on in {read.directory}")
+        events.tell(
+            "interrupted",
+            f"interrupted; {command} goes on in {read.directory}",
+            directory=read.directory,
+        )
         raise SystemExit(INTERRUPTED) from None
     _finish(run, as_json)
 
@@ -54,6 +80,7 @@ def report(directory: Path, as_json: bool) -> None:
     """Make the figures and the page of a finished study again."""
     from nnft_ppl.study import rebuild_report
 
+    say = partial(Events(as_json=as_json).tell, "step")
     _finish(rebuild_report(directory, say=say), as_json)
 
 
