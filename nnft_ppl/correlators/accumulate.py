@@ -179,7 +179,7 @@ def _save_after(
         failure.add_note(f"the sums could not be saved to `{checkpoint}`: {error}")
         return
     if checkpoint.exists():
-        failure.add_note(f"the same call goes on from `{checkpoint}`")
+        failure.add_note(f"the same work goes on from `{checkpoint}`")
 
 
 def _is_checked(blocks: int) -> bool:

@@ -71,7 +71,7 @@ def test_what_was_summed_is_kept_and_gone_on_with(tmp_path, fail_after, number):
         pytest.raises(WorkerDiedError, match="a worker died") as caught,
     ):
         run(place)
-    assert caught.value.__notes__ == [f"the same call goes on from `{place}`"]
+    assert caught.value.__notes__ == [f"the same work goes on from `{place}`"]
     kept = min(number, 20) * BLOCK  # whole blocks
     assert load_checkpoint(place, {}).record["num_draws"] == kept
     told = []

@@ -1,0 +1,53 @@
+"""A command that an error ends says in one line what happened and how to go on."""
+
+from contextlib import contextmanager
+from itertools import islice
+
+import pytest
+from cli.commands import run
+
+import nnft_ppl as nnft
+from nnft_ppl.correlators import measure
+
+BLOCK = 1 << 17
+COMMAND = ("correlators", "erf-net", "--width", 5, "--num-draws", 4 * BLOCK)
+
+
+@pytest.fixture
+def out_of_memory(monkeypatch):
+    """Within, memory runs out after two blocks."""
+    open_runner = measure.open_runner
+
+    @contextmanager
+    def opened(*arguments):
+        with open_runner(*arguments) as whole:
+
+            def part(job, starts):
+                yield from islice(whole(job, starts), 2)
+                raise nnft.SpecError("out of memory, the fewest networks")
+
+            yield part
+
+    @contextmanager
+    def within():
+        with monkeypatch.context() as patch:
+            patch.setattr(measure, "open_runner", opened)
+            yield
+
+    return within
+
+
+def test_the_line_says_where_the_sums_are_and_the_command_goes_on(
+    tmp_path, out_of_memory
+):
+    output, sums = tmp_path / "c.nc", tmp_path / "c.nc.sums"
+    with out_of_memory():
+        result = run(*COMMAND, "-o", output, code=2)
+    assert result.stderr == (
+        "nnft: out of memory, the fewest networks; "
+        f"the same work goes on from `{sums}`\n"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"c.nc.sums"}
+    result = run(*COMMAND, "-o", output)
+    assert f"going on from {sums}, which holds {2 * BLOCK:,} networks" in result.stderr
+    assert nnft.load(output).num_draws == 4 * BLOCK
