@@ -227,6 +227,29 @@ def test_events_tell_steps_and_progress(tmp_path, monkeypatch):
     assert quiet.splitlines() == steps  # no terminal, no bar
 
 
+@pytest.mark.usefixtures("no_page")
+@pytest.mark.filterwarnings("always:.*is damaged")
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_damaged_checkpoint_is_told_in_a_line(tmp_path, monkeypatch, form):
+    monkeypatch.setattr("nnft_ppl.cli.studies._finish", print_nothing)
+    study = study_in(tmp_path)
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, progress=stop)
+    (sums,) = (tmp_path / "run" / "correlators").glob("*.sums")
+    sums.write_bytes(sums.read_bytes()[:-100])
+    arguments = ("study", tmp_path / "study.toml", "-o", tmp_path / "run", *form)
+    (line,) = (x for x in run(*arguments).stderr.splitlines() if "damaged" in x)
+    if form:
+        assert json.loads(line)["event"] == "warning"
+    else:
+        assert line.startswith(f"warning: `{sums}` is damaged (")
+        assert line.endswith("; starting anew")
+
+
 def print_nothing(*_):
     """In place of the checks of a fit that was not loaded."""
 

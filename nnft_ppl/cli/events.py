@@ -45,8 +45,7 @@ class Events:
             target_error: The relative error at which it will stop, or `None`.
         """
         with ExitStack() as stack:
-            stack.enter_context(warnings.catch_warnings())
-            warnings.showwarning = self._warned  # type: ignore[assignment]  # any rest
+            stack.enter_context(self._telling_warnings())
             if self.as_json:
                 yield self._monitor()
             elif on_terminal():
@@ -58,12 +57,19 @@ class Events:
 
     @contextmanager
     def watching_each(self) -> "Iterator[bool | Monitor]":
-        """What work of several measurements, each with its own bar, is to tell."""
+        """The same for several measurements: told as events, or a bar for each."""
         if self.as_json:
             with self.watching("") as monitor:
                 yield monitor or False
         else:
-            yield on_terminal()
+            with self._telling_warnings():
+                yield on_terminal()
+
+    @contextmanager
+    def _telling_warnings(self) -> Iterator[None]:
+        with warnings.catch_warnings():
+            warnings.showwarning = self._warned  # type: ignore[assignment]  # any rest
+            yield
 
     def _warned(self, message: Warning | str, *_: object) -> None:
         from tqdm import tqdm
