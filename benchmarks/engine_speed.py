@@ -5,10 +5,14 @@ All through the public API, in one run, as ratios. Three tables:
 1. Time per network for the products of orders 2, 4 and 6 at six inputs, of erf-net with
    input_dim=1 and bias_std=1: ours by plain products (`moments`, the same work as the
    references, and the full covariance of the 609 averages besides) and by the random
-   kernel (`conditional`); (a) the normals alone; (b) the best hand-written `jax.random`
-   loop that we found; (c) NumPy in threads; (d) a loop over networks in the style of
-   PyTorch. References are in `_references.py`; the last column is the largest deviation
-   of the mean products from the exact ones, in standard errors, over all entries.
+   kernel (`conditional`); the same network as a third party would write it, once with
+   all that is known of it and once as a black box of prior and forward pass
+   (`_third_party.py`); (a) the normals alone, by our own generator; (b) the best
+   hand-written `jax.random` loop that we found; (c) NumPy in threads; (d) a loop over
+   networks in the style of PyTorch. References are in `_references.py`, as JAX compiles
+   them unless asked; (a) and (b) also with vectors of 512 bits, for which the package
+   asks. The last column is the largest deviation of the mean products from the exact
+   ones, in standard errors, over all entries.
 2. To equal error of G4c, against (d): the ratio of times per network times that of the
    networks needed, the median over entries of the squared error of plain products over
    that of `conditional`. The source paper subtracts the products of the exact kernel,
@@ -32,6 +36,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import _references as reference
+import _third_party as third_party
 import jax
 import numpy as np
 
@@ -144,17 +149,28 @@ def speed(widths: Sequence[int], num_draws: int | None, repeats: int) -> None:
     for width in widths:
         net, x = suggested("erf-net", width)
         x32 = reference.X
+        theirs, black_box = (
+            nnft.Network.build(architecture, width=width, input_dim=1, bias_std=1.0)
+            for architecture in (third_party.KNOWN, third_party.UNKNOWN)
+        )
         runs: dict[str, Run[object]] = {
             "ours, moments": ours(net, x, "moments"),
             "ours, conditional": ours(net, x, "conditional"),
             "ours, wick": ours(net, x, "wick"),
+            "theirs, moments": ours(theirs, x, "moments"),
+            "theirs, conditional": ours(theirs, x, "conditional"),
+            "their black box, moments": ours(black_box, x, "moments"),
             "(a) the normals alone": reference.bare_generator(width),
+            "    (a) with 512-bit vectors": reference.bare_generator(
+                width, reference.WIDE
+            ),
             "(b) jax.random, best layout": reference.best_layout(
                 width, partitionable=False
             ),
-            "    the same, default threefry": reference.best_layout(
-                width, partitionable=True
+            "    (b) with 512-bit vectors": reference.best_layout(
+                width, partitionable=False, vectors=reference.WIDE
             ),
+            "    default threefry": reference.best_layout(width, partitionable=True),
             "    one key per network, vmap": reference.one_key_per_network(width),
             "(c) NumPy in threads": reference.vectorised_numpy(width),
             d_name: reference.loop(width, "erf", x32, 1.0),
