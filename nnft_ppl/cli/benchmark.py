@@ -200,8 +200,8 @@ def _network() -> Network:
     return Network.build(architecture, width=WIDTH, input_dim=1, bias_std=1.0)
 
 
-def _job(network: Network, orders: tuple[int, ...], num_draws: int) -> Job:
-    """The engine's work; units and reference are of no matter to its speed."""
+def _job(network: Network, orders: tuple[int, ...]) -> Job:
+    """A run of typical length; units and reference are of no matter to its speed."""
     num_points = len(INPUTS)
     inputs = Inputs(
         jnp.asarray(INPUTS, jnp.float32),
@@ -216,7 +216,7 @@ def _job(network: Network, orders: tuple[int, ...], num_draws: int) -> Job:
         "conditional",
         "fused",
         key=jax.random.key(0),
-        num_draws=num_draws,
+        num_draws=TYPICAL_DRAWS,
     )
 
 
@@ -229,12 +229,11 @@ def _stages(normal_seconds: float) -> tuple[dict[str, float], float]:
     Args:
         normal_seconds: Of one normal number.
     """
-    network, count = _network(), 1 << 16
-    device = tuple(jax.local_devices()[:1])
+    network, device = _network(), tuple(jax.local_devices()[:1])
 
     def seconds(orders: tuple[int, ...], run_length: int) -> float:
-        job = _job(network, orders, count).with_batches_for(run_length)
-        return _fastest(lambda: job.sums([0], device))[0] / count
+        job = _job(network, orders).with_batches_for(run_length)
+        return _fastest(lambda: job.sums([0], device))[0] / job.block
 
     rank = preactivation_factor(network, INPUTS).shape[1]
     # Batches as large as a block leave hardly a product for their covariance.
@@ -257,13 +256,10 @@ def _stages(normal_seconds: float) -> tuple[dict[str, float], float]:
 
 def _networks_per_second(device: tuple[jax.Device, ...]) -> float:
     """Of the engine, blocks side by side."""
-    network = _network()
-    num_blocks = 4 * max_in_flight(1)
-    block = _job(network, ORDERS, TYPICAL_DRAWS).block
-    job = _job(network, ORDERS, num_blocks * block).with_batches_for(TYPICAL_DRAWS)
-    parts = run_locally(job.sums, job.starts(), device)
-    next(parts)  # compiles
+    job = _job(_network(), ORDERS)
+    count = 4 * max_in_flight(1) * job.block
+    job.sums([], device)  # compiles
     begun = time.perf_counter()
-    for _ in parts:
+    for _ in run_locally(job.sums, range(0, count, job.block), device):
         pass
-    return (num_blocks - 1) * block / (time.perf_counter() - begun)
+    return count / (time.perf_counter() - begun)

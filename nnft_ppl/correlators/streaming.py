@@ -7,6 +7,7 @@ draws and means of a few hundred are float32, everything that follows float64.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
@@ -201,24 +202,26 @@ class Job:
     ) -> list[Sums]:
         """Sums of the blocks that begin at `starts`, at most one for each device.
 
+        Without any, the programs are compiled.
+
         Warns:
             OutOfMemoryWarning: Memory ran out; smaller pieces are used.
 
         Raises:
             SpecError: Memory runs out with the smallest pieces, too.
         """
+        # A device without a block of its own has no networks.
+        padded = [*starts, *[self.num_draws] * (len(devices) - len(starts))]
         return self.limit.fitting(
-            self.piece, lambda piece: replace(self, piece=piece)._sums(starts, devices)
+            self.piece, lambda piece: self._sums(padded, devices, piece)[: len(starts)]
         )
 
     def _sums(
-        self, starts: Sequence[int], devices: tuple[jax.Device, ...]
+        self, starts: Sequence[int], devices: tuple[jax.Device, ...], piece: int
     ) -> list[Sums]:
-        # A device without a block of its own does the last one's again.
-        padded = [*starts, *[starts[-1]] * (len(devices) - len(starts))]
-        counts = np.array([min(self.block, self.num_draws - start) for start in padded])
+        counts = np.array([min(self.block, self.num_draws - start) for start in starts])
         totals = [Sums.zero(self.num_quantities) for _ in starts]
-        for first, means in self._slices(padded, counts, devices):
+        for first, means in self._slices(starts, counts, devices, piece):
             for i, total in enumerate(totals):
                 count = min(int(counts[i]) - first, self.slice)
                 if count > 0:
@@ -230,16 +233,18 @@ class Job:
         starts: Sequence[int],
         counts: np.ndarray,
         devices: tuple[jax.Device, ...],
+        piece: int,
     ) -> Iterator[tuple[int, np.ndarray]]:
         """First network of a slice and its means, (device, part, quantity, group)."""
         first, parts = 0, self.slice // MAX_CHUNK
         held: list[np.ndarray] = []
-        for offset in range(0, counts.max(), self.piece):
-            left = np.clip(counts - offset, 0, self.piece)
+        # One piece of nothing where there are no networks: its programs are compiled.
+        for offset in range(0, max(counts.max(), 1), piece):
+            left = np.clip(counts - offset, 0, piece)
             here = [start + offset for start in starts]
-            held.append(self._piece(here, left, devices))
-            is_last = offset + self.piece >= counts.max()
-            if not is_last and sum(piece.shape[1] for piece in held) < parts:
+            held.append(self._piece(here, left, devices, piece))
+            is_last = offset + piece >= counts.max()
+            if not is_last and sum(part.shape[1] for part in held) < parts:
                 continue
             means = np.concatenate(held, axis=1)
             held.clear()
@@ -252,6 +257,7 @@ class Job:
         starts: Sequence[int],
         counts: np.ndarray,
         devices: tuple[jax.Device, ...],
+        piece: int,
     ) -> np.ndarray:
         """Means over groups of networks, float32 (device, part, quantity, group)."""
         mesh, chunk = device_mesh(devices), self.chunk
@@ -268,7 +274,7 @@ class Job:
             self.drawn,
             self.generator,
             chunk,
-            self.piece // chunk,
+            piece // chunk,
         )
         means = _average(
             draws,
@@ -291,7 +297,7 @@ class Job:
         batches = batches.reshape(len(groups), whole, self.batch // size).mean(axis=2)
         values = size * groups.sum(axis=1)
         if self.estimator == "wick":
-            matrix, constant = self._wick()
+            matrix, constant = self._wick
             values = matrix @ values + count * constant
             batches = matrix @ batches + constant[:, None]
         squares = batches * batches  # NumPy's power is slow
@@ -303,6 +309,7 @@ class Job:
             (squares * squares).sum(axis=1),
         )
 
+    @cached_property
     def _wick(self) -> tuple[Matrix, Packed]:
         kernel = np.asarray(self.inputs.kernel, np.float64)
         return wick_matrix(kernel, self.num_legs, self.orders)

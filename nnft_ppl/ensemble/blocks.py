@@ -31,10 +31,12 @@ _CHUNK_FLOATS = 1 << 19
 MAX_CHUNK = 512
 """Every chunk is this over a power of two, so that it divides every piece."""
 _BLOCK_DRAWS = 1 << 17
-_MANY_BLOCKS = 1 << 13
-"""Beyond so many, blocks are larger: each costs a message and a sum of its own."""
-_BLOCK_NORMALS = 1 << 28
-"""Numbers drawn in a block at most: a second or so, so that Ctrl-C is answered."""
+_FEW_BLOCKS, _MANY_BLOCKS = 1 << 5, 1 << 13
+"""With fewer, blocks are smaller, so that all cores are busy to the end; beyond so
+many they are larger: each costs a message and a sum of its own."""
+_LEAST_NORMALS, _MOST_NORMALS = 1 << 23, 1 << 28
+"""Numbers drawn in a block: fewer would not be worth its sums, some milliseconds; more
+would keep Ctrl-C waiting, a second or so."""
 _PIECE_BYTES = 1 << 26
 """Memory of a piece where none is asked for: 64 MiB."""
 
@@ -107,8 +109,13 @@ def draws_per_block(num_draws: int, numbers_per_draw: int) -> int:
         num_draws: Networks in all.
         numbers_per_draw: Random numbers that one takes.
     """
-    wanted = max(_BLOCK_DRAWS, power_of_two_below(num_draws / _MANY_BLOCKS))
-    most = power_of_two_below(_BLOCK_NORMALS / numbers_per_draw)
+    least, most = (
+        power_of_two_below(numbers / numbers_per_draw)
+        for numbers in (_LEAST_NORMALS, _MOST_NORMALS)
+    )
+    wanted = min(_BLOCK_DRAWS, power_of_two_below(num_draws / _FEW_BLOCKS))
+    wanted = max(wanted, min(_BLOCK_DRAWS, least))
+    wanted = max(wanted, power_of_two_below(num_draws / _MANY_BLOCKS))
     return max(MAX_CHUNK, min(wanted, most))
 
 

@@ -13,7 +13,10 @@ from threadpoolctl import threadpool_limits
 from nnft_ppl._errors import SpecError
 
 type Block[T] = Callable[[Sequence[int], tuple[jax.Device, ...]], list[T]]
-"""First networks of blocks, one a device or fewer, and the devices -> results."""
+"""First networks of blocks, one a device or fewer, and the devices -> results.
+
+With no blocks it compiles, and gives nothing.
+"""
 
 
 def available_cores() -> int:
@@ -74,7 +77,7 @@ def run_locally[T](
     Closing the iterator drops what has not begun and waits for what has.
 
     Args:
-        block: Runs in a thread, in float32 mode.
+        block: Runs in threads, in float32 mode; once without blocks, before others.
         starts: First network of each block.
         devices: From `choose_devices`; each takes one block of a round.
     """
@@ -88,11 +91,11 @@ def run_locally[T](
     pool = ThreadPoolExecutor(workers)
     # Threads of one product each get in the way of blocks side by side.
     with threadpool_limits(1, user_api="blas"), closing(_Pool(pool)):
+        pool.submit(run, ()).result()
         waiting: deque[Future[list[T]]] = deque()
-        for number, round_ in enumerate(batched(starts, len(devices))):
+        for round_ in batched(starts, len(devices)):
             waiting.append(pool.submit(run, round_))
-            if number == 0 or len(waiting) > workers:
-                # The first round compiles; the others wait for it.
+            if len(waiting) > workers:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()

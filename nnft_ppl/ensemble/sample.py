@@ -155,7 +155,8 @@ def sample_ensemble(
     def draw(
         starts: Sequence[int], devices: tuple[jax.Device, ...]
     ) -> list[np.ndarray]:
-        padded = [*starts, *[starts[-1]] * (len(devices) - len(starts))]
+        # A device without networks of its own has none to draw.
+        padded = [*starts, *[num_draws] * (len(devices) - len(starts))]
         streams, lows = stack_streams(key, padded)
         left = [min(piece, num_draws - start) for start in padded]
         part = _values(

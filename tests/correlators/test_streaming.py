@@ -10,6 +10,7 @@ import nnft_ppl as nnft
 from nnft_ppl.correlators import measure, streaming
 
 BLOCK = 1 << 17
+COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 def a_job(num_draws):
@@ -45,6 +46,28 @@ def test_a_last_block_shorter_than_a_batch_counts(rest):
     error = products.std(axis=0, ddof=1) / len(products) ** 0.5
     # From some 8,000 batch means: their variance is good to √(2/8000), 1.6 %.
     np.testing.assert_allclose(found.error(2), error, rtol=0.05)
+
+
+def test_no_blocks_compile_all_that_blocks_need():
+    """So that the first ones need not wait for each other; they take their time."""
+    network = nnft.network("relu-net", width=37, input_dim=1)
+    job = replace(a_job(1 << 14), network=network)
+    devices, events = tuple(jax.devices()[:1]), []
+
+    def listen(event, *rest, **more):
+        events.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        with jax.enable_x64(False):
+            assert job.sums([], devices) == []
+            assert events.count(COMPILED) > 0
+            events.clear()
+            (some,) = job.sums([0], devices)
+            assert events.count(COMPILED) == 0
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert (some.values != 0).all()
 
 
 @pytest.mark.parametrize("num_draws", [4096, 7000])

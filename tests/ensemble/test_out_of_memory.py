@@ -110,6 +110,9 @@ from pathlib import Path
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # two blocks at a time
 import jax, numpy as np
 import nnft_ppl as nnft
+from nnft_ppl.ensemble import blocks
+
+blocks._FEW_BLOCKS = 4
 
 def measure(block_size):
     network = nnft.network("erf-net", width=4, input_dim=1, bias_std=1.0)

@@ -143,7 +143,10 @@ def test_deep_networks_are_the_same_to_the_bit_whatever_the_block_size():
 
 
 def test_blocks_and_pieces_are_powers_of_two_that_hold_chunks():
-    assert draws_per_block(10**6, 100) == 1 << 17
+    assert draws_per_block(10**7, 100) == 1 << 17
+    assert draws_per_block(10**6, 100) == 1 << 16  # 2²³ over 100
+    assert draws_per_block(10**6, 10**3) == 1 << 14  # a 32nd part
+    assert draws_per_block(10**5, 1) == 1 << 17
     assert draws_per_block(10**10, 100) == 1 << 20  # a 2¹³th part
     assert draws_per_block(10**12, 100) == 1 << 21  # 2²⁸ over 100
     assert draws_per_block(10**6, 3 * 10**4) == 1 << 13  # 2²⁸ over 3·10⁴
