@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from nnft_ppl.ensemble.sample import Ensemble as Ensemble
     from nnft_ppl.ensemble.sample import sample_ensemble as sample_ensemble
     from nnft_ppl.hookspecs import hookimpl as hookimpl
+    from nnft_ppl.inference.coupling_error import coupling_error as coupling_error
     from nnft_ppl.inference.fit import fit_couplings as fit_couplings
     from nnft_ppl.inference.function_space import (
         fit_function_space as fit_function_space,
@@ -126,6 +127,7 @@ _HOME = {
     "Prior": "inference.priors",
     "CouplingFit": "inference.result",
     "fit_couplings": "inference.fit",
+    "coupling_error": "inference.coupling_error",
     "Check": "diagnostics.checks",
     "diagnose": "diagnostics.checks",
     "compare_actions": "diagnostics.comparison",

@@ -34,7 +34,7 @@ class Events:
 
     @contextmanager
     def watching(
-        self, label: str, target_error: float | None = None
+        self, label: str, target_error: float | None = None, quantity: str = "G4c"
     ) -> "Iterator[Monitor | None]":
         """A monitor for the work within; warnings are told as events.
 
@@ -43,6 +43,7 @@ class Events:
         Args:
             label: What is at work.
             target_error: The relative error at which it will stop, or `None`.
+            quantity: Of which the error is.
         """
         with ExitStack() as stack:
             stack.enter_context(self._telling_warnings())
@@ -51,7 +52,7 @@ class Events:
             elif on_terminal():
                 from nnft_ppl.ensemble.progress import ProgressBar
 
-                yield stack.enter_context(ProgressBar(label, target_error))
+                yield stack.enter_context(ProgressBar(label, target_error, quantity))
             else:
                 yield None
 

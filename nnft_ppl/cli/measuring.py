@@ -13,6 +13,8 @@ from nnft_ppl.cli.resumption import Files, check_same_work
 from nnft_ppl.cli.units import chosen_devices
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nnft_ppl._network import Network
     from nnft_ppl._typing import Points
     from nnft_ppl.cli.units import Extension
@@ -34,6 +36,8 @@ def measure(
     *,
     num_draws: int | None,
     target_error: float | None,
+    couplings: tuple[str, ...],
+    cutoff: float | None,
     extension: "Extension | None",
     estimator: str,
     generator: str,
@@ -49,7 +53,7 @@ def measure(
     from nnft_ppl._checkpoint import remove_checkpoint
     from nnft_ppl.correlators.measure import SamplingInterrupted, measure_correlators
 
-    there = 0
+    there, error_of = 0, _error_of(couplings, cutoff, target_error)
     if extension is not None:
         if num_draws is not None:
             raise SpecError(
@@ -85,7 +89,12 @@ def measure(
         )
     label = estimator if estimator != "auto" else network.name
     try:
-        with interruptible(), events.watching(label, target_error) as monitor:
+        with (
+            interruptible(),
+            events.watching(
+                label, target_error, "coupling" if couplings else "G4c"
+            ) as monitor,
+        ):
             found = measure_correlators(
                 network,
                 points,
@@ -95,6 +104,7 @@ def measure(
                 estimator=estimator,
                 generator=generator,
                 target_error=target_error,
+                error_of=error_of,
                 checkpoint=files.sums,
                 devices=chosen_devices(devices),
                 scheduler=scheduler,
@@ -109,6 +119,23 @@ def measure(
         raise SystemExit(INTERRUPTED) from None
     files.finish()
     return found
+
+
+def _error_of(
+    couplings: tuple[str, ...], cutoff: float | None, target_error: float | None
+) -> "Callable[[Correlators], float | None] | None":
+    """What the target error is of; `None` for G4c."""
+    from nnft_ppl.eft.action import Action
+    from nnft_ppl.inference.coupling_error import coupling_error
+
+    if not couplings and cutoff is None:
+        return None
+    if not couplings or cutoff is None or target_error is None:
+        raise SpecError(
+            "`--coupling`, `--cutoff` and `--target-error` belong together; give all "
+            "three, or --target-error alone for the error of G4c"
+        )
+    return coupling_error(Action(list(couplings)), cutoff)
 
 
 def _replacing(output: Path, monitor: "Monitor | None") -> "Monitor":

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _OF_SAMPLING = (
     "num_draws",
     "target_error",
+    "couplings",
+    "cutoff",
     "extension",
     "estimator",
     "generator",
@@ -111,6 +113,15 @@ def _measurement_options(function: Function) -> Function:
                 metavar="ERROR",
                 help="Stop when the relative error of G4c is no more, such as 0.01.",
             ),
+            click.option(
+                "--coupling",
+                "couplings",
+                multiple=True,
+                metavar="OPERATOR",
+                help="The target error is of the coupling of this operator, at --cutoff"
+                ", instead of G4c; may be repeated.",
+            ),
+            click.option("--cutoff", type=float, help="Λ for --coupling; inf allowed."),
             click.option(
                 "--extend",
                 "extension",

@@ -4,7 +4,7 @@ In: a network, inputs and an estimator. Out: a `Measurement`, which says in whic
 the field is taken and what the averages mean.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,17 +100,32 @@ class Measurement:
             num_batches=mean.num_batches,
         )
 
-    def relative_error(self, mean: Mean, num_draws: int) -> float | None:
-        """Of G4c: r.m.s. over entries of error over r.m.s. of value, in natural units.
+    def relative_error(
+        self,
+        mean: Mean,
+        num_draws: int,
+        error_of: Callable[[Correlators], float | None] | None = None,
+    ) -> float | None:
+        """Of G4c, or as `error_of` gives it; `None` where batches are too few for it.
 
-        `None` where there is no G4c, or too few batches for its error.
+        Args:
+            mean: Of the first networks.
+            num_draws: How many.
+            error_of: Of correlators that are made; `relative_error_of` when `None`.
         """
-        if 4 not in self.orders or mean.num_batches <= len(mean.value):
+        if error_of is None:
+            if 4 not in self.orders:
+                return None
+            error_of = self.relative_error_of
+        if mean.num_batches <= len(mean.value):
             return None
-        return self.relative_error_of(self.correlators(mean, num_draws))
+        return error_of(self.correlators(mean, num_draws))
 
     def relative_error_of(self, found: Correlators) -> float | None:
-        """The same of correlators that are made already; `None` where G4c vanishes."""
+        """R.m.s. over entries of G4c of error over r.m.s. of value, in natural units.
+
+        `None` where it vanishes.
+        """
         size = entry_size(self.scale**2, 4)
         value = np.mean((found.connected(4) / size) ** 2)
         error = np.mean((found.connected_error(4) / size) ** 2)

@@ -5,6 +5,8 @@ that a unit needs, however many weights it has: never more than there are inputs
 are scanned with networks along the vector lanes, and no layer reaches memory.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,28 +93,34 @@ def neuron_draws(
     numbers = start + jnp.arange(count, dtype=jnp.uint32)[None]
     per_step = rank + (num_outputs if outputs else 0)
 
-    def add_unit(total: Rows, normal: jax.Array) -> Rows:
+    def feature(normal: jax.Array) -> jax.Array:
         preactivation = factor[:, :1] * normal[:1]
         for k in range(1, rank):
             preactivation = preactivation + factor[:, k : k + 1] * normal[k : k + 1]
+        value: jax.Array = scale * activation(preactivation, variance)
+        if outputs and num_outputs == 1:
+            return value
         # The barrier keeps each of its users from computing it again.
-        feature = jax.lax.optimization_barrier(
-            scale * activation(preactivation, variance)
-        )
+        held: jax.Array = jax.lax.optimization_barrier(value)
+        return held
+
+    def add_units(total: Rows, normals: Sequence[jax.Array]) -> Rows:
+        """In one pass over the sums, which lie in a slower memory than registers."""
+        units = [(normal, feature(normal)) for normal in normals]
         if outputs:
             return tuple(
-                row + normal[rank + o][None] * feature for o, row in enumerate(total)
+                row + sum(normal[rank + o][None] * f for normal, f in units)
+                for o, row in enumerate(total)
             )
         return tuple(
-            row + feature[i : i + 1] * feature[i:] for i, row in enumerate(total)
+            row + sum(f[i : i + 1] * f[i:] for _, f in units)
+            for i, row in enumerate(total)
         )
 
     def step(i: jax.Array, total: Rows) -> Rows:
         """Two units: a counter gives a pair of normal numbers."""
         elements = i * np.uint32(per_step) + jnp.arange(per_step, dtype=jnp.uint32)
-        for normal in normal_pairs(stream.words, numbers, elements[:, None]):
-            total = add_unit(total, normal)
-        return total
+        return add_units(total, normal_pairs(stream.words, numbers, elements[:, None]))
 
     sizes = [num_points] * num_outputs if outputs else range(num_points, 0, -1)
     zeros = tuple(jnp.zeros((size, count)) for size in sizes)
@@ -133,7 +141,7 @@ def neuron_draws(
     )
     last, bias = normal_pairs(stream.words, numbers, elements[:, None])
     if width % 2:
-        total = add_unit(total, last[:per_step])
+        total = add_units(total, [last[:per_step]])
     if not outputs:
         return jnp.concatenate(total)
     offset = readout.bias_std * per_leg[::num_outputs, None]

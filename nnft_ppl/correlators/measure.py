@@ -92,6 +92,7 @@ def measure_correlators(
     estimator: str = "auto",
     generator: str = "fused",
     target_error: float | None = None,
+    error_of: Callable[[Correlators], float | None] | None = None,
     checkpoint: str | Path | None = None,
     devices: Sequence[jax.Device] | int | None = None,
     scheduler: str | None = None,
@@ -119,6 +120,8 @@ def measure_correlators(
             the plugin's forward pass.
         target_error: Stop once the relative error of G4c, the root mean square over
             entries of its error over that of its value, is at most this.
+        error_of: Correlators so far -> the relative error that is meant instead, `None`
+            where it is not known yet; see `coupling_error`.
         checkpoint: File where the sums are saved as they grow, and from which the same
             call goes on, whatever its `num_draws`; it is kept at the end.
         devices: Devices of this process to use, or how many; all when `None`.
@@ -151,7 +154,7 @@ def measure_correlators(
     key = check_key(key)
     num_quantities = sum(num_entries(num_legs, k) for k in orders)
     num_draws = check_num_draws(num_draws)
-    _check_target(target_error, orders)
+    _check_target(target_error, error_of, orders)
     memory = check_memory(memory, block_size)
     place = _check_place(checkpoint)
     used = choose_devices(devices)
@@ -164,7 +167,9 @@ def measure_correlators(
         )
     with (
         open_runner(used, scheduler) as run,
-        watching(progress, estimator, target_error) as monitor,
+        watching(
+            progress, estimator, target_error, "G4c" if error_of is None else "error"
+        ) as monitor,
     ):
         measurement, job = _plan(
             network,
@@ -180,7 +185,7 @@ def measure_correlators(
         )
 
         def relative_error(job: Job, sums: Sums, number: int) -> float | None:
-            return measurement.relative_error(job.mean(sums, number), number)
+            return measurement.relative_error(job.mean(sums, number), number, error_of)
 
         if target_error is not None:
             job = _plan_for_target(job, relative_error, target_error, used)
@@ -291,9 +296,18 @@ class SamplingInterrupted(KeyboardInterrupt):
         self.correlators = correlators
 
 
-def _check_target(target_error: float | None, orders: tuple[int, ...]) -> None:
-    """Raise SpecError unless it is `None`, or a positive number and G4c is measured."""
+def _check_target(
+    target_error: float | None, error_of: object, orders: tuple[int, ...]
+) -> None:
+    """Raise SpecError unless it is `None`, or a positive number of what is measured."""
+    if error_of is not None and not callable(error_of):
+        raise SpecError(
+            f"`error_of` is {error_of!r}; expected a function of correlators, such as "
+            "nnft_ppl.coupling_error(action, cutoff)"
+        )
     if target_error is None:
+        if error_of is not None:
+            raise SpecError("`error_of` is given without a `target_error`; give both")
         return
     if (
         not isinstance(target_error, Real)
@@ -304,7 +318,7 @@ def _check_target(target_error: float | None, orders: tuple[int, ...]) -> None:
             f"`target_error` is {target_error!r}; expected a relative error, such as "
             "0.01"
         )
-    if 4 not in orders:
+    if error_of is None and 4 not in orders:
         raise SpecError(
             f"`target_error` is of G4c, but `orders` are {list(orders)}; add 4"
         )

@@ -123,9 +123,13 @@ def normal_pairs(
     bits = jax.lax.bitcast_convert_type(cosine, jnp.uint32) ^ sign
     cosine = jax.lax.bitcast_convert_type(bits, jnp.float32)
     # One complex array: XLA on the CPU makes one array a loop, and of two it would
-    # compute the cipher twice. The barrier keeps users from computing it again.
+    # compute the cipher twice. The barriers keep users from computing it again, and
+    # from taking it apart again.
     pair = jax.lax.optimization_barrier(jax.lax.complex(sine, cosine))
-    return pair.real, pair.imag
+    parts: tuple[jax.Array, jax.Array] = jax.lax.optimization_barrier(
+        (pair.real, pair.imag)
+    )
+    return parts
 
 
 def _minus_two_log(word: jax.Array) -> jax.Array:

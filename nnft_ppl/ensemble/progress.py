@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 from tqdm import tqdm
@@ -25,7 +26,8 @@ class Progress:
         total: Networks wanted; with a target error, as forecast.
         networks_per_second: Of this run.
         seconds_left: At this rate; infinite before it is known.
-        relative_error: Of G4c so far; `None` before it is known or without order 4.
+        relative_error: Of G4c so far, or of what the target error is of; `None` before
+            it is known or without order 4.
         memory: Bytes that the process has held at most, 0 where the system does not
             tell.
     """
@@ -82,14 +84,19 @@ class ProgressBar:
     It closes itself at the end of the run; a run that may end before is put in `with`.
     """
 
-    def __init__(self, label: str, target_error: float | None = None) -> None:
+    def __init__(
+        self, label: str, target_error: float | None = None, quantity: str = "G4c"
+    ) -> None:
         """Show nothing yet.
 
         Args:
             label: What is at work.
             target_error: The relative error at which the run will stop, or `None`.
+            quantity: Of which the error is.
         """
-        self._label, self._target = label, target_error
+        self._text = partial(
+            describe, label=label, target_error=target_error, quantity=quantity
+        )
         self._bar: Any = None
         self._drawn = 0.0
 
@@ -107,7 +114,7 @@ class ProgressBar:
         if progress.num_draws >= progress.total:
             self.__exit__()
             return
-        text = describe(progress, self._label, self._target)
+        text = self._text(progress)
         if self._bar is None:
             self._bar = tqdm(
                 initial=progress.num_draws,
@@ -128,7 +135,12 @@ class ProgressBar:
         self._drawn = time.perf_counter()
 
 
-def describe(progress: Progress, label: str, target_error: float | None = None) -> str:
+def describe(
+    progress: Progress,
+    label: str,
+    target_error: float | None = None,
+    quantity: str = "G4c",
+) -> str:
     """A line for people, such as `sample 3.4M/10M, 280k/s, 00:23 left`."""
     forecast = "" if target_error is None else "~"
     parts = [
@@ -139,7 +151,7 @@ def describe(progress: Progress, label: str, target_error: float | None = None) 
         parts.append(f"{tqdm.format_interval(progress.seconds_left)} left")
     if progress.relative_error is not None:
         goal = "" if target_error is None else f"→{100 * target_error:.2g}"
-        parts.append(f"G4c ±{100 * progress.relative_error:.2g}{goal} %")
+        parts.append(f"{quantity} ±{100 * progress.relative_error:.2g}{goal} %")
     if progress.memory:
         parts.append(f"{progress.memory / 1e6:.0f} MB")
     return ", ".join(parts)
@@ -160,7 +172,10 @@ def _short(number: float) -> str:
 
 @contextmanager
 def watching(
-    progress: bool | Monitor, label: str, target_error: float | None = None
+    progress: bool | Monitor,
+    label: str,
+    target_error: float | None = None,
+    quantity: str = "G4c",
 ) -> Iterator[Monitor | None]:
     """The monitor that an argument `progress` asks for; a bar is closed at the end.
 
@@ -168,9 +183,10 @@ def watching(
         progress: `True` for a bar on a terminal, `False` for none, or a monitor.
         label: What is at work.
         target_error: The relative error at which the run will stop, or `None`.
+        quantity: Of which the error is.
     """
     if progress is True:
-        with ProgressBar(label, target_error) as bar:
+        with ProgressBar(label, target_error, quantity) as bar:
             yield bar
     else:
         yield progress or None

@@ -105,9 +105,18 @@ class Likelihood:
 
 
 def build_likelihood(
-    correlators: Correlators, action: Action, cutoffs: tuple[float, ...]
+    correlators: Correlators,
+    action: Action,
+    cutoffs: tuple[float, ...],
+    expansion: Expansion | None = None,
 ) -> Likelihood:
     """Assemble the likelihood of `action` at every cutoff.
+
+    Args:
+        correlators: Measured or exact.
+        action: The operators.
+        cutoffs: Of the measure.
+        expansion: That of these inputs and cutoffs, where it is known already.
 
     Raises:
         SpecError: The correlators lack an order that the action needs, a correlator
@@ -117,7 +126,8 @@ def build_likelihood(
     """
     _check_data(correlators, action)
     network, x = correlators.network, correlators.x
-    expansion = expand(action, network, x, np.array(cutoffs), action.orders)
+    if expansion is None:
+        expansion = expand(action, network, x, np.array(cutoffs), action.orders)
     integral_error = max(
         _integral_error(action, cutoffs, expansion.linear[order])
         for order in action.orders

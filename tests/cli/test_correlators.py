@@ -76,6 +76,34 @@ def test_target_error_stops_when_it_is_reached(output):
     assert last["relative_error"] <= 0.05
 
 
+def test_the_target_may_be_the_error_of_a_coupling(output):
+    found, events = document(
+        *NETWORK,
+        *("--coupling", "lambda_0", "--cutoff", 2, "--target-error", 0.05),
+        *("--num-draws", "1e8", "-o", output),
+    )
+    last = [event for event in events if event["event"] == "progress"][-1]
+    error = nnft.coupling_error(nnft.Action(["lambda_0"]), 2.0)(nnft.load(output))
+    assert last["relative_error"] == pytest.approx(error, rel=1e-9)
+    assert error <= 0.05
+    assert found["num_draws"] < 1e8
+
+
+@pytest.mark.parametrize(
+    "some",
+    [
+        ("--coupling", "lambda_0"),
+        ("--cutoff", 2),
+        ("--coupling", "lambda_0", "--cutoff", 2),
+        ("--cutoff", 2, "--target-error", 0.1),
+    ],
+)
+def test_half_a_target_is_refused(output, some):
+    result = run(*NETWORK, *some, "-o", output, code=2)
+    assert "belong together" in result.stderr
+    assert names(output) == []
+
+
 def test_json_tells_progress_as_events(output):
     _, events = document(*NETWORK, "--num-draws", 3 * BLOCK, "-o", output)
     assert {event["event"] for event in events} == {"progress"}
