@@ -39,6 +39,7 @@ from nnft_ppl.ensemble.blocks import (
     power_of_two_below,
     stack_streams,
 )
+from nnft_ppl.ensemble.local import check_open
 from nnft_ppl.ensemble.model import Stream, numbers_per_network
 from nnft_ppl.ensemble.out_of_memory import PieceLimit
 
@@ -240,6 +241,7 @@ class Job:
         held: list[np.ndarray] = []
         # One piece of nothing where there are no networks: its programs are compiled.
         for offset in range(0, max(counts.max(), 1), piece):
+            check_open()
             left = np.clip(counts - offset, 0, piece)
             here = [start + offset for start in starts]
             held.append(self._piece(here, left, devices, piece))

@@ -35,8 +35,10 @@ _FEW_BLOCKS, _MANY_BLOCKS = 1 << 5, 1 << 13
 """With fewer, blocks are smaller, so that all cores are busy to the end; beyond so
 many they are larger: each costs a message and a sum of its own."""
 _LEAST_NORMALS, _MOST_NORMALS = 1 << 23, 1 << 28
+_MOST_NORMALS_OF_MANY = 1 << 32
 """Numbers drawn in a block: fewer would not be worth its sums, some milliseconds; more
-would keep Ctrl-C waiting, a second or so."""
+would leave too much undone when a run ends: a second of work, or ten of one that takes
+hours."""
 _PIECE_BYTES = 1 << 26
 """Memory of a piece where none is asked for: 64 MiB."""
 
@@ -109,14 +111,14 @@ def draws_per_block(num_draws: int, numbers_per_draw: int) -> int:
         num_draws: Networks in all.
         numbers_per_draw: Random numbers that one takes.
     """
-    least, most = (
+    least, most, most_of_many = (
         power_of_two_below(numbers / numbers_per_draw)
-        for numbers in (_LEAST_NORMALS, _MOST_NORMALS)
+        for numbers in (_LEAST_NORMALS, _MOST_NORMALS, _MOST_NORMALS_OF_MANY)
     )
-    wanted = min(_BLOCK_DRAWS, power_of_two_below(num_draws / _FEW_BLOCKS))
-    wanted = max(wanted, min(_BLOCK_DRAWS, least))
-    wanted = max(wanted, power_of_two_below(num_draws / _MANY_BLOCKS))
-    return max(MAX_CHUNK, min(wanted, most))
+    few = power_of_two_below(num_draws / _FEW_BLOCKS)
+    many = power_of_two_below(num_draws / _MANY_BLOCKS)
+    wanted = min(_BLOCK_DRAWS, max(few, least), most)
+    return max(MAX_CHUNK, wanted, min(many, most_of_many))
 
 
 def draws_per_piece(

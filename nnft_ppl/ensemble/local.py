@@ -3,9 +3,11 @@
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
+from contextvars import ContextVar
 from itertools import batched
+from threading import Event
 
 import jax
 from threadpoolctl import threadpool_limits
@@ -17,6 +19,20 @@ type Block[T] = Callable[[Sequence[int], tuple[jax.Device, ...]], list[T]]
 
 With no blocks it compiles, and gives nothing.
 """
+
+
+_closed: ContextVar[Event | None] = ContextVar("closed", default=None)
+
+
+def check_open() -> None:
+    """For a block to call now and then: raise where nobody wants its result any more.
+
+    Raises:
+        CancelledError: The run has been closed.
+    """
+    closed = _closed.get()
+    if closed is not None and closed.is_set():
+        raise CancelledError
 
 
 def available_cores() -> int:
@@ -74,7 +90,8 @@ def run_locally[T](
 ) -> Generator[T, None, None]:
     """Yield the result of every block, in order.
 
-    Closing the iterator drops what has not begun and waits for what has.
+    Closing the iterator drops what has not begun, and what has at its next
+    `check_open`.
 
     Args:
         block: Runs in threads, in float32 mode; once without blocks, before others.
@@ -83,14 +100,14 @@ def run_locally[T](
     """
 
     def run(round_: Sequence[int]) -> list[T]:
+        _closed.set(pool.closed)
         # The precision switch is per thread, so it is set where the work is done.
         with jax.enable_x64(False):
             return block(round_, devices)
 
     workers = max_in_flight(len(devices))
-    pool = ThreadPoolExecutor(workers)
     # Threads of one product each get in the way of blocks side by side.
-    with threadpool_limits(1, user_api="blas"), closing(_Pool(pool)):
+    with threadpool_limits(1, user_api="blas"), closing(_Pool(workers)) as pool:
         pool.submit(run, ()).result()
         waiting: deque[Future[list[T]]] = deque()
         for round_ in batched(starts, len(devices)):
@@ -101,11 +118,13 @@ def run_locally[T](
             yield from waiting.popleft().result()
 
 
-class _Pool:
-    """Closes a pool without running what still waits."""
+class _Pool(ThreadPoolExecutor):
+    """Closes without running what still waits, and tells what runs."""
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self._pool = pool
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers)
+        self.closed = Event()
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.closed.set()
+        self.shutdown(wait=True, cancel_futures=True)

@@ -148,7 +148,7 @@ def test_blocks_and_pieces_are_powers_of_two_that_hold_chunks():
     assert draws_per_block(10**6, 10**3) == 1 << 14  # a 32nd part
     assert draws_per_block(10**5, 1) == 1 << 17
     assert draws_per_block(10**10, 100) == 1 << 20  # a 2¹³th part
-    assert draws_per_block(10**12, 100) == 1 << 21  # 2²⁸ over 100
+    assert draws_per_block(10**12, 100) == 1 << 25  # 2³² over 100
     assert draws_per_block(10**6, 3 * 10**4) == 1 << 13  # 2²⁸ over 3·10⁴
     assert draws_per_block(10**6, 10**9) == MAX_CHUNK
     for num_draws, size, memory, expected in (
