@@ -44,6 +44,8 @@ import nnft_ppl as nnft
 
 ORDERS = reference.ORDERS
 SMALLEST_RUN = 1 << 13
+SECONDS = 2.0
+"""Of a run: the covariance takes some tenths of a second, however long the run."""
 TARGETS = {
     20: {"(a)": 0.6, "(b)": 1.0, "(c)": 6.0, "(d)": 300.0},
     100: {"(a)": 0.6, "(b)": 1.5, "(c)": 6.0, "(d)": 300.0},
@@ -72,10 +74,10 @@ def times[T](
 
     Args:
         runs: By name.
-        num_draws: Networks in a run, or None for as many as take a second.
+        num_draws: Networks in a run, or None for as many as take `SECONDS`.
         repeats: Timings of each.
     """
-    sizes = {name: num_draws or _a_second(run) for name, run in runs.items()}
+    sizes = {name: num_draws or _long_enough(run) for name, run in runs.items()}
     best: dict[str, tuple[float, int, T]] = {}
     for seed in range(repeats):
         for name, run in runs.items():
@@ -89,17 +91,17 @@ def times[T](
     return best
 
 
-def _a_second(run: Run[object]) -> int:
-    """Number of networks that takes a second or more."""
+def _long_enough(run: Run[object]) -> int:
+    """Number of networks that takes `SECONDS` or more."""
     num_draws = SMALLEST_RUN
     while True:
         run(num_draws, 0)
         start = time.perf_counter()
         drawn, _ = run(num_draws, 0)
         elapsed = time.perf_counter() - start
-        if elapsed >= 1 or drawn < num_draws:
+        if elapsed >= SECONDS or drawn < num_draws:
             return num_draws
-        num_draws = int(min(1.3 / elapsed, 64) * drawn)
+        num_draws = int(min(1.3 * SECONDS / elapsed, 64) * drawn)
 
 
 def suggested(name: str, width: int) -> tuple[nnft.Network, np.ndarray]:

@@ -48,6 +48,17 @@ def test_the_examples_of_the_architectures_run():
     assert (names["corr"].connected(4)[~odd] != 0).all()
 
 
+def test_the_example_of_performance_runs(capsys):
+    names = {}
+    (code,) = code_blocks("docs/performance.md", "python")
+    exec(compile(code, "performance", "exec"), names)  # our own file
+    corr = names["corr"]
+    assert capsys.readouterr().out == f"{corr.num_draws:,} networks\n"
+    error, value = corr.connected_error(4), corr.connected(4)
+    assert (error**2).mean() < (0.012**2) * (value**2).mean()
+    assert corr.num_draws < 10**6
+
+
 def test_the_example_of_the_width_runs():
     names = {}
     for code in code_blocks("docs/width.md", "python"):
