@@ -14,6 +14,7 @@ from nnft_ppl._checkpoint import (
     previous,
     remove_checkpoint,
     save_checkpoint,
+    saved_record,
 )
 
 WHOSE = {"action": ["lambda_0"], "cutoffs": (10.0, float("inf"))}
@@ -149,6 +150,49 @@ def test_no_flipped_byte_goes_unnoticed(path):
                 assert_equal(found.arrays, arrays)
     # What is left are dates, versions and attributes, which say nothing.
     assert noticed > 0.75 * 2 * len(good)
+
+
+def test_what_is_damaged_is_kept_beside(path):
+    save(path, 1)
+    save(path, 2)
+    path.write_bytes(b"nothing")
+    with pytest.warns(CheckpointWarning, match="kept as `fit.nc.checkpoint.damaged`"):
+        assert done(path) == 1
+    save(path, 3)
+    assert done(path) == 3
+    assert done(previous(path)) == 1  # the damaged one did not take its place
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == b"nothing"
+
+
+def test_a_look_changes_nothing(path):
+    assert saved_record(path) is None
+    save(path, 1)
+    save(path, 2)
+    assert saved_record(path)["done"] == 2
+    path.write_bytes(b"nothing")
+    assert saved_record(path)["done"] == 1
+    assert path.read_bytes() == b"nothing"
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_damaged(path, monkeypatch):
+    """Too many open files, a disk that is away: the state in it may be good."""
+    save(path, 1)
+
+    def read_bytes(self):
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read_bytes)
+        with pytest.raises(SpecError, match=r"cannot be read \(Too many open files\)"):
+            done(path)
+    assert done(path) == 1
+
+
+def test_nobody_is_advised_to_unpickle(path):
+    save(path, 1)
+    path.write_bytes(b"Q" + path.read_bytes()[1:])
+    with pytest.warns(CheckpointWarning, match="it is no archive"):
+        assert done(path) is None
 
 
 class Killed(BaseException):

@@ -14,6 +14,22 @@ import pytest
 import nnft_ppl as nnft
 from nnft_ppl.cli.interruption import interruptible
 
+PROGRAM = """
+import sys, time
+from nnft_ppl.cli import main
+from nnft_ppl.inference import segments
+segments._SEGMENT_SECONDS = 0.2
+segments._WRITING_SHARE = 1e9
+save = segments._save
+
+def slow_save(*arguments):
+    save(*arguments)
+    time.sleep(0.3)  # so that the signal comes before it is done
+
+segments._save = slow_save
+main(sys.argv[1:])
+"""
+
 
 def test_sigterm_interrupts_within_and_not_after():
     before = signal.getsignal(signal.SIGTERM)
@@ -69,12 +85,10 @@ def test_the_same_command_goes_on_after_sigterm_and_ctrl_c(tmp_path):
     nnft.exact_correlators(network, x, (2, 4)).save(data)
 
     def command(output):
-        program = "import sys; from nnft_ppl.cli import main; main(sys.argv[1:])"
         arguments = ["fit", data, "--operator", "lambda_0", "--cutoff", "10"]
-        # So long that it is not done before the signal comes.
         length = ["--num-warmup", "200", "--num-samples", "15000", "--num-chains", "1"]
         return subprocess.Popen(
-            [sys.executable, "-c", program, *arguments, *length, "-o", output],
+            [sys.executable, "-c", PROGRAM, *arguments, *length, "-o", output],
             env={
                 **os.environ,
                 "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs"),

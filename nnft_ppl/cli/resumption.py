@@ -2,13 +2,13 @@
 
 OUTPUT.nc is there when the measurement is finished. OUTPUT.nc.sums holds sums over
 whole blocks of networks: while there is no output, of a run to go on with; afterwards
-what `--extend` adds to. A run of less than a block leaves none and needs none.
+what `--extend` adds to.
 """
 
-import glob
 import json
-import warnings
+import os
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from nnft_ppl.cli.options import check_folder
 from nnft_ppl.cli.units import Extension
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from nnft_ppl._network import Network
     from nnft_ppl._typing import Points
     from nnft_ppl.correlators.correlators import Correlators
@@ -67,24 +69,45 @@ class Files:
 
     def saved(self) -> dict[str, Any] | None:
         """The record of the sums, or `None` where there are none to go on from."""
-        from nnft_ppl._checkpoint import load_checkpoint
+        from nnft_ppl._checkpoint import saved_record
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # whoever goes on from them will warn
-            found = load_checkpoint(self.sums, {})
-        return None if found is None else found.record
+        return saved_record(self.sums)
+
+    @contextmanager
+    def begun_anew(self) -> "Iterator[Callable[[], None]]":
+        """Within, sums there were are out of the way, and so is the output at a call.
+
+        Without that call, as when the work is refused, they are back at the end.
+        """
+        from nnft_ppl._checkpoint import previous
+
+        aside = {
+            file: file.with_name(f".{file.name}.{os.getpid()}.tmp")
+            for file in (self.sums, previous(self.sums))
+            if file.exists()
+        }
+        for file, place in aside.items():
+            file.replace(place)
+
+        def under_way() -> None:
+            for file in (self.output, *aside.values()):
+                file.unlink(missing_ok=True)
+
+        try:
+            yield under_way
+        finally:
+            for file, place in aside.items():
+                if file.exists():
+                    place.unlink(missing_ok=True)
+                elif place.exists():
+                    place.replace(file)
 
     def finish(self) -> None:
         """Remove what only an unfinished run needs, and what killed ones left."""
-        from nnft_ppl._checkpoint import previous
+        from nnft_ppl._checkpoint import remove_leftovers
 
-        half_written = f".{glob.escape(self.sums.name)}.*.tmp"
-        for file in (
-            self.partial,
-            previous(self.sums),
-            *self.output.parent.glob(half_written),
-        ):
-            file.unlink(missing_ok=True)
+        self.partial.unlink(missing_ok=True)
+        remove_leftovers(self.sums)
 
 
 def check_same_work(
@@ -107,7 +130,6 @@ def check_same_work(
 
     from nnft_ppl._load import load
     from nnft_ppl.correlators.correlators import Correlators
-    from nnft_ppl.ensemble.blocks import draws_per_block
 
     found = load(files.output)
     if not isinstance(found, Correlators) or found.is_exact:
@@ -115,7 +137,7 @@ def check_same_work(
             f"cannot extend `{files.output}`: it holds no measured correlators"
         )
     saved = files.saved()
-    if saved is None and found.num_draws >= draws_per_block(found.num_draws, 1):
+    if saved is None:
         raise SpecError(
             f"cannot extend `{files.output}`: the sums over its {found.num_draws:,} "
             f"networks, `{files.sums}`, are missing or damaged; measure anew with "
@@ -133,11 +155,10 @@ def check_same_work(
         "orders": list(found.orders),
         "estimator": found.estimator,
     }
-    if saved is not None:
-        ours["generator"] = generator
-        theirs["generator"] = saved.get("generator")
-        ours["seed"] = np.asarray(jax.random.key_data(jax.random.key(seed))).tolist()
-        theirs["seed"] = saved.get("key")
+    ours["generator"] = generator
+    theirs["generator"] = saved.get("generator")
+    ours["seed"] = np.asarray(jax.random.key_data(jax.random.key(seed))).tolist()
+    theirs["seed"] = saved.get("key")
     for name, value in theirs.items():
         if ours.get(name) != value:
             raise SpecError(

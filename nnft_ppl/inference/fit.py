@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from nnft_ppl._checkpoint import check_checkpoint_path
 from nnft_ppl._errors import FitError, SpecError
 from nnft_ppl._typing import Key
 from nnft_ppl.correlators.correlators import Correlators
@@ -26,7 +27,6 @@ from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.nuts import problem_at, run_nuts
 from nnft_ppl.inference.priors import Prior
 from nnft_ppl.inference.result import CouplingFit
-from nnft_ppl.inference.segments import check_checkpoint_path
 
 SAMPLERS = ("nuts", "conjugate")
 

@@ -17,7 +17,6 @@ import numpy as np
 from tqdm import tqdm
 
 from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
-from nnft_ppl._errors import SpecError
 
 _SEGMENT_SECONDS = 1.0
 """What a segment should take: how long Ctrl-C may wait."""
@@ -28,25 +27,6 @@ _GROWTH = 4
 warm-up say little about later ones."""
 _WRITING_SHARE = 0.05
 """Most of the time that may go into writing checkpoints."""
-
-
-def check_checkpoint_path(path: str | Path) -> Path:
-    """Where a checkpoint can be written.
-
-    Raises:
-        SpecError: It is a folder, or is in none.
-    """
-    if not isinstance(path, (str, Path)) or not str(path):
-        raise SpecError(f"`checkpoint` is {path!r}; expected the path of a file")
-    found = Path(path)
-    if found.is_dir():
-        raise SpecError(f"`checkpoint` {str(path)!r} is a folder; name a file in it")
-    if not found.parent.is_dir():
-        raise SpecError(
-            f"`checkpoint` {str(path)!r} cannot be written: {str(found.parent)!r} is "
-            "no folder"
-        )
-    return found
 
 
 def run_in_segments[T](

@@ -3,6 +3,7 @@ import dataclasses
 import arviz as az
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from scipy import stats
@@ -275,7 +276,8 @@ def test_a_fit_comes_back_equal(fit, tmp_path):
     fit.save(tmp_path / "fit.nc")
     back = nnft.load(tmp_path / "fit.nc")
     assert back.data.equals(fit.data)
-    assert back.summary().equals(fit.summary())
+    # Rounding of sums depends on where in memory they lie.
+    pd.testing.assert_frame_equal(back.summary(), fit.summary(), rtol=1e-9)
     assert (back.predict(4).values == fit.predict(4).values).all()
     assert isinstance(back.data, xr.DataTree)
 
