@@ -8,13 +8,14 @@ a block lost with its worker is run again; Dask sees to that.
 import pickle
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from importlib.metadata import version
-from threading import BoundedSemaphore, Lock
+from queue import Empty, SimpleQueue
+from threading import BoundedSemaphore, Lock, Thread
 from typing import Any, Protocol
 from warnings import warn
 
@@ -112,10 +113,38 @@ def _check_workers(client: Any, address: str) -> None:
         ) from error
     for name, here in _versions():
         # The standard library's, so that a worker without nnft_ppl can answer.
-        found = client.run(version, name, on_error="return")
+        found = _within(
+            _ANSWER_SECONDS, partial(client.run, version, name, on_error="return")
+        )
+        if found is None:
+            raise SpecError(
+                f"not all workers of the Dask scheduler at {address!r} answer within "
+                f"{_ANSWER_SECONDS} s; see to them, or retire those that hang"
+            )
         for worker, there in found.items():
             if there != here:
                 raise SpecError(_other_version(worker, name, there, here))
+
+
+def _within[T](seconds: float, call: Callable[[], T]) -> T | None:
+    """What the call gives or raises, or `None` if that takes longer."""
+    outcome: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcome.put((call(), None))
+        except Exception as error:
+            outcome.put((None, error))
+
+    # A daemon, which does not hold up the end of Python.
+    Thread(target=run, daemon=True).start()
+    try:
+        found, problem = outcome.get(timeout=seconds)
+    except Empty:
+        return None
+    if problem is not None:
+        raise problem
+    return found
 
 
 def _versions() -> tuple[tuple[str, str], ...]:
@@ -130,7 +159,9 @@ def _other_version(worker: str, name: str, there: object, here: str) -> str:
     )
 
 
-def run_on_cluster[T](client: Any, work: Work[T], starts: Sequence[int]) -> Iterator[T]:
+def run_on_cluster[T](
+    client: Any, work: Work[T], starts: Sequence[int]
+) -> Generator[T, None, None]:
     """Yield the result of every block, in order.
 
     Closing the iterator cancels what has not begun.
@@ -176,7 +207,7 @@ def run_on_cluster[T](client: Any, work: Work[T], starts: Sequence[int]) -> Iter
             done: list[Any] = []
             while waiting and waiting[0].done() and len(done) < _RECEIVED:
                 done.append(waiting.popleft())
-            for result in client.gather(done):
+            for result in _results(client, done):
                 if isinstance(result, NnftError):
                     raise result
                 parts, seconds = result
@@ -194,6 +225,15 @@ def run_on_cluster[T](client: Any, work: Work[T], starts: Sequence[int]) -> Iter
         ) from error
     finally:
         client.cancel(list(waiting))
+
+
+def _results(client: Any, done: list[Any]) -> Iterator[Any]:
+    """Of tasks that are done, received at a time; those before a failed one first."""
+    if all(task.status == "finished" for task in done):
+        yield from client.gather(done)
+    else:
+        for task in done:
+            yield task.result()
 
 
 def _blocks_together(parts: list[Any], seconds: float) -> int:
@@ -234,13 +274,28 @@ def _blocks(
     return parts, time.perf_counter() - begin
 
 
-@lru_cache(maxsize=8)
+_receiving = Lock()
+
+
 def _received(payload: bytes, versions: tuple[tuple[str, str], ...]) -> "_Received":
     """The work, unpickled once by every worker, so that it compiles once."""
+    with _receiving:  # threads of a worker begin together
+        return _unpickled(payload, versions)
+
+
+@lru_cache(maxsize=8)
+def _unpickled(payload: bytes, versions: tuple[tuple[str, str], ...]) -> "_Received":
     for (name, there), (_, here) in zip(versions, _versions(), strict=True):
         if here != there:  # of a worker that came later
             raise SpecError(_other_version("that joined", name, here, there))
-    return _Received(pickle.loads(payload))
+    try:
+        work = pickle.loads(payload)
+    except Exception as error:  # whatever a plugin that is not there leads to
+        raise SpecError(
+            f"a Dask worker cannot load the work ({type(error).__name__}: {error}); "
+            "install there what is installed here, the architecture's plugin above all"
+        ) from error
+    return _Received(work)
 
 
 class _Received:

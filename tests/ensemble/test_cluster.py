@@ -1,8 +1,10 @@
 import os
+import pickle
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -192,3 +194,56 @@ def test_workers_with_other_versions_are_refused(
     monkeypatch.setattr(cluster, "_versions", lambda: ((name, "0.0"),))
     with pytest.raises(nnft.SpecError, match=expected):
         measure(1000, scheduler=address)
+
+
+def test_work_that_a_worker_cannot_load_is_an_error_of_ours():
+    """Its plugin is not there, most likely; nothing is tried again."""
+    found = cluster._blocks([0], payload=b"no pickle", versions=cluster._versions())
+    assert isinstance(found, nnft.SpecError)
+    assert "install there what is installed here" in str(found)
+
+
+class Slow:
+    """Work that takes long to load."""
+
+    def __reduce__(self):
+        return load_slowly, ()
+
+
+def load_slowly():
+    time.sleep(0.2)
+    return Slow()
+
+
+def test_threads_of_a_worker_load_its_work_once():
+    payload, versions = pickle.dumps(Slow()), cluster._versions()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: cluster._received(payload, versions), range(4)))
+    assert len(set(map(id, found))) == 1
+
+
+def test_what_hangs_is_not_waited_for():
+    assert cluster._within(10.0, lambda: 3) == 3
+    begun = time.perf_counter()
+    assert cluster._within(0.05, lambda: time.sleep(3)) is None
+    assert time.perf_counter() - begun < 2
+    with pytest.raises(OSError, match="gone"):
+        cluster._within(10.0, raise_oserror)
+
+
+def raise_oserror():
+    raise OSError("gone")
+
+
+def test_a_worker_that_hangs_is_told_of(address: str, monkeypatch):
+    monkeypatch.setattr(cluster, "_ANSWER_SECONDS", 2)
+    with Client(address, set_as_default=False) as client:
+        stopped = min(client.run(os.getpid).values())
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        with pytest.raises(
+            nnft.SpecError, match=r"not all workers .* answer within 2 s"
+        ):
+            measure(BLOCK, scheduler=address)
+    finally:
+        os.kill(stopped, signal.SIGCONT)
