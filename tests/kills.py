@@ -90,6 +90,7 @@ def measurement(checkpoint: Path, result: Path) -> None:
     """Correlators of many networks, in small blocks, saved after every one."""
     blocks._BLOCK_DRAWS = 2048
     accumulate._SAVE_SECONDS = 0.0
+    accumulate._SAVING_SHARE = 1e9
     found = nnft.measure_correlators(
         nnft.network("erf-net", width=100, input_dim=1, bias_std=1.0),
         np.linspace(-1.0, 1.0, 4),

@@ -43,7 +43,7 @@ def doubled(fail: Callable[[], None] | None = None) -> list[list[float]]:
     """Nine blocks that need no network; from block 5 on the second process fails."""
 
     def block(starts, devices):
-        if fail is not None and jax.process_index() == 1 and starts[0] >= 5:
+        if fail is not None and jax.process_index() == 1 and max(starts, default=0) > 4:
             fail()
         # No float32 holds these.
         return [(np.array(start + 1e-12), np.arange(2) * start) for start in starts]
@@ -93,10 +93,10 @@ def main(rank: int, port: str, folder: Path) -> None:
             os.kill(int((folder / "pid-1").read_text()), signal.SIGINT)
 
     attempt(
-        "stopped", lambda: measure(64 * BLOCK, checkpoint=place, progress=interrupt)
+        "stopped", lambda: measure(256 * BLOCK, checkpoint=place, progress=interrupt)
     )
-    attempt("resumed", lambda: measure(64 * BLOCK, checkpoint=place))
-    attempt("foreign", lambda: measure(64 * BLOCK, seed=5, checkpoint=place))
+    attempt("resumed", lambda: measure(256 * BLOCK, checkpoint=place))
+    attempt("foreign", lambda: measure(256 * BLOCK, seed=5, checkpoint=place))
     attempt("doubled", doubled)
     attempt("failed", lambda: doubled(run_out_of_memory))
     attempt("killed", lambda: doubled(die))

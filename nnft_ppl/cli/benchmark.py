@@ -72,9 +72,9 @@ class Speed:
 
 def measure_speed() -> Speed:
     """Measure, in some seconds."""
-    device = jax.local_devices()[:1]
+    devices = tuple(jax.local_devices())
     with jax.enable_x64(False), threadpool_limits(1, user_api="blas"):
-        lanes = 512 if device[0].platform == "cpu" else 1 << 17
+        lanes = 512 if devices[0].platform == "cpu" else 1 << 17
         steps = max(1, (1 << 22) // (2 * _ROWS * lanes))
         normals = 2 * _ROWS * lanes * steps
         words = stream_words(jax.random.key(0), 0)
@@ -84,10 +84,10 @@ def measure_speed() -> Speed:
             lambda: _jax_normals(jax.random.key(0), steps, 2 * _ROWS * lanes)
         )
         shares, block_seconds = _stages(one / normals)
-        network_rate = _networks_per_second(tuple(device))
-    workers = max_in_flight(len(jax.local_devices()))
-    starts = range(0, 8 * workers * lanes, lanes)
-    seconds = _time_of_all(lambda low: fused(low), starts)
+        network_rate = _networks_per_second(devices)
+    at_a_time = max_in_flight(len(devices)) * len(devices)
+    starts = range(0, 8 * at_a_time * lanes, lanes)
+    seconds = _time_of_all(fused, starts, devices)
     return Speed(
         normals_per_second=normals / one,
         normals_per_second_all=normals * len(starts) / seconds,
@@ -95,7 +95,7 @@ def measure_speed() -> Speed:
         networks_per_second=network_rate,
         networks_per_second_one=1 / block_seconds,
         shares=shares,
-        at_a_time=workers,
+        at_a_time=at_a_time,
         core_share=core_share,
     )
 
@@ -113,17 +113,23 @@ def _fastest(work: Callable[[], Any]) -> tuple[float, float]:
     return min(times), (time.process_time() - used) / wall
 
 
-def _time_of_all(work: Callable[[int], Any], starts: range) -> float:
+def _time_of_all(
+    work: Callable[[int], Any], starts: range, devices: tuple[jax.Device, ...]
+) -> float:
     """Seconds of many blocks, side by side as the engine runs them."""
 
     def block(
         starts: Sequence[int], devices: tuple[jax.Device, ...]
     ) -> list[jax.Array]:
-        return [jax.block_until_ready(work(start)) for start in starts]
+        found = []
+        for start, device in zip(starts, devices, strict=False):
+            with jax.default_device(device):
+                found.append(work(start))
+        return [jax.block_until_ready(value) for value in found]
 
-    device = tuple(jax.local_devices()[:1])
+    block([0] * len(devices), devices)  # compiles, on each
     begun = time.perf_counter()
-    for _ in run_locally(block, starts, device):
+    for _ in run_locally(block, starts, devices):
         pass
     return time.perf_counter() - begun
 
@@ -254,12 +260,12 @@ def _stages(normal_seconds: float) -> tuple[dict[str, float], float]:
     return dict(zip(names, map(float, shares), strict=True)), reached[-1]
 
 
-def _networks_per_second(device: tuple[jax.Device, ...]) -> float:
+def _networks_per_second(devices: tuple[jax.Device, ...]) -> float:
     """Of the engine, blocks side by side."""
     job = _job(_network(), ORDERS)
-    count = 4 * max_in_flight(1) * job.block
-    job.sums([], device)  # compiles
+    count = 4 * max_in_flight(len(devices)) * len(devices) * job.block
+    job.sums([], devices)  # compiles
     begun = time.perf_counter()
-    for _ in run_locally(job.sums, range(0, count, job.block), device):
+    for _ in run_locally(job.sums, range(0, count, job.block), devices):
         pass
     return count / (time.perf_counter() - begun)

@@ -19,15 +19,17 @@ BAD_INPUT = 2
 
 
 class Commands(click.Group):
-    """A group whose commands report `NnftError` as one line on stderr, exit code 2."""
+    """A group whose commands report errors as one line on stderr, exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except NnftError as error:
+        except (NnftError, OSError, MemoryError) as error:
+            # Beside errors of ours what the machine refuses: a full disk, no memory.
             notes = getattr(error, "__notes__", [])
-            click.echo("; ".join([f"nnft: {error}", *notes]), err=True)
+            said = str(error) or "out of memory"
+            click.echo("; ".join([f"nnft: {said}", *notes]), err=True)
             ctx.exit(BAD_INPUT)
         except KeyboardInterrupt:
             click.echo("nnft: interrupted; nothing half-written is left", err=True)

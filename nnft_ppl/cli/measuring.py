@@ -1,5 +1,6 @@
 """What `nnft correlators` does: measure, go on, add networks, end cleanly, print."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,8 @@ def measure(
     """Measure, going on from the sums that are there; saved as the output."""
     import jax
 
-    from nnft_ppl._checkpoint import remove_checkpoint
     from nnft_ppl.correlators.measure import SamplingInterrupted, measure_correlators
+    from nnft_ppl.correlators.precision import relative_error
 
     there, error_of = 0, _error_of(couplings, cutoff, target_error)
     if extension is not None:
@@ -77,9 +78,7 @@ def measure(
         )
     elif num_draws is None:
         num_draws = NUM_DRAWS if target_error is None else MANY_DRAWS
-    if force:
-        remove_checkpoint(files.sums)
-    saved = files.saved()
+    saved = None if force else files.saved()
     if saved is not None and saved["num_draws"] > there:
         events.tell(
             "resumed",
@@ -94,6 +93,7 @@ def measure(
             events.watching(
                 label, target_error, "coupling" if couplings else "G4c"
             ) as monitor,
+            files.begun_anew() if force else nullcontext() as under_way,
         ):
             found = measure_correlators(
                 network,
@@ -109,16 +109,40 @@ def measure(
                 devices=chosen_devices(devices),
                 scheduler=scheduler,
                 memory=memory,
-                progress=_replacing(files.output, monitor)
-                if force and files.output.exists()
-                else monitor or False,
+                progress=monitor or False
+                if under_way is None
+                else _replacing(under_way, monitor),
             )
             found.save(files.output)
     except SamplingInterrupted as interruption:
         _tell_interruption(interruption, files, events)
         raise SystemExit(INTERRUPTED) from None
     files.finish()
+    if target_error is not None:
+        _tell_target(found, error_of or relative_error, target_error, couplings, events)
     return found
+
+
+def _tell_target(
+    found: "Correlators",
+    error_of: "Callable[[Correlators], float | None]",
+    target_error: float,
+    couplings: tuple[str, ...],
+    events: Events,
+) -> None:
+    """Say how well what was aimed at is known now."""
+    error = error_of(found)
+    if error is None:
+        return
+    what = "G4c" if not couplings else f"the coupling of {' and '.join(couplings)}"
+    missed = " (missed)" if error > target_error else ""
+    events.tell(
+        "target",
+        f"relative error of {what}: {100 * error:.2g} %, target "
+        f"{100 * target_error:.2g} %{missed}",
+        relative_error=error,
+        target_error=target_error,
+    )
 
 
 def _error_of(
@@ -138,14 +162,14 @@ def _error_of(
     return coupling_error(Action(list(couplings)), cutoff)
 
 
-def _replacing(output: Path, monitor: "Monitor | None") -> "Monitor":
+def _replacing(under_way: "Callable[[], None]", monitor: "Monitor | None") -> "Monitor":
     """Remove the old output once the new work is under way.
 
     From then on no output and some sums mean, as always, a run to go on with.
     """
 
     def watch(progress: "Progress") -> None:
-        output.unlink(missing_ok=True)
+        under_way()
         if monitor is not None:
             monitor(progress)
 
@@ -161,10 +185,12 @@ def _tell_interruption(interruption: Any, files: Files, events: Events) -> None:
         partial = files.partial
         message += f", their correlators in {partial}"
     saved = files.saved()
-    if saved is None:
+    forced = click.get_current_context().params["force"]
+    if forced and files.output.exists():  # nothing of it had been replaced yet
+        message += "; what there was before is kept"
+    elif saved is None:
         message += "; the same command begins anew"
-    elif click.get_current_context().params["force"]:
-        files.output.unlink(missing_ok=True)  # it is being replaced
+    elif forced:
         message += f"; the same command without --force goes on from {files.sums}"
     else:
         message += f"; the same command goes on from {files.sums}"

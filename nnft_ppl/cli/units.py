@@ -99,7 +99,7 @@ class _Extension(_Option):
 
     def read(self, text: str, option: str) -> Extension:
         factor = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e[0-9]+)?)x", text.strip())
-        if factor and float(factor[1]) > 1:
+        if factor and 1 < float(factor[1]) < float("inf"):
             return Extension(text, float(factor[1]), 0)
         more = None if factor else _whole_number(text)
         if more is None or more < 1:

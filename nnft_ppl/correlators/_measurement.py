@@ -106,10 +106,10 @@ class Measurement:
         num_draws: int,
         error_of: Callable[[Correlators], float | None] | None = None,
     ) -> float | None:
-        """Of G4c, or as `error_of` gives it; `None` where batches are too few for it.
+        """Of G4c, or as `error_of` gives it; `None` where there is none.
 
         Args:
-            mean: Of the first networks.
+            mean: Of the first networks, with more batches than quantities.
             num_draws: How many.
             error_of: Of correlators that are made; `relative_error_of` when `None`.
         """
@@ -117,8 +117,6 @@ class Measurement:
             if 4 not in self.orders:
                 return None
             error_of = self.relative_error_of
-        if mean.num_batches <= len(mean.value):
-            return None
         return error_of(self.correlators(mean, num_draws))
 
     def relative_error_of(self, found: Correlators) -> float | None:

@@ -1,6 +1,6 @@
 """Who runs the blocks of a measurement: this process, several, or a Dask cluster."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from nnft_ppl.ensemble.processes import run_over_processes
 def local_runner(devices: tuple[jax.Device, ...]) -> Runner:
     """Run blocks on devices of this process."""
 
-    def run(job: Job, starts: range) -> Iterator[Sums]:
+    def run(job: Job, starts: range) -> Generator[Sums, None, None]:
         return run_locally(job.sums, starts, devices)
 
     return run

@@ -3,7 +3,8 @@
 In: a `Network` and inputs. Out: `Correlators`. Every check comes before any work.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
@@ -13,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
+from nnft_ppl._checkpoint import check_checkpoint_path
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Points
 from nnft_ppl.correlators._measurement import Measurement, known_kernel
 from nnft_ppl.correlators._neurons import preactivation_factor
 from nnft_ppl.correlators._runners import local_runner, open_runner
-from nnft_ppl.correlators.accumulate import Goal, accumulate
+from nnft_ppl.correlators.accumulate import Goal, Reached, accumulate, forecast
 from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.estimators import (
     Inputs,
@@ -38,12 +40,16 @@ from nnft_ppl.ensemble.model import (
     check_key,
     check_num_draws,
     check_prior,
+    numbers_per_network,
     sampling_inputs,
 )
 from nnft_ppl.ensemble.progress import Monitor, watching
 
-_TRIAL_DRAWS = 1 << 15
-"""Networks that forecast how many a target error takes."""
+_TRIAL_DRAWS, _TRIAL_NORMALS = 1 << 15, 1 << 30
+"""Networks that forecast how many a target error takes, and numbers drawn for them."""
+_PILOT_DRAWS = 1 << 12
+"""Networks that give a kernel to subtract; any kernel will do that is near. Their
+number is that of no run, so that one can be extended."""
 
 
 def exact_correlators(
@@ -156,7 +162,7 @@ def measure_correlators(
     num_draws = check_num_draws(num_draws)
     _check_target(target_error, error_of, orders)
     memory = check_memory(memory, block_size)
-    place = _check_place(checkpoint)
+    place = None if checkpoint is None else check_checkpoint_path(checkpoint)
     used = choose_devices(devices)
     check_prior(network)
     if num_draws <= num_quantities:
@@ -166,6 +172,7 @@ def measure_correlators(
             "or fewer inputs or orders"
         )
     with (
+        _out_of_memory_told(num_quantities),
         open_runner(used, scheduler) as run,
         watching(
             progress, estimator, target_error, "G4c" if error_of is None else "error"
@@ -185,23 +192,29 @@ def measure_correlators(
         )
 
         def relative_error(job: Job, sums: Sums, number: int) -> float | None:
+            if number // job.batch <= job.num_quantities:
+                return None  # too few batches
             return measurement.relative_error(job.mean(sums, number), number, error_of)
 
+        likely = None
         if target_error is not None:
-            job = _plan_for_target(job, relative_error, target_error, used)
+            likely = _forecast(job, relative_error, target_error, used)
+            job = job if likely is None else job.with_batches_for(likely)
         reached = accumulate(
             job,
             run,
-            Goal(relative_error, target_error),
+            Goal(relative_error, target_error, likely),
             checkpoint=place,
             monitor=monitor,
         )
-    mean, number = reached.mean(), reached.num_draws
+    number = reached.num_draws
     if not reached.interrupted:
-        return measurement.correlators(mean, number)
-    enough = number > num_quantities and mean.num_batches > 1
+        return measurement.correlators(reached.mean(), number)
+    enough = number > num_quantities and number // reached.job.batch > 1
     raise SamplingInterrupted(
-        number, place, measurement.correlators(mean, number) if enough else None
+        number,
+        place if number else None,
+        measurement.correlators(reached.mean(), number) if enough else None,
     )
 
 
@@ -223,7 +236,7 @@ def _plan(
     if draws_preactivations(network, generator):
         factor = preactivation_factor(network, points)
 
-    def job(measurement: Measurement) -> Job:
+    def job(measurement: Measurement, num_draws: int) -> Job:
         return Job.plan(
             network,
             Inputs(
@@ -244,34 +257,60 @@ def _plan(
     if network.has_kernel:
         kernel = known_kernel(network, points, estimator)
     else:
-        # The first networks give a kernel to subtract; any will do that is near.
         num_legs = len(points) * network.hyperparameters.output_dim
         none = np.zeros(num_entries(num_legs, 2))
-        pilot = job(Measurement(network, points, (2,), estimator, none))
-        pilot = replace(pilot, num_draws=min(num_draws, pilot.block))
-        kernel = accumulate(pilot, local_runner(devices)).mean().value
+        pilot = job(Measurement(network, points, (2,), estimator, none), _PILOT_DRAWS)
+        kernel = _whole(pilot, devices).mean().value
     measurement = Measurement(network, points, orders, estimator, kernel)
-    return measurement, job(measurement)
+    return measurement, job(measurement, num_draws)
 
 
-def _plan_for_target(
+def _forecast(
     job: Job,
     relative_error: Callable[[Job, Sums, int], float | None],
     target_error: float,
     devices: tuple[jax.Device, ...],
-) -> Job:
-    """The same work, its batches of a size for the networks that it will likely take.
+) -> int | None:
+    """Networks that the target will likely take, from what the first ones tell.
 
-    What the first networks tell: their error falls as one over the root of the number.
+    `None` where they tell nothing.
     """
-    number = min(job.num_draws, _TRIAL_DRAWS)
+    # Four batches a quantity at least, of one network each: fewer give no error.
+    number = max(
+        4 * job.num_quantities,
+        min(_TRIAL_DRAWS, _TRIAL_NORMALS // numbers_per_network(job.network)),
+    )
+    number = min(job.num_draws, number)
     trial = replace(job.with_batches_of(1), num_draws=number)
-    reached = accumulate(trial, local_runner(devices))
-    error = relative_error(trial, reached.sums, reached.num_draws)
+    error = relative_error(trial, _whole(trial, devices).sums, number)
     if error is None:
-        return job
-    likely = reached.num_draws * (error / target_error) ** 2
-    return job.with_batches_for(int(min(max(likely, reached.num_draws), job.num_draws)))
+        return None
+    return max(forecast(number, error, target_error, job.num_draws), number)
+
+
+def _whole(job: Job, devices: tuple[jax.Device, ...]) -> Reached:
+    """All of a short job, before the long one.
+
+    Raises:
+        SamplingInterrupted: Ctrl-C; nothing of the long one is there.
+    """
+    reached = accumulate(job, local_runner(devices))
+    if reached.interrupted:
+        raise SamplingInterrupted(0, None, None)
+    return reached
+
+
+@contextmanager
+def _out_of_memory_told(num_quantities: int) -> Iterator[None]:
+    """What smaller pieces do not help against: the sums themselves."""
+    try:
+        yield
+    except MemoryError as error:
+        raise SpecError(
+            f"out of memory: sums over products of {num_quantities} correlator entries "
+            f"take {num_quantities**2 * 8 / 1e9:.2g} GB, several times over; use fewer "
+            "inputs or orders"
+        ) from error
 
 
 class SamplingInterrupted(KeyboardInterrupt):
@@ -322,19 +361,3 @@ def _check_target(
         raise SpecError(
             f"`target_error` is of G4c, but `orders` are {list(orders)}; add 4"
         )
-
-
-def _check_place(checkpoint: str | Path | None) -> Path | None:
-    """The file's path, in a folder that exists; or SpecError."""
-    if checkpoint is None:
-        return None
-    if not isinstance(checkpoint, (str, Path)):
-        raise SpecError(f"`checkpoint` is {checkpoint!r}; expected a file name")
-    place = Path(checkpoint)
-    if place.is_dir() or not place.parent.is_dir():
-        raise SpecError(
-            f"cannot save a checkpoint to `{place}`: "
-            f"{'it' if place.is_dir() else f'`{place.parent}`'} is "
-            f"{'a' if place.is_dir() else 'no'} folder"
-        )
-    return place

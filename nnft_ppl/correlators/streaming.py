@@ -12,19 +12,15 @@ from functools import cached_property
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as Spec
-from jaxtyping import ArrayLike
 
-from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Matrix, Packed
-from nnft_ppl.correlators._mean_products import mean_products, wick_matrix
+from nnft_ppl.correlators._mean_products import wick_matrix
+from nnft_ppl.correlators._pieces import average_piece, draw_piece
 from nnft_ppl.correlators.estimators import (
     Inputs,
     drawn_orders,
     draws_preactivations,
-    network_draws,
 )
 from nnft_ppl.correlators.sums import Mean, Sums
 from nnft_ppl.correlators.symmetric import num_entries
@@ -33,14 +29,13 @@ from nnft_ppl.ensemble.blocks import (
     chunk_size,
     device_mesh,
     draws_per_block,
+    draws_per_dispatch,
     draws_per_piece,
-    in_chunks,
-    on_each_device,
     power_of_two_below,
     stack_streams,
 )
 from nnft_ppl.ensemble.local import check_open
-from nnft_ppl.ensemble.model import Stream, numbers_per_network
+from nnft_ppl.ensemble.model import numbers_per_network
 from nnft_ppl.ensemble.out_of_memory import PieceLimit
 
 _TARGET_BATCHES = 1 << 13
@@ -78,7 +73,8 @@ class Job:
         num_draws: Number of networks.
         block: Networks in a block.
         batch: Networks averaged before the outer product.
-        piece: Networks dispatched together.
+        piece: Networks averaged together.
+        dispatch: Networks drawn together, at most.
         limit: Lowers the piece where memory runs out; shared by copies.
     """
 
@@ -92,6 +88,7 @@ class Job:
     block: int
     batch: int
     piece: int
+    dispatch: int
     limit: PieceLimit = field(default_factory=PieceLimit)
 
     @staticmethod
@@ -120,19 +117,29 @@ class Job:
             block_size: Networks dispatched together, or `None` for a good size.
             memory: Bytes that they may take, or `None`.
         """
-        block = draws_per_block(
-            num_draws,
-            network.width * (len(inputs.points) + inputs.factor.shape[1])
-            if inputs.factor.shape[1]
-            else numbers_per_network(network),
+        rank = inputs.factor.shape[1]
+        numbers = (
+            network.width * (len(inputs.points) + rank)
+            if rank
+            else numbers_per_network(network)
         )
         job = Job(
-            network, inputs, orders, estimator, generator, key, num_draws, block, 1, 1
+            network,
+            inputs,
+            orders,
+            estimator,
+            generator,
+            key,
+            num_draws,
+            block=draws_per_block(num_draws, numbers),
+            batch=1,
+            piece=1,
+            dispatch=draws_per_dispatch(numbers),
         )
-        batch = batch_size(num_draws, job.num_quantities, block)
+        batch = batch_size(num_draws, job.num_quantities, job.block)
         job = replace(job, batch=batch)
         piece = draws_per_piece(
-            num_draws, block, block_size, memory, job._bytes_per_draw
+            num_draws, job.block, block_size, memory, job._bytes_per_draw
         )
         return replace(job, piece=piece)
 
@@ -241,7 +248,6 @@ class Job:
         held: list[np.ndarray] = []
         # One piece of nothing where there are no networks: its programs are compiled.
         for offset in range(0, max(counts.max(), 1), piece):
-            check_open()
             left = np.clip(counts - offset, 0, piece)
             here = [start + offset for start in starts]
             held.append(self._piece(here, left, devices, piece))
@@ -264,21 +270,29 @@ class Job:
         """Means over groups of networks, float32 (device, part, quantity, group)."""
         mesh, chunk = device_mesh(devices), self.chunk
         streams, lows = stack_streams(self.key, starts)
-        chunks = (-(-counts // chunk)).astype(np.uint32)
-        draws = _draw(
-            streams,
-            lows,
-            chunks,
-            self.inputs,
-            mesh,
-            self.network,
-            self.estimator,
-            self.drawn,
-            self.generator,
-            chunk,
-            piece // chunk,
-        )
-        means = _average(
+        chunks = -(-counts // chunk)
+        together = min(piece, max(self.dispatch, chunk))
+        parts = []
+        for offset in range(0, piece, together):
+            check_open()
+            left = np.clip(chunks - offset // chunk, 0, together // chunk)
+            part = draw_piece(
+                streams,
+                lows + np.uint32(offset),
+                left.astype(np.uint32),
+                self.inputs,
+                mesh,
+                self.network,
+                self.estimator,
+                self.drawn,
+                self.generator,
+                chunk,
+                together // chunk,
+            )
+            # Of large networks, which take long: one after another.
+            parts.append(part if together == piece else jax.block_until_ready(part))
+        draws = jnp.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+        means = average_piece(
             draws,
             counts.astype(np.uint32),
             mesh,
@@ -319,90 +333,3 @@ class Job:
     def mean(self, sums: Sums, num_draws: int) -> Mean:
         """The mean over the first `num_draws` networks and its covariance."""
         return sums.mean(num_draws, self.batch)
-
-
-def _draw_piece(
-    streams: Stream,
-    starts: ArrayLike,
-    chunks: ArrayLike,
-    inputs: Inputs,
-    mesh: Mesh,
-    network: Network,
-    estimator: str,
-    orders: tuple[int, ...],
-    generator: str,
-    chunk: int,
-    max_chunks: int,
-) -> jax.Array:
-    """Draws of networks from each of `starts` on, (device, chunk, row, network)."""
-
-    def local(stream: Stream, start: jax.Array, chunks: jax.Array) -> jax.Array:
-        return in_chunks(
-            lambda first: network_draws(
-                network, estimator, orders, inputs, stream, first, chunk, generator
-            ),
-            start,
-            chunks,
-            chunk,
-            max_chunks,
-        )
-
-    return on_each_device(local, mesh, streams, starts, chunks)
-
-
-_draw = compiled(
-    _draw_piece,
-    (
-        "mesh",
-        "network",
-        "estimator",
-        "orders",
-        "generator",
-        "chunk",
-        "max_chunks",
-    ),
-)
-
-
-def _average_piece(
-    draws: jax.Array,
-    counts: ArrayLike,
-    mesh: Mesh,
-    num_legs: int,
-    orders: tuple[int, ...],
-    group: int,
-    outputs: bool,
-) -> jax.Array:
-    """Means over groups, (device, part, quantity, group); beyond a count they are 0.
-
-    A program of its own: it knows only shapes, so that it serves every width.
-    """
-
-    def local(draws: jax.Array, count: jax.Array) -> jax.Array:
-        chunk = draws.shape[2]
-        parts = draws.shape[0] * chunk // MAX_CHUNK
-
-        def part_of(first: jax.Array) -> jax.Array:
-            part = jax.lax.dynamic_slice_in_dim(
-                draws, first // np.uint32(chunk), MAX_CHUNK // chunk, 0
-            )
-            part = part.swapaxes(0, 1).reshape(draws.shape[1], MAX_CHUNK)
-            number = first + jnp.arange(MAX_CHUNK, dtype=jnp.uint32)
-            # The barrier keeps each product from cutting it out again.
-            part = jax.lax.optimization_barrier(jnp.where(number < count, part, 0.0))
-            return mean_products(part, num_legs, orders, group, outputs=outputs)
-
-        wanted = (count + np.uint32(MAX_CHUNK - 1)) // np.uint32(MAX_CHUNK)
-        return in_chunks(part_of, jnp.uint32(0), wanted, MAX_CHUNK, parts)
-
-    many: jax.Array = jax.shard_map(
-        lambda draws, counts: local(draws[0], counts[0])[None],
-        mesh=mesh,
-        in_specs=Spec("device"),
-        out_specs=Spec("device"),
-        check_vma=False,
-    )(draws, counts)
-    return many
-
-
-_average = compiled(_average_piece, ("mesh", "num_legs", "orders", "group", "outputs"))

@@ -58,6 +58,50 @@ class Sums(NamedTuple):
         """Over the networks of both."""
         return Sums(*(a + b for a, b in zip(self, other, strict=True)))
 
+    def rebatched(self, num_draws: int, batch: int, larger: int) -> "Sums":
+        """What sums over larger batches of these networks are expected to be.
+
+        A run that is extended by many networks goes on in larger batches; what there
+        is weighs in its covariance as so many of those. Cumulants of a mean of r
+        batches are those of a batch over r^(order − 1).
+
+        Args:
+            num_draws: Networks summed over, a multiple of both.
+            batch: Networks in a batch.
+            larger: Networks in a larger one, a multiple.
+        """
+        number, fewer, ratio = num_draws // batch, num_draws // larger, larger // batch
+        if ratio == 1 or number == 0:
+            return self
+        centre = self.means / number
+        square = np.diag(self.squares)
+        scatter = self.squares - number * np.outer(centre, centre)
+        third = self.cubes - 3 * centre * square + 2 * number * centre**3
+        fourth = (
+            self.fourths
+            - 4 * centre * self.cubes
+            + 6 * centre**2 * square
+            - 3 * number * centre**4
+        )
+        variance = np.diag(scatter) / number
+        third = third / number / ratio**2
+        fourth = (fourth / number + 3 * (ratio - 1) * variance**2) / ratio**3
+        # Unbiased: scatter over the number less one.
+        squares = (fewer - 1) / (number - 1) / ratio * scatter
+        squares = squares + fewer * np.outer(centre, centre)
+        square = np.diag(squares)
+        cubes = fewer * third + 3 * centre * square - 2 * fewer * centre**3
+        return Sums(
+            self.values,
+            fewer * centre,
+            squares,
+            cubes,
+            fewer * fourth
+            + 4 * centre * cubes
+            - 6 * centre**2 * square
+            + 3 * fewer * centre**4,
+        )
+
     def mean(self, num_draws: int, batch: int) -> Mean:
         """The mean over `num_draws` networks and its covariance.
 

@@ -121,6 +121,15 @@ def draws_per_block(num_draws: int, numbers_per_draw: int) -> int:
     return max(MAX_CHUNK, wanted, min(many, most_of_many))
 
 
+def draws_per_dispatch(numbers_per_draw: int) -> int:
+    """Networks that one program draws: a second's worth of large ones.
+
+    Args:
+        numbers_per_draw: Random numbers that one takes.
+    """
+    return power_of_two_below(_MOST_NORMALS / numbers_per_draw)
+
+
 def draws_per_piece(
     num_draws: int,
     block: int,
@@ -140,7 +149,7 @@ def draws_per_piece(
     if block_size is None:
         share = _PIECE_BYTES if memory is None else memory / max_in_flight(1)
         block_size = power_of_two_below(share / bytes_per_draw)
-    enough = 1 << (min(num_draws, block_size) - 1).bit_length()
+    enough = 1 << (min(num_draws, int(block_size)) - 1).bit_length()
     return max(MAX_CHUNK, min(enough, block))
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
 from contextvars import ContextVar
 from itertools import batched
+from numbers import Integral
 from threading import Event
 
 import jax
@@ -65,22 +66,24 @@ def choose_devices(
     local = jax.local_devices()
     if devices is None:
         return tuple(local)
-    if isinstance(devices, int) and not isinstance(devices, bool):
-        if not 1 <= devices <= len(local):
+    if isinstance(devices, Integral) and not isinstance(devices, bool):
+        number = int(devices)
+        if not 1 <= number <= len(local):
             raise SpecError(
                 f"`devices` is {devices}; this process has {len(local)}: "
                 f"{', '.join(map(str, local))}"
             )
-        return tuple(local[:devices])
+        return tuple(local[:number])
     if (
         isinstance(devices, (str, bool))
         or not isinstance(devices, Sequence)
         or not devices
         or any(device not in local for device in devices)
+        or len(set(devices)) < len(devices)
     ):
         raise SpecError(
-            f"`devices` is {devices!r}; expected a number or a list of the devices of "
-            f"this process: {', '.join(map(str, local))}"
+            f"`devices` is {devices!r}; expected a number or a list, each once, of the "
+            f"devices of this process: {', '.join(map(str, local))}"
         )
     return tuple(devices)
 

@@ -57,6 +57,7 @@ class Pace:
         now = time.perf_counter()
         number, since = self._first
         rate = (num_draws - number) / max(now - since, 1e-9)
+        known = rate > 0 and self._first is not self._start
         if self._first is self._start and num_draws > number:
             # What comes first waits for the compiler; the rest does not.
             self._first = (num_draws, now)
@@ -64,10 +65,16 @@ class Pace:
             num_draws,
             total,
             rate,
-            max(total - num_draws, 0) / rate if rate > 0 else float("inf"),
+            _seconds_left(total - num_draws, rate if known else 0.0),
             relative_error,
             peak_memory(),
         )
+
+
+def _seconds_left(networks: int, rate: float) -> float:
+    if networks <= 0:
+        return 0.0
+    return networks / rate if rate > 0 else float("inf")
 
 
 def peak_memory() -> int:

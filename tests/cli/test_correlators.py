@@ -61,8 +61,7 @@ def test_options_reach_the_engine(output):
     )
     expected = measure(2000, generator="jax", estimator="moments", seed=4)
     assert_equal(nnft.load(output), expected)
-    # Less than a block of networks: nothing worth keeping beside it.
-    assert names(output) == ["out.nc"]
+    assert names(output) == ["out.nc", "out.nc.sums"]
 
 
 def test_target_error_stops_when_it_is_reached(output):
@@ -71,6 +70,10 @@ def test_target_error_stops_when_it_is_reached(output):
     )
     assert found["num_draws"] < 1e8
     assert_equal(nnft.load(output), measure(10**8, target_error=0.05))
+    told = events.pop()
+    assert told["event"] == "target"
+    assert "relative error of G4c: " in told["message"]
+    assert told["relative_error"] <= told["target_error"] == 0.05
     last = [event for event in events if event["event"] == "progress"][-1]
     assert last["num_draws"] == last["total"] == found["num_draws"]
     assert last["relative_error"] <= 0.05
@@ -85,6 +88,7 @@ def test_the_target_may_be_the_error_of_a_coupling(output):
     last = [event for event in events if event["event"] == "progress"][-1]
     error = nnft.coupling_error(nnft.Action(["lambda_0"]), 2.0)(nnft.load(output))
     assert last["relative_error"] == pytest.approx(error, rel=1e-9)
+    assert "of the coupling of lambda_0: " in events[-1]["message"]
     assert error <= 0.05
     assert found["num_draws"] < 1e8
 
@@ -140,6 +144,8 @@ def test_a_finished_run_is_extended(output):
 
 def test_a_run_too_short_for_sums_is_extended_as_well(output):
     run(*NETWORK, "--num-draws", 2000, "-o", output)
+    other = run(*NETWORK, "--extend", "2x", "--seed", 5, "-o", output, code=2)
+    assert "its seed is 0, that of this command 5" in other.stderr
     run(*NETWORK, "--extend", "2x", "-o", output)
     assert_equal(nnft.load(output), measure(4000))
 
@@ -162,10 +168,13 @@ def test_force_discards_output_and_sums(output):
     assert "give --force to replace it or --extend to add" in refused.stderr
     run(*NETWORK, "--num-draws", BLOCK, "--force", "-o", output)
     assert_equal(nnft.load(output), measure(BLOCK))
-    # A file is lost only to work that has begun.
-    result = run(*NETWORK, "--order", 3, "--force", "-o", output, code=2)
-    assert "order 3" in result.stderr
-    assert_equal(nnft.load(output), measure(BLOCK))
+    # A file is lost only to work that has begun, and so are its sums.
+    for refused in (("--order", 3), ("--devices", 99), ("--estimator", "guess")):
+        run(*NETWORK, *refused, "--force", "-o", output, code=2)
+        assert_equal(nnft.load(output), measure(BLOCK))
+        assert names(output) == ["out.nc", "out.nc.sums"]
+    run(*NETWORK, "--extend", "2x", "-o", output)
+    assert_near(nnft.load(output), measure(2 * BLOCK))
 
 
 def test_a_damaged_checkpoint_is_named_and_told_as_an_event(output, monkeypatch):
@@ -247,6 +256,22 @@ def test_bad_input_is_refused(arguments, message, output):
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert names(output) == []
+
+
+def test_a_full_disk_is_one_line(output, monkeypatch):
+    """The correlators are not lost to sums that cannot be written; a warning tells."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("warnings.filters", [])  # as outside of these tests
+    monkeypatch.setattr("nnft_ppl.correlators.accumulate.save_checkpoint", full)
+    result = run(*NETWORK, "--num-draws", 2000, "-o", output)
+    assert "warning: the sums could not be saved" in result.stderr
+    assert_equal(nnft.load(output), measure(2000))
+    monkeypatch.setattr("nnft_ppl.correlators.correlators.Correlators.save", full)
+    result = run(*NETWORK, "--num-draws", 2000, "--force", "-o", output, code=2)
+    assert result.stderr.splitlines()[-1].startswith("nnft: [Errno 28] No space left")
 
 
 def test_a_scheduler_that_does_not_answer_is_named(output, monkeypatch):

@@ -25,27 +25,28 @@ accumulate._SAVE_SECONDS = 0.02
 sums = streaming.Job.sums
 
 def slow_sums(*arguments):
-    time.sleep(0.1)
+    time.sleep(float(os.environ["SECONDS_A_BLOCK"]))
     return sums(*arguments)
 
 streaming.Job.sums = slow_sums
 main(sys.argv[1:])
 """
 NUM_DRAWS = 5_000_000
-"""Two seconds of sleep and a last block that is none."""
+"""Many blocks, and a last one that is none."""
 POINTS = [-1.0, 0.3, 1.2]
 COMMAND = ("correlators", "erf-net", "--width", "40", "--points=-1,0.3,1.2")
 
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a command in a process of its own."""
+    """Start a command in a process of its own, slow enough to be hit."""
 
-    def command(*arguments):
+    def command(*arguments, seconds_a_block=0.5):
         return subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *COMMAND, *map(str, arguments)],
             env={
                 **os.environ,
+                "SECONDS_A_BLOCK": str(seconds_a_block),
                 "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs"),
                 "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             },
@@ -106,7 +107,7 @@ def test_killed_at_random_moments_it_ends_as_if_never(start, tmp_path):
             assert partial.num_draws == last["num_draws"] >= reached[-1]
     assert hits == {signal.SIGKILL: 2, signal.SIGTERM: 2}
     assert reached == sorted(set(reached))  # every attempt came further
-    process = start(*arguments)
+    process = start(*arguments, seconds_a_block=0)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     names = {path.name for path in tmp_path.iterdir()} - {"programs"}
@@ -150,8 +151,8 @@ def test_an_extension_that_was_ended_goes_on(start, tmp_path):
     assert process.returncode == 130
     # What is finished stays until there is more.
     assert nnft.load(output).num_draws == 200_000
-    process = start(*arguments)
-    printed, said = process.communicate(timeout=60)
+    process = start(*arguments, seconds_a_block=0)
+    printed, said = process.communicate(timeout=120)
     events = [json.loads(line) for line in said.splitlines()]
     assert [event["event"] for event in events[:2]] == ["extending", "resumed"]
     assert events[1]["num_draws"] > 200_000

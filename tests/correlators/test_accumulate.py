@@ -25,6 +25,7 @@ KILLS = Path(__file__).parents[1] / "kills.py"
 def small_blocks(monkeypatch):
     monkeypatch.setattr(blocks, "_BLOCK_DRAWS", 1024)
     monkeypatch.setattr(accumulate, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(accumulate, "_SAVING_SHARE", 1e9)
 
 
 def run(num_draws=20 * 1024 + 100, width=5, key=KEY, x=X, **options):
@@ -73,6 +74,63 @@ def test_ctrl_c_leaves_what_there_is_as_a_result():
     np.testing.assert_allclose(found.connected(4), expected.connected(4), rtol=1e-4)
 
 
+def pressed(self, starts, devices):
+    """Ctrl-C while a block is worked at."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("target", [{}, {"target_error": 0.01}])
+def test_ctrl_c_before_the_first_block_leaves_nothing(tmp_path, monkeypatch, target):
+    """In the run, or in the trial that forecasts it."""
+    monkeypatch.setattr(streaming.Job, "sums", pressed)
+    with pytest.raises(SamplingInterrupted, match=r"after 0 networks$") as caught:
+        run(checkpoint=tmp_path / "folder", **target)
+    assert caught.value.correlators is None
+
+
+def without_kernel():
+    """Erf networks of which the kernel is not known."""
+    net = nnft.network("erf-net", width=5, input_dim=1, bias_std=1.0)
+    architecture = replace(net.architecture, kernel=None, neuron=None)
+    return nnft.Network.build(architecture, width=5, input_dim=1, bias_std=1.0)
+
+
+def test_ctrl_c_while_a_kernel_is_measured_leaves_nothing(monkeypatch):
+    monkeypatch.setattr(streaming.Job, "sums", pressed)
+    with pytest.raises(SamplingInterrupted, match=r"after 0 networks$"):
+        nnft.measure_correlators(without_kernel(), X, num_draws=5000, key=KEY)
+
+
+def test_a_run_without_a_kernel_is_extended(tmp_path):
+    """Its reference is not that of a number of networks."""
+    place, options = tmp_path / "sums", {"key": KEY, "estimator": "conditional"}
+
+    def measure(num_draws, **more):
+        return nnft.measure_correlators(
+            without_kernel(), X, (2, 4), num_draws=num_draws, **options, **more
+        )
+
+    for num_draws in (9 * 1024 + 5, 90 * 1024):
+        found = measure(num_draws, checkpoint=place)
+    plain = measure(90 * 1024)
+    for order in (2, 4):
+        gap = np.abs(found.connected(order) - plain.connected(order))
+        assert (gap < 1e-2 * plain.connected_error(order)).all()
+
+
+def test_an_extended_run_goes_on_in_larger_batches(tmp_path):
+    """Or a covariance of many small ones would take most of the time."""
+    place = tmp_path / "sums"
+    run(30 * 1024, checkpoint=place)
+    assert load_checkpoint(place, {}).record["batch"] == 2
+    run(300 * 1024, checkpoint=place)
+    assert load_checkpoint(place, {}).record["batch"] == 32
+    one, two = (run(300 * 1024, checkpoint=place), run(300 * 1024))
+    # From some 9,600 batches each: variances good to √(2/9600), 1.4 %.
+    ratio = one.connected_error(4) / two.connected_error(4)
+    np.testing.assert_allclose(ratio, 1.0, rtol=0.05)
+
+
 def test_too_few_networks_for_a_result_are_said_to_be_none(monkeypatch):
     monkeypatch.setattr(blocks, "_BLOCK_DRAWS", 512)
     x = np.linspace(-1, 1, 9)  # 540 entries
@@ -88,7 +146,7 @@ def test_a_finished_run_is_read_back_and_extended(tmp_path):
     longer = run(40 * 1024, checkpoint=place)
     assert longer.num_draws == 40 * 1024
     plain = run(40 * 1024)
-    # Batches stay those of the first run, so that the covariance is another estimate.
+    # The first run's batches are smaller, so that the covariance is another estimate.
     for order in (2, 4):
         error = plain.connected_error(order)
         gap = np.abs(longer.connected(order) - plain.connected(order))
@@ -136,7 +194,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path):
 @pytest.mark.parametrize("bad", [3, "no/such/folder/sums", "."])
 def test_a_place_that_cannot_be_written_is_refused_first(tmp_path, monkeypatch, bad):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(nnft.SpecError, match=r"expected a file name|is (a|no) folder"):
+    with pytest.raises(
+        nnft.SpecError, match=r"expected the path|is a folder|is no folder"
+    ):
         run(checkpoint=bad)
 
 
@@ -158,8 +218,16 @@ def relative_error(found):
     return np.sqrt(np.mean(error**2) / np.mean(value**2))
 
 
-def test_a_target_that_is_not_reached_ends_at_the_last_network():
-    assert run(4000, target_error=1e-6).num_draws == 4000
+@pytest.mark.parametrize("target", [1e-6, 1e-200])
+def test_a_target_that_is_not_reached_ends_at_the_last_network(target):
+    assert run(4000, target_error=target).num_draws == 4000
+
+
+def test_progress_does_not_say_finished_before_it_is():
+    seen = []
+    found = run(10**6, target_error=0.02, progress=seen.append)
+    assert all(p.num_draws < p.total for p in seen[:-1])
+    assert seen[-1].num_draws == seen[-1].total == found.num_draws
 
 
 @pytest.mark.parametrize("target", [0, -1.0, "1 %", np.nan, np.inf, True])
@@ -196,12 +264,18 @@ def test_the_forecast_is_near_what_it_takes():
     found = run(10**6, target_error=0.02, progress=seen.append)
     forecast = [p.total for p in seen if p.relative_error is not None]
     assert 0.5 < forecast[0] / found.num_draws < 2
+    # From the start, before the run itself knows an error.
+    assert seen[0].total < 2 * found.num_draws
     assert seen[-1].total == found.num_draws
 
 
 def test_memory_and_block_size_change_no_bit():
     plain = run()
-    for options in ({"block_size": 1}, {"memory": 1 << 20}, {"devices": 1}):
+    for options in (
+        {"block_size": np.int64(1)},
+        {"memory": 1 << 20},
+        {"devices": np.int64(1)},
+    ):
         assert_same_bits(run(**options), plain)
 
 
@@ -216,7 +290,9 @@ def test_memory_and_block_size_together_are_refused():
         run(memory=1 << 30, block_size=512)
 
 
-@pytest.mark.parametrize("devices", [0, 99, [], "cpu", ["cpu:0"], True])
+@pytest.mark.parametrize(
+    "devices", [0, 99, [], "cpu", ["cpu:0"], True, jax.devices()[:1] * 2]
+)
 def test_devices_that_do_not_exist_are_refused(devices):
     with pytest.raises(nnft.SpecError, match="`devices` is"):
         run(devices=devices)

@@ -8,6 +8,7 @@ import pytest
 
 import nnft_ppl as nnft
 from nnft_ppl.correlators import measure, streaming
+from nnft_ppl.ensemble.blocks import draws_per_dispatch
 
 BLOCK = 1 << 17
 COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -88,6 +89,25 @@ def test_sums_in_slices_are_those_in_one(monkeypatch, num_draws):
         np.testing.assert_allclose(part, full, rtol=1e-12)
         for other in others:
             np.testing.assert_array_equal(part, other)
+
+
+def test_large_networks_are_drawn_a_few_at_a_time_to_the_same_bits():
+    network = nnft.network("mlp", width=24, input_dim=1, depth=2, bias_std=1.0)
+    job = replace(a_job(1500), network=network)
+    assert job.chunk == 512
+    assert job.dispatch > 1500
+    device = (jax.devices()[0],)
+    with jax.enable_x64(False):
+        (whole,) = replace(job, piece=2048).sums([0], device)
+        for dispatch in (1, 512, 1024):
+            small = replace(job, piece=2048, dispatch=dispatch)
+            (found,) = small.sums([0], device)
+            for one, other in zip(found, whole, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_a_network_of_millions_of_weights_takes_a_second_at_a_time():
+    assert draws_per_dispatch(4 * 10**6) == 64
 
 
 def test_a_slice_holds_whole_batches_and_no_more_numbers_than_it_may():

@@ -30,7 +30,7 @@ def measure(num_draws=20_000, **options):
 def small_memory(monkeypatch):
     """A device on which only pieces of `room` networks find room."""
 
-    def install(room, error, where="_draw"):
+    def install(room, error, where="draw_piece"):
         whole, sizes = getattr(streaming, where), []
 
         def limited(*arguments):

@@ -61,7 +61,7 @@ def found(folder: Path, name: str) -> list[np.ndarray]:
     [
         ("odd", 7 * BLOCK + 1000, {}),
         ("target", 64 * BLOCK, {"target_error": 0.0028}),
-        ("resumed", 64 * BLOCK, {}),
+        ("resumed", 256 * BLOCK, {}),
     ],
 )
 def test_two_processes_give_what_one_gives(
@@ -74,7 +74,7 @@ def test_two_processes_give_what_one_gives(
 
 def test_an_interruption_of_one_ends_both_at_the_same_network(folder: Path):
     number = int(found(folder, "stopped")[0])
-    assert 4 * BLOCK <= number < 64 * BLOCK
+    assert 4 * BLOCK <= number < 256 * BLOCK
     for rank in (0, 1):
         message = rf"SamplingInterrupted: interrupted after {number:,} networks; the "
         assert re.match(message, told(folder, rank)["stopped"])
