@@ -29,7 +29,7 @@ import numpy as np
 from scipy import stats
 
 import nnft_ppl as nnft
-from nnft_ppl.inference.conjugate import solve
+from nnft_ppl.inference.couplings.conjugate import solve
 from nnft_ppl.inference.covariance import gaussian_models, noise_modes
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.priors import Prior

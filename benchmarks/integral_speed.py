@@ -14,8 +14,8 @@ import numpy as np
 
 import nnft_ppl as nnft
 from nnft_ppl.correlators.symmetric import entries
-from nnft_ppl.eft.nodes import Nodes
-from nnft_ppl.eft.quadrature import Factors, PairSums, Quadrature
+from nnft_ppl.eft.integration.nodes import Nodes
+from nnft_ppl.eft.integration.quadrature import Factors, PairSums, Quadrature
 
 INPUTS = {
     1: [[-1.0], [-0.6], [-0.2], [0.2], [0.6], [1.0]],

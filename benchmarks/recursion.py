@@ -20,7 +20,7 @@ import numpy as np
 import scipy.special
 
 from nnft_ppl import Activation, Architecture, HiddenLayers, Network, Readout
-from nnft_ppl.correlators.deep import recursion_correlators
+from nnft_ppl.correlators.deep.recursion import recursion_correlators
 
 INPUTS = np.array([[-1.0], [-0.2], [0.5], [1.0]])
 WEIGHT_STD, BIAS_STD = 1.2, 0.5

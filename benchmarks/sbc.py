@@ -29,7 +29,7 @@ from nnft_ppl.diagnostics.calibration import (
     uniformity,
 )
 from nnft_ppl.eft.density import EdgeworthDensity
-from nnft_ppl.inference.function_space_design import scaled_design
+from nnft_ppl.inference.outputs.design import scaled_design
 
 QUARTIC = nnft.Action(["lambda_0", "lambda_2"])
 SEXTIC = nnft.Action(["lambda_0", "kappa"])

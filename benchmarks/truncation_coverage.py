@@ -30,8 +30,8 @@ from scipy.special import erf, expit
 
 import nnft_ppl as nnft
 from nnft_ppl.correlators.wick import pack_kernel
-from nnft_ppl.eft.predict import full_from_connected
-from nnft_ppl.inference.truncation import (
+from nnft_ppl.eft.full_functions import full_from_connected
+from nnft_ppl.inference.couplings.omitted_orders import (
     TruncationPrior,
     coefficient_correlation,
     effective_number,

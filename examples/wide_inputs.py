@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 import nnft_ppl as nnft
-from nnft_ppl.diagnostics.search import ActionSearch, search_actions
+from nnft_ppl.diagnostics.comparison.search import ActionSearch, search_actions
 
 # Architecture, width and biases of arXiv:2008.08601, but for the biased ReLU-net: with
 # no bias its two half-lines do not know of each other.

@@ -7,6 +7,8 @@ each public name is imported on first use (PEP 562), so that the command line is
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nnft_ppl._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from nnft_ppl import activations as activations
     from nnft_ppl import testing as testing
@@ -32,63 +34,79 @@ if TYPE_CHECKING:
     from nnft_ppl.architecture import Option as Option
     from nnft_ppl.architecture import Readout as Readout
     from nnft_ppl.correlators.correlators import Correlators as Correlators
-    from nnft_ppl.correlators.deep import PairCorrelators as PairCorrelators
-    from nnft_ppl.correlators.deep import pair_recursion as pair_recursion
-    from nnft_ppl.correlators.deep import recursion_correlators as recursion_correlators
-    from nnft_ppl.correlators.deep import truncation_error as truncation_error
+    from nnft_ppl.correlators.deep.recursion import PairCorrelators as PairCorrelators
+    from nnft_ppl.correlators.deep.recursion import pair_recursion as pair_recursion
+    from nnft_ppl.correlators.deep.recursion import (
+        recursion_correlators as recursion_correlators,
+    )
+    from nnft_ppl.correlators.deep.recursion import truncation_error as truncation_error
     from nnft_ppl.correlators.deviation import mean_deviation as mean_deviation
-    from nnft_ppl.correlators.measure import SamplingInterrupted as SamplingInterrupted
-    from nnft_ppl.correlators.measure import exact_correlators as exact_correlators
-    from nnft_ppl.correlators.measure import measure_correlators as measure_correlators
+    from nnft_ppl.correlators.neuron.exact import exact_correlators as exact_correlators
+    from nnft_ppl.correlators.sampled.measure import (
+        SamplingInterrupted as SamplingInterrupted,
+    )
+    from nnft_ppl.correlators.sampled.measure import (
+        measure_correlators as measure_correlators,
+    )
     from nnft_ppl.diagnostics.calibration import (
         simulation_based_calibration as simulation_based_calibration,
     )
     from nnft_ppl.diagnostics.checks import Check as Check
     from nnft_ppl.diagnostics.checks import diagnose as diagnose
-    from nnft_ppl.diagnostics.comparison import compare_actions as compare_actions
+    from nnft_ppl.diagnostics.comparison.actions import (
+        compare_actions as compare_actions,
+    )
+    from nnft_ppl.diagnostics.comparison.evidence import (
+        nested_evidence as nested_evidence,
+    )
+    from nnft_ppl.diagnostics.comparison.leave_out import (
+        leave_tuple_out as leave_tuple_out,
+    )
+    from nnft_ppl.diagnostics.comparison.search import ActionSearch as ActionSearch
+    from nnft_ppl.diagnostics.comparison.search import search_actions as search_actions
     from nnft_ppl.diagnostics.cutoffs import loo_by_cutoff as loo_by_cutoff
     from nnft_ppl.diagnostics.cutoffs import prior_sensitivity as prior_sensitivity
-    from nnft_ppl.diagnostics.evidence import nested_evidence as nested_evidence
     from nnft_ppl.diagnostics.held_out import held_out as held_out
     from nnft_ppl.diagnostics.invariance import cutoff_invariance as cutoff_invariance
-    from nnft_ppl.diagnostics.leave_out import leave_tuple_out as leave_tuple_out
     from nnft_ppl.diagnostics.naturalness import naturalness as naturalness
-    from nnft_ppl.diagnostics.required_width import RequiredWidth as RequiredWidth
-    from nnft_ppl.diagnostics.required_width import required_width as required_width
-    from nnft_ppl.diagnostics.search import ActionSearch as ActionSearch
-    from nnft_ppl.diagnostics.search import search_actions as search_actions
+    from nnft_ppl.diagnostics.width.required_width import RequiredWidth as RequiredWidth
+    from nnft_ppl.diagnostics.width.required_width import (
+        required_width as required_width,
+    )
     from nnft_ppl.eft.action import Action as Action
-    from nnft_ppl.eft.beta import beta_functions as beta_functions
+    from nnft_ppl.eft.flow.beta import beta_functions as beta_functions
+    from nnft_ppl.eft.flow.relevance import relevance as relevance
     from nnft_ppl.eft.integrals import first_order as first_order
     from nnft_ppl.eft.measures import Ball as Ball
     from nnft_ppl.eft.measures import Box as Box
     from nnft_ppl.eft.measures import Empirical as Empirical
     from nnft_ppl.eft.measures import GaussianCutoff as GaussianCutoff
     from nnft_ppl.eft.operators import operators as operators
-    from nnft_ppl.eft.relevance import relevance as relevance
     from nnft_ppl.ensemble.progress import Progress as Progress
     from nnft_ppl.ensemble.sample import Ensemble as Ensemble
     from nnft_ppl.ensemble.sample import sample_ensemble as sample_ensemble
     from nnft_ppl.hookspecs import hookimpl as hookimpl
-    from nnft_ppl.inference.coupling_error import coupling_error as coupling_error
-    from nnft_ppl.inference.fit import fit_couplings as fit_couplings
-    from nnft_ppl.inference.function_space import (
+    from nnft_ppl.inference.couplings.fit import fit_couplings as fit_couplings
+    from nnft_ppl.inference.couplings.omitted_orders import (
+        TruncationPrior as TruncationPrior,
+    )
+    from nnft_ppl.inference.couplings.result import CouplingFit as CouplingFit
+    from nnft_ppl.inference.couplings.target_error import (
+        coupling_error as coupling_error,
+    )
+    from nnft_ppl.inference.law.fit import fit_running as fit_running
+    from nnft_ppl.inference.law.result import RunningFit as RunningFit
+    from nnft_ppl.inference.outputs.fit import (
         fit_function_space as fit_function_space,
     )
-    from nnft_ppl.inference.function_space_result import (
+    from nnft_ppl.inference.outputs.result import (
         FunctionSpaceFit as FunctionSpaceFit,
     )
-    from nnft_ppl.inference.joint_running import fit_running as fit_running
     from nnft_ppl.inference.priors import Prior as Prior
-    from nnft_ppl.inference.result import CouplingFit as CouplingFit
-    from nnft_ppl.inference.running_result import RunningFit as RunningFit
-    from nnft_ppl.inference.truncation import TruncationPrior as TruncationPrior
     from nnft_ppl.operator import Operator as Operator
     from nnft_ppl.operator import ProductWeight as ProductWeight
     from nnft_ppl.registry import architectures as architectures
     from nnft_ppl.registry import network as network
-
-__version__ = "0.1.0"
 
 _HOME = {
     "FitError": "_errors",
@@ -113,24 +131,24 @@ _HOME = {
     "Ensemble": "ensemble.sample",
     "sample_ensemble": "ensemble.sample",
     "Correlators": "correlators.correlators",
-    "PairCorrelators": "correlators.deep",
-    "pair_recursion": "correlators.deep",
-    "recursion_correlators": "correlators.deep",
-    "truncation_error": "correlators.deep",
+    "PairCorrelators": "correlators.deep.recursion",
+    "pair_recursion": "correlators.deep.recursion",
+    "recursion_correlators": "correlators.deep.recursion",
+    "truncation_error": "correlators.deep.recursion",
     "architecture_from_function": "adapters.function",
     "architecture_from_nnx": "adapters.nnx",
     "architecture_from_equinox": "adapters.equinox",
     "mean_deviation": "correlators.deviation",
-    "measure_correlators": "correlators.measure",
-    "exact_correlators": "correlators.measure",
-    "SamplingInterrupted": "correlators.measure",
+    "measure_correlators": "correlators.sampled.measure",
+    "exact_correlators": "correlators.neuron.exact",
+    "SamplingInterrupted": "correlators.sampled.measure",
     "Prior": "inference.priors",
-    "CouplingFit": "inference.result",
-    "fit_couplings": "inference.fit",
-    "coupling_error": "inference.coupling_error",
+    "CouplingFit": "inference.couplings.result",
+    "fit_couplings": "inference.couplings.fit",
+    "coupling_error": "inference.couplings.target_error",
     "Check": "diagnostics.checks",
     "diagnose": "diagnostics.checks",
-    "compare_actions": "diagnostics.comparison",
+    "compare_actions": "diagnostics.comparison.actions",
     "loo_by_cutoff": "diagnostics.cutoffs",
     "prior_sensitivity": "diagnostics.cutoffs",
     "load": "_load",
@@ -140,23 +158,23 @@ _HOME = {
     "Ball": "eft.measures",
     "GaussianCutoff": "eft.measures",
     "Empirical": "eft.measures",
-    "beta_functions": "eft.beta",
-    "relevance": "eft.relevance",
+    "beta_functions": "eft.flow.beta",
+    "relevance": "eft.flow.relevance",
     "first_order": "eft.integrals",
-    "fit_running": "inference.joint_running",
-    "RunningFit": "inference.running_result",
-    "fit_function_space": "inference.function_space",
-    "FunctionSpaceFit": "inference.function_space_result",
-    "TruncationPrior": "inference.truncation",
-    "leave_tuple_out": "diagnostics.leave_out",
+    "fit_running": "inference.law.fit",
+    "RunningFit": "inference.law.result",
+    "fit_function_space": "inference.outputs.fit",
+    "FunctionSpaceFit": "inference.outputs.result",
+    "TruncationPrior": "inference.couplings.omitted_orders",
+    "leave_tuple_out": "diagnostics.comparison.leave_out",
     "held_out": "diagnostics.held_out",
     "naturalness": "diagnostics.naturalness",
-    "search_actions": "diagnostics.search",
-    "ActionSearch": "diagnostics.search",
-    "nested_evidence": "diagnostics.evidence",
+    "search_actions": "diagnostics.comparison.search",
+    "ActionSearch": "diagnostics.comparison.search",
+    "nested_evidence": "diagnostics.comparison.evidence",
     "cutoff_invariance": "diagnostics.invariance",
-    "RequiredWidth": "diagnostics.required_width",
-    "required_width": "diagnostics.required_width",
+    "RequiredWidth": "diagnostics.width.required_width",
+    "required_width": "diagnostics.width.required_width",
     "simulation_based_calibration": "diagnostics.calibration",
 }
 """Public name -> the module it lives in."""

@@ -10,9 +10,9 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.ensemble.sample import Ensemble
-from nnft_ppl.inference.function_space_result import FunctionSpaceFit
-from nnft_ppl.inference.result import CouplingFit
-from nnft_ppl.inference.running_result import RunningFit
+from nnft_ppl.inference.couplings.result import CouplingFit
+from nnft_ppl.inference.law.result import RunningFit
+from nnft_ppl.inference.outputs.result import FunctionSpaceFit
 
 type Saved = Ensemble | Correlators | CouplingFit | FunctionSpaceFit | RunningFit
 

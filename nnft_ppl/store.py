@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from nnft_ppl import __version__
 from nnft_ppl._errors import SpecError
+from nnft_ppl._version import __version__
 
 SCHEMA = 1
 _ATTRIBUTE = "nnft_ppl"

@@ -18,9 +18,10 @@ import jax
 import numpy as np
 
 import nnft_ppl as nnft
-from nnft_ppl.correlators import accumulate
+from nnft_ppl.correlators.sampled import accumulate
 from nnft_ppl.ensemble import blocks
-from nnft_ppl.inference import nuts, segments
+from nnft_ppl.inference.couplings import nuts
+from nnft_ppl.inference.mcmc import segments
 
 NUM_STEPS = 800
 

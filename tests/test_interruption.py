@@ -17,7 +17,7 @@ from nnft_ppl.cli.interruption import interruptible
 PROGRAM = """
 import sys, time
 from nnft_ppl.cli import main
-from nnft_ppl.inference import segments
+from nnft_ppl.inference.mcmc import segments
 segments._SEGMENT_SECONDS = 0.2
 segments._WRITING_SHARE = 1e9
 save = segments._save

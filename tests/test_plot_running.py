@@ -8,8 +8,8 @@ import pytest
 
 import nnft_ppl as nnft
 from nnft_ppl import SpecError
-from nnft_ppl.eft.running import running_alone
-from nnft_ppl.inference.joint_running import fit_running
+from nnft_ppl.eft.flow.exponents import running_alone
+from nnft_ppl.inference.law.fit import fit_running
 from nnft_ppl.plots.running import plot_running, with_error
 from nnft_ppl.plots.style import png
 

@@ -15,6 +15,7 @@ import pytest
 from toy_study import TOY
 
 import nnft_ppl as nnft
+from nnft_ppl.report.headline import _comparison_sentence
 from nnft_ppl.report.numbers import (
     cutoff_text,
     exponent_text,
@@ -26,7 +27,6 @@ from nnft_ppl.report.numbers import (
     with_error,
 )
 from nnft_ppl.report.reproduce import python_lines
-from nnft_ppl.report.verdict import _comparison_sentence
 from nnft_ppl.study import StudyRun, read_study, run_study
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}

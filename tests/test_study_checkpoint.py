@@ -6,7 +6,7 @@ import pytest
 
 import nnft_ppl as nnft
 from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
-from nnft_ppl.inference import segments
+from nnft_ppl.inference.mcmc import segments
 from nnft_ppl.study import read_study, run_study
 
 STUDY = """
@@ -54,7 +54,7 @@ def test_an_interrupted_study_goes_on_within_its_fit(study, monkeypatch):
         return run_in_segments(start, stopping, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("nnft_ppl.inference.nuts.run_in_segments", interrupted)
+        patch.setattr("nnft_ppl.inference.couplings.nuts.run_in_segments", interrupted)
         with pytest.raises(KeyboardInterrupt, match="of its warm-up, kept in"):
             run_study(study)
     assert not fit.exists()

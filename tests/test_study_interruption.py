@@ -6,7 +6,7 @@ import pytest
 from cli.commands import run
 
 import nnft_ppl as nnft
-from nnft_ppl.correlators.measure import measure_correlators
+from nnft_ppl.correlators.sampled.measure import measure_correlators
 from nnft_ppl.study import read_study, run_study
 
 BLOCK = 1 << 17

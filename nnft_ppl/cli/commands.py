@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from nnft_ppl import __version__
 from nnft_ppl._errors import NnftError
+from nnft_ppl._version import __version__
 from nnft_ppl.cli.authoring import new_plugin
 from nnft_ppl.cli.doctor import doctor
 from nnft_ppl.cli.interruption import INTERRUPTED

@@ -8,7 +8,7 @@ import click
 from nnft_ppl.cli.options import FAILED, as_json, emit, table
 
 if TYPE_CHECKING:
-    from nnft_ppl.cli.benchmark import Speed
+    from nnft_ppl.correlators.sampled.throughput import Speed
 
 _SLOW_NORMAL = 4.0
 """Nanoseconds: a core with vectors of 256 bits takes half of it, of 512 an eighth."""
@@ -26,7 +26,7 @@ def doctor(as_json: bool) -> None:
     Takes some seconds, for a short benchmark. Exit code 1 when a plugin was refused.
     """
     from nnft_ppl import store
-    from nnft_ppl.cli.benchmark import measure_speed
+    from nnft_ppl.correlators.sampled.throughput import measure_speed
     from nnft_ppl.registry import load_registry
 
     registry = load_registry()
@@ -114,7 +114,7 @@ def _host_memory() -> int | None:
 
 
 def _rates(speed: "Speed") -> dict[str, Any]:
-    from nnft_ppl.cli.benchmark import INPUTS, ORDERS, WIDTH
+    from nnft_ppl.correlators.sampled.throughput import INPUTS, ORDERS, WIDTH
 
     return {
         "normals_per_second": speed.normals_per_second,

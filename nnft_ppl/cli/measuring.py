@@ -51,8 +51,11 @@ def measure(
     """Measure, going on from the sums that are there; saved as the output."""
     import jax
 
-    from nnft_ppl.correlators.measure import SamplingInterrupted, measure_correlators
-    from nnft_ppl.correlators.precision import relative_error
+    from nnft_ppl.correlators.sampled.measure import (
+        SamplingInterrupted,
+        measure_correlators,
+    )
+    from nnft_ppl.correlators.sampled.measurement import relative_error
 
     there, error_of = 0, _error_of(couplings, cutoff, target_error)
     if extension is not None:
@@ -150,7 +153,7 @@ def _error_of(
 ) -> "Callable[[Correlators], float | None] | None":
     """What the target error is of; `None` for G4c."""
     from nnft_ppl.eft.action import Action
-    from nnft_ppl.inference.coupling_error import coupling_error
+    from nnft_ppl.inference.couplings.target_error import coupling_error
 
     if not couplings and cutoff is None:
         return None

@@ -95,7 +95,7 @@ def fit(
     from nnft_ppl.correlators.correlators import Correlators
     from nnft_ppl.eft.action import Action
     from nnft_ppl.eft.measures import measure_named
-    from nnft_ppl.inference.fit import fit_couplings
+    from nnft_ppl.inference.couplings.fit import fit_couplings
     from nnft_ppl.study.study_file import read_points
 
     data = load(correlators_file)
@@ -166,7 +166,7 @@ def diagnose(fit_file: Path, as_json: bool) -> None:
     """
     from nnft_ppl._load import load
     from nnft_ppl.diagnostics.checks import diagnose as run_checks
-    from nnft_ppl.inference.result import CouplingFit
+    from nnft_ppl.inference.couplings.result import CouplingFit
 
     saved = load(fit_file)
     if not isinstance(saved, CouplingFit):

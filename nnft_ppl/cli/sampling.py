@@ -181,7 +181,7 @@ def correlators(
     and --extend adds networks to a finished run. Ctrl-C and SIGTERM leave what there is
     in OUTPUT.partial.nc.
     """
-    from nnft_ppl.correlators.measure import exact_correlators
+    from nnft_ppl.correlators.neuron.exact import exact_correlators
 
     files, events = Files(output), Events(as_json=as_json)
     files.check(force=force, extension=extension)

@@ -69,7 +69,7 @@ def width(
     """
     import jax
 
-    from nnft_ppl.diagnostics.required_width import required_width
+    from nnft_ppl.diagnostics.width.required_width import required_width
 
     result = required_width(
         network,

@@ -20,13 +20,13 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Key
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.pair_sums import check_cutoffs
+from nnft_ppl.eft.integration.pair_sums import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
-from nnft_ppl.inference.conjugate import ClosedForm, solve
-from nnft_ppl.inference.fit import SAMPLERS
+from nnft_ppl.inference.couplings.conjugate import ClosedForm, solve
+from nnft_ppl.inference.couplings.fit import SAMPLERS
+from nnft_ppl.inference.couplings.nuts import problem_at, run_nuts
 from nnft_ppl.inference.identifiability import check_identifiable
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
-from nnft_ppl.inference.nuts import problem_at, run_nuts
 from nnft_ppl.inference.priors import Parameters, Prior
 
 _RANKED_DRAWS = 199

@@ -12,7 +12,7 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
 from nnft_ppl.diagnostics.convergence import convergence
 from nnft_ppl.inference import adequacy
-from nnft_ppl.inference.result import CouplingFit
+from nnft_ppl.inference.couplings.result import CouplingFit
 
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100

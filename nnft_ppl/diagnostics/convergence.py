@@ -4,7 +4,7 @@ import arviz as az
 import numpy as np
 import pandas as pd
 
-from nnft_ppl.inference.result import CouplingFit
+from nnft_ppl.inference.couplings.result import CouplingFit
 
 _PARAMETERS = ("dimensionless", "discrepancy", "natural_size")
 

@@ -11,7 +11,7 @@ import arviz as az
 import pandas as pd
 
 from nnft_ppl._errors import SpecError
-from nnft_ppl.inference.result import CouplingFit
+from nnft_ppl.inference.couplings.result import CouplingFit
 
 
 def cutoff_number(fit: CouplingFit, cutoff: float) -> int:

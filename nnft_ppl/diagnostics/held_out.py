@@ -15,10 +15,10 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Packed
 from nnft_ppl.correlators.correlators import Correlators, check_single_output
 from nnft_ppl.correlators.symmetric import entry_size
+from nnft_ppl.inference.couplings.omitted_orders import TruncationPrior
+from nnft_ppl.inference.couplings.prediction import predict_moment
+from nnft_ppl.inference.couplings.result import INTERVAL, CouplingFit
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
-from nnft_ppl.inference.prediction import predict_moment
-from nnft_ppl.inference.result import INTERVAL, CouplingFit
-from nnft_ppl.inference.truncation import TruncationPrior
 
 _ROUNDING = 1e-9
 """Relative precision of exact correlators and of cutoff integrals."""

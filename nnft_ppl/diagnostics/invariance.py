@@ -12,7 +12,7 @@ from scipy import stats
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.symmetric import entries, entry_size
 from nnft_ppl.correlators.wick import gaussian_moment
-from nnft_ppl.inference.result import CouplingFit
+from nnft_ppl.inference.couplings.result import CouplingFit
 
 _SIGNIFICANCE = 0.01
 """Chance that predictions scattered at random within their stated error would fail."""

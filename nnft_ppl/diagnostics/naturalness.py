@@ -16,12 +16,12 @@ import pandas as pd
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Packed, Points
 from nnft_ppl.correlators.correlators import Correlators
-from nnft_ppl.diagnostics.comparison import compare_fits, fit_alike
+from nnft_ppl.diagnostics.comparison.actions import compare_fits, fit_alike
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.measures import Measure
 from nnft_ppl.inference import adequacy
+from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.priors import Prior
-from nnft_ppl.inference.result import CouplingFit
 
 INVARIANT = 1e-6
 """Change of the kernel under translations that is put down to rounding."""

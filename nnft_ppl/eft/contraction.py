@@ -16,11 +16,11 @@ from nnft_ppl._errors import PluginError, UnavailableError
 from nnft_ppl._typing import Matrix
 from nnft_ppl.correlators.symmetric import entries
 from nnft_ppl.eft.diagrams import Diagram, Slot, first_order_diagrams
-from nnft_ppl.eft.nodes import Nodes
-from nnft_ppl.eft.pair_sums import PairSums
-from nnft_ppl.eft.quadrature import Quadrature
-from nnft_ppl.eft.rows import Group, Sources, row_numbers, row_products
-from nnft_ppl.eft.weights import factor_at, weight_at
+from nnft_ppl.eft.integration.nodes import Nodes
+from nnft_ppl.eft.integration.operator_weights import factor_at, weight_at
+from nnft_ppl.eft.integration.pair_sums import PairSums
+from nnft_ppl.eft.integration.quadrature import Quadrature
+from nnft_ppl.eft.integration.rows import Group, Sources, row_numbers, row_products
 from nnft_ppl.operator import Operator, ProductWeight, unit_weight
 
 type Line = tuple[Slot, Slot]

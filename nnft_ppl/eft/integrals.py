@@ -15,11 +15,11 @@ from jaxtyping import ArrayLike, Float
 from nnft_ppl._network import Network
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.contraction import Response, respond
-from nnft_ppl.eft.low_rank import Factorisation, factorise
+from nnft_ppl.eft.integration.low_rank import Factorisation, factorise
+from nnft_ppl.eft.integration.pair_sums import check_cutoffs
+from nnft_ppl.eft.integration.quadrature import Quadrature
+from nnft_ppl.eft.integration.rows import Sources
 from nnft_ppl.eft.measures import Box, Empirical, Measure
-from nnft_ppl.eft.pair_sums import check_cutoffs
-from nnft_ppl.eft.quadrature import Quadrature
-from nnft_ppl.eft.rows import Sources
 from nnft_ppl.eft.trees import Tree
 from nnft_ppl.operator import Operator
 

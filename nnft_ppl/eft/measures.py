@@ -1,7 +1,7 @@
 """Integration measures ∫ dμ_Λ(y): where the fields of an operator may sit.
 
 In: a user's choice. Out: a frozen, hashable value that says which y a cutoff Λ lets in,
-and how they are weighted. How the integral is done is `nnft_ppl.eft.quadrature`'s.
+and how they are weighted. How the integral is done is `eft.integration.quadrature`'s.
 """
 
 import json

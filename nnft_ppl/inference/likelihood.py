@@ -15,7 +15,7 @@ from jaxtyping import Float
 from nnft_ppl._errors import FitError, SpecError, UnavailableError
 from nnft_ppl._typing import Packed
 from nnft_ppl.correlators.correlators import Correlators, check_single_output
-from nnft_ppl.correlators.deep import truncation_error
+from nnft_ppl.correlators.deep.recursion import truncation_error
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import jinja2
 
-from nnft_ppl import __version__
 from nnft_ppl._errors import SpecError
+from nnft_ppl._version import __version__
 from nnft_ppl.new_plugin.names import PluginNames
 
 _TEMPLATE = Path(__file__).parent / "template"

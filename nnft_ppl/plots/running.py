@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nnft_ppl._errors import SpecError
-from nnft_ppl.eft.relevance import relevance
-from nnft_ppl.eft.running import running_alone
-from nnft_ppl.inference.running_result import LAW_TOLERANCE, RunningFit
+from nnft_ppl.eft.flow.exponents import running_alone
+from nnft_ppl.eft.flow.relevance import relevance
+from nnft_ppl.inference.law.result import LAW_TOLERANCE, RunningFit
 from nnft_ppl.plots.style import COLORS, INK, MARKERS, MUTED, look, panels
 
 _PER_DECADE = 12

@@ -11,11 +11,12 @@ import numpy as np
 from markupsafe import Markup
 
 from nnft_ppl._typing import Points
-from nnft_ppl.correlators.precision import relative_error
+from nnft_ppl.correlators.sampled.measurement import relative_error
 from nnft_ppl.inference import adequacy
-from nnft_ppl.inference.result import INTERVAL
+from nnft_ppl.inference.couplings.result import INTERVAL
 from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
 from nnft_ppl.plots.prediction import chosen_cutoffs
+from nnft_ppl.report.headline import action_html, write_verdict
 from nnft_ppl.report.numbers import (
     cutoff_text,
     interval_text,
@@ -27,7 +28,6 @@ from nnft_ppl.report.numbers import (
 )
 from nnft_ppl.report.reproduce import python_lines
 from nnft_ppl.report.results import Results, Target
-from nnft_ppl.report.verdict import action_html, write_verdict
 
 FIGURES = ("deviation", "couplings", "prediction")
 

@@ -10,7 +10,7 @@ import pandas as pd
 from nnft_ppl._network import Network
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.diagnostics.checks import Check
-from nnft_ppl.inference.result import CouplingFit
+from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.plots.prediction import chosen_cutoffs
 
 

@@ -9,7 +9,7 @@ from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.diagnostics.checks import diagnose
-from nnft_ppl.inference.result import CouplingFit
+from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.report import Results
 from nnft_ppl.report.results import Target
 from nnft_ppl.study.directory import RunDirectory

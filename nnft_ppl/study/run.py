@@ -19,15 +19,16 @@ from nnft_ppl._errors import UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Points
 from nnft_ppl.correlators.correlators import Correlators
-from nnft_ppl.correlators.measure import exact_correlators, measure_correlators
-from nnft_ppl.correlators.precision import relative_error
-from nnft_ppl.diagnostics.comparison import compare_actions
+from nnft_ppl.correlators.neuron.exact import exact_correlators
+from nnft_ppl.correlators.sampled.measure import measure_correlators
+from nnft_ppl.correlators.sampled.measurement import relative_error
+from nnft_ppl.diagnostics.comparison.actions import compare_actions
 from nnft_ppl.eft.expansion import design_matrix
 from nnft_ppl.ensemble.blocks import check_memory
 from nnft_ppl.ensemble.cluster import connected
 from nnft_ppl.ensemble.local import choose_devices
 from nnft_ppl.ensemble.progress import Monitor
-from nnft_ppl.inference.fit import fit_couplings
+from nnft_ppl.inference.couplings.fit import fit_couplings
 from nnft_ppl.report import Results, draw_figures, render_report, write_verdict
 from nnft_ppl.study.directory import RunDirectory
 from nnft_ppl.study.finished import load_results, read_correlators

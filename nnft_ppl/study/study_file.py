@@ -17,12 +17,12 @@ import numpy as np
 from nnft_ppl._errors import NnftError, SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
-from nnft_ppl.correlators.estimators import ESTIMATORS, choose_estimator
+from nnft_ppl.correlators.sampled.estimators import ESTIMATORS, choose_estimator
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.eft.action import SCHEMES, Action
 from nnft_ppl.eft.measures import MEASURES, Measure, measure_named
 from nnft_ppl.ensemble.model import MAX_DRAWS
-from nnft_ppl.inference.fit import SAMPLERS
+from nnft_ppl.inference.couplings.fit import SAMPLERS
 from nnft_ppl.registry import network
 from nnft_ppl.study import _tables as kinds
 from nnft_ppl.study._tables import Table

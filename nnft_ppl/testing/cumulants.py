@@ -14,8 +14,8 @@ from nnft_ppl._network import Network
 from nnft_ppl._typing import Packed, Points
 from nnft_ppl.architecture import Readout
 from nnft_ppl.correlators.correlators import Correlators
-from nnft_ppl.correlators.deep import recursion_correlators
-from nnft_ppl.correlators.measure import exact_correlators
+from nnft_ppl.correlators.deep.recursion import recursion_correlators
+from nnft_ppl.correlators.neuron.exact import exact_correlators
 from nnft_ppl.correlators.symmetric import entries, entry_size
 from nnft_ppl.testing.limit import Sweep
 from nnft_ppl.testing.readout import weight_moment

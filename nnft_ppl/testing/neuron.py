@@ -12,7 +12,7 @@ import numpy as np
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Points
 from nnft_ppl.architecture import Neuron, Readout
-from nnft_ppl.correlators.quadrature import neuron_moments
+from nnft_ppl.correlators.neuron.moments import neuron_moments
 from nnft_ppl.correlators.symmetric import entries
 from nnft_ppl.testing.result import (
     CheckResult,

@@ -265,7 +265,7 @@ def test_a_full_disk_is_one_line(output, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("warnings.filters", [])  # as outside of these tests
-    monkeypatch.setattr("nnft_ppl.correlators.accumulate.save_checkpoint", full)
+    monkeypatch.setattr("nnft_ppl.correlators.sampled.accumulate.save_checkpoint", full)
     result = run(*NETWORK, "--num-draws", 2000, "-o", output)
     assert "warning: the sums could not be saved" in result.stderr
     assert_equal(nnft.load(output), measure(2000))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from cli.commands import run
 
-from nnft_ppl.cli import benchmark, doctor
-from nnft_ppl.cli.benchmark import Speed
+from nnft_ppl.cli import doctor
+from nnft_ppl.correlators.sampled import throughput
+from nnft_ppl.correlators.sampled.throughput import Speed
 from nnft_ppl.ensemble.generator import stream_words
 
 SPEED = Speed(
@@ -29,8 +30,8 @@ MACHINE = {"x64": False, "debugging": [], "backend": "gpu", "cores": 2}
 def found():
     """One run for all: the document, and the same as text."""
     monkeypatch = pytest.MonkeyPatch()
-    measured = benchmark.measure_speed()
-    monkeypatch.setattr(benchmark, "measure_speed", lambda: measured)
+    measured = throughput.measure_speed()
+    monkeypatch.setattr(throughput, "measure_speed", lambda: measured)
     try:
         return json.loads(run("doctor", "--json").stdout), run("doctor").stdout
     finally:
@@ -67,14 +68,14 @@ def test_as_many_normals_are_drawn_as_are_counted():
     words, lanes, steps, runs = stream_words(jax.random.key(1), 0), 64, 2, 400
     with jax.enable_x64(False):
         sums = [
-            float(benchmark._fused_normals(words, steps, lanes, low))
+            float(throughput._fused_normals(words, steps, lanes, low))
             for low in range(0, runs * lanes, lanes)
         ]
         plain = [
-            float(benchmark._jax_normals(jax.random.key(i), steps, 512))
+            float(throughput._jax_normals(jax.random.key(i), steps, 512))
             for i in range(runs)
         ]
-    count = 2 * benchmark._ROWS * lanes * steps
+    count = 2 * throughput._ROWS * lanes * steps
     assert count == steps * 512
     for drawn in (sums, plain):
         # Relative standard error of a variance: √(2/400), here times 4.

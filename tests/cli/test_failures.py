@@ -7,7 +7,7 @@ import pytest
 from cli.commands import run
 
 import nnft_ppl as nnft
-from nnft_ppl.correlators import measure
+from nnft_ppl.correlators.sampled import measure
 
 BLOCK = 1 << 17
 COMMAND = ("correlators", "erf-net", "--width", 5, "--num-draws", 4 * BLOCK)

@@ -20,15 +20,16 @@ import os, sys, time
 if hasattr(os, "sched_setaffinity"):  # as slow on a large machine as on a small one
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 from nnft_ppl.cli import main
-from nnft_ppl.correlators import accumulate, streaming
+from nnft_ppl.correlators.sampled import accumulate
+from nnft_ppl.correlators.sampled import job
 accumulate._SAVE_SECONDS = 0.02
-sums = streaming.Job.sums
+sums = job.Job.sums
 
 def slow_sums(*arguments):
     time.sleep(float(os.environ["SECONDS_A_BLOCK"]))
     return sums(*arguments)
 
-streaming.Job.sums = slow_sums
+job.Job.sums = slow_sums
 main(sys.argv[1:])
 """
 NUM_DRAWS = 5_000_000

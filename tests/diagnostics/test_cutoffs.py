@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 import nnft_ppl as nnft
 from nnft_ppl.diagnostics.cutoffs import loo_at
-from nnft_ppl.inference.conjugate import solve
+from nnft_ppl.inference.couplings.conjugate import solve
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from nnft_ppl import Operator, SpecError
 from nnft_ppl._network import Network
 from nnft_ppl.correlators.symmetric import entries, positions
 from nnft_ppl.eft.integrals import Integrals, first_order
+from nnft_ppl.eft.integration.pair_sums import check_cutoffs
 from nnft_ppl.eft.operators import BUILT_IN_OPERATORS, operator
-from nnft_ppl.eft.pair_sums import check_cutoffs
 
 INPUTS = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.2])
 BOTH_SIDES = np.array([-1.0, -0.6, -0.2, 0.2, 0.6, 1.0])

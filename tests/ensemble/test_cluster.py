@@ -14,7 +14,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 import nnft_ppl as nnft
-from nnft_ppl.correlators.measure import SamplingInterrupted
+from nnft_ppl.correlators.sampled.measure import SamplingInterrupted
 from nnft_ppl.ensemble import cluster
 from nnft_ppl.ensemble.cluster import connected, run_on_cluster
 from nnft_ppl.ensemble.progress import Progress

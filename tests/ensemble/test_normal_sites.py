@@ -17,8 +17,8 @@ from numpyro.infer.reparam import LocScaleReparam
 from scipy import stats
 
 import nnft_ppl as nnft
-from nnft_ppl.correlators.estimators import Inputs
-from nnft_ppl.correlators.streaming import Job
+from nnft_ppl.correlators.sampled.estimators import Inputs
+from nnft_ppl.correlators.sampled.job import Job
 from nnft_ppl.ensemble.blocks import device_mesh, stack_streams
 from nnft_ppl.ensemble.generator import normal_pairs, stream_words
 from nnft_ppl.ensemble.model import over_networks, stream_at

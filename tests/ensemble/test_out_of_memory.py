@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import nnft_ppl as nnft
-from nnft_ppl.correlators import streaming
+from nnft_ppl.correlators.sampled import job
 from nnft_ppl.ensemble.out_of_memory import OutOfMemoryWarning, PieceLimit
 
 EXHAUSTED = jax.errors.JaxRuntimeError(
@@ -31,7 +31,7 @@ def small_memory(monkeypatch):
     """A device on which only pieces of `room` networks find room."""
 
     def install(room, error, where="draw_piece"):
-        whole, sizes = getattr(streaming, where), []
+        whole, sizes = getattr(job, where), []
 
         def limited(*arguments):
             chunk, max_chunks = arguments[-2:]
@@ -40,7 +40,7 @@ def small_memory(monkeypatch):
                 raise error
             return whole(*arguments)
 
-        monkeypatch.setattr(streaming, where, limited)
+        monkeypatch.setattr(job, where, limited)
         return sizes
 
     return install

@@ -1,0 +1,3 @@
+"""The version, written once; what imports it imports nothing else."""
+
+__version__ = "0.2.0"

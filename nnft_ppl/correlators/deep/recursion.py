@@ -1,0 +1,318 @@
+"""Deep fully connected networks to first order in 1/width.
+
+In: a `Network` whose architecture gives its hidden layers and its Gaussian last layer.
+Out: the 2-pt function with its first correction and the connected 4-pt function at
+leading order, with the error of the quadrature and an estimate of what the expansion
+leaves out. Nothing is sampled.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import jax
+import numpy as np
+from jaxtyping import ArrayLike, Float, Int
+
+from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._network import Network
+from nnft_ppl._typing import Matrix, Packed, Points
+from nnft_ppl.activations import mean_product_error, mean_square
+from nnft_ppl.architecture import HiddenLayers, Readout
+from nnft_ppl.correlators.correlators import Correlators, check_orders
+from nnft_ppl.correlators.deep.layer_recursion import (
+    LayerStep,
+    Pairs,
+    connected_functions,
+    infinite_width_kernel,
+    pairings,
+    propagate,
+)
+from nnft_ppl.correlators.deep.pair_means import PairMeans
+from nnft_ppl.correlators.deep.second_order import second_order
+from nnft_ppl.correlators.neuron.moments import (
+    gaussian_moments,
+    preactivation_covariance,
+)
+from nnft_ppl.correlators.symmetric import entries, positions
+
+_JUMP = 5e-3
+"""Relative error of the Hermite series of E[φ²] that tells a jump from a kink.
+
+A kink gives 2·10⁻³ (|z|, clipped at half a standard deviation), a jump 2·10⁻² and more;
+so does a slope that is as steep on the scale of the preactivation.
+"""
+_TOLERANCE = 1e-5
+"""Relative error of the 4-fold means that is small enough beside 1/width."""
+
+
+def recursion_correlators(
+    network: Network, x: ArrayLike, orders: Sequence[int] = (2, 4)
+) -> Correlators:
+    r"""Correlators of a deep fully connected net to first order in 1/width.
+
+    Given the layers below, a layer's preactivations are Gaussian with a random
+    covariance K̂ and independent between units. Its mean and its covariance obey, over
+    z ~ N(0, K) and with F(K) = σ_b² + σ_W² ⟨φφ⟩, J its Jacobian and H its Hessian,
+
+    .. math::
+        K' &= F(K), \qquad m' = J m + \tfrac12 H : C \\
+        C'_{(ab)(cd)} &= (J C J^T)_{(ab)(cd)} + \frac{\sigma_W^4}{n} \big[
+            \langle \phi_a \phi_b \phi_c \phi_d \rangle
+            - \langle \phi_a \phi_b \rangle \langle \phi_c \phi_d \rangle \big]
+
+    up to the output, where G2 = K + m and G4c = C_(12)(34) + C_(13)(24) + C_(14)(23).
+
+    Args:
+        network: Its architecture gives `hidden_layers` and a Gaussian readout.
+        x: Inputs (point, input_dim), finite and distinct.
+        orders: 2 and 4; 2 is added.
+
+    Returns:
+        `Correlators` without sampling error, estimator `recursion`;
+        `connected_error` estimates the error of the quadrature and, by
+        `truncation_error`, what the expansion leaves out: together, since most of the
+        latter is one factor for all entries.
+
+    Raises:
+        UnavailableError: The architecture gives no hidden layers, no Gaussian readout,
+            its activation jumps, declared or not, or no quadrature serves it.
+        SpecError: Inputs or orders are unusable.
+
+    Source: theory.md §2; Yaida, arXiv:1910.00019; Roberts, Yaida, Hanin,
+    arXiv:2106.10165 §4.
+    """
+    layers = _layers(network)
+    points = network.check_inputs(x, distinct=True)
+    complete = check_orders(orders, len(points), network.hyperparameters.output_dim)
+    if max(complete) > 4:
+        raise SpecError(
+            f"order {max(complete)} is beyond the first order in 1/width; choose among "
+            "2, 4, or use measure_correlators"
+        )
+
+    activation, pairs = layers[0].activation, tuple(entries(len(points), 2).T)
+
+    def elementwise(z: jax.Array, _: jax.Array) -> jax.Array:
+        return activation.function(z)
+
+    def fourth(kernel: Pairs, _: PairMeans) -> tuple[np.ndarray, np.ndarray]:
+        square = np.zeros((len(points), len(points)))
+        square[pairs] = square[pairs[::-1]] = kernel[0]
+        moments, errors = gaussian_moments(
+            square, elementwise, activation.homogeneity, (4,), tolerance=_TOLERANCE
+        )
+        return moments[4][None], errors[4][None]
+
+    kernel = _first_kernel(network, points)
+    _check_jumps(layers, np.diagonal(kernel))
+    first = kernel[pairs]
+    output = propagate(layers, first[None], len(points), fourth)
+    num_outputs = network.hyperparameters.output_dim
+    connected, error = connected_functions(output, len(points), num_outputs)
+    found = Correlators(
+        network=network,
+        x=points,
+        orders=complete,
+        estimator="recursion",
+        num_draws=0,
+        connected_values={k: connected[k][0] for k in complete},
+        joint_covariance=np.zeros((0, 0)),
+        numerical_error={k: error[k][0] for k in complete},
+        effective_batches={},
+        num_batches=0,
+    )
+    left_out = truncation_error(found)
+    return replace(
+        found,
+        numerical_error={k: found.numerical_error[k] + left_out[k] for k in complete},
+    )
+
+
+def truncation_error(correlators: Correlators) -> dict[int, Packed]:
+    r"""How much the first order in 1/width leaves out of `recursion_correlators`.
+
+    At a single input the next order is known: G4c(x,x,x,x) = 3 (C₁ + C₂) and
+    G2(x,x) = K + m₁ + m₂. The magnitudes of the terms that add to C₂ and m₂, which may
+    cancel there and not elsewhere, stand for those of all entries,
+
+    .. math::
+        r_4 = \max_x |C_2|/C_1, \quad
+        r_4 \prod_i G^{(4)}_c(x_i,x_i,x_i,x_i)^{1/4}, \qquad
+        r_4 |G^{(2)} - K| + \max_x (|m_2|/K) \prod_i K(x_i,x_i)^{1/2}
+
+    and of G4c as many thirds of that as there are pairings of equal outputs. An
+    estimate of a size, without sign, and not a bound: the largest remainder in sampled
+    networks of width 8 and 10, depth 2 and 3, was 0.2 to 2 times as large wherever this
+    estimate was above 1 %. It is zero at depth one, where the first order is exact.
+
+    Args:
+        correlators: From `recursion_correlators`.
+
+    Returns:
+        By order, (entry,).
+
+    Raises:
+        SpecError: They are no such correlators.
+
+    Source: `_single_input.second_order`.
+    """
+    if correlators.estimator != "recursion":
+        raise SpecError(
+            f"the estimator of these correlators is {correlators.estimator!r}; only "
+            "those of recursion_correlators leave out orders of 1/width"
+        )
+    network, num_points = correlators.network, len(correlators.x)
+    num_outputs = network.hyperparameters.output_dim
+    steps, first = _layers(network), _first_kernel(network, correlators.x)
+    one = second_order(steps, np.diagonal(first))
+    of_variance = _largest_ratio(one.variance_terms, one.variance[0])
+    point, of_output = np.divmod(correlators.entries(2), num_outputs)
+    same = of_output[:, 0] == of_output[:, 1]
+    pairs = tuple(entries(num_points, 2).T)
+    limit = infinite_width_kernel(steps, first[pairs][None], num_points)[0]
+    shift = correlators.connected(2) - same * limit[positions(num_points, point)]
+    size = same * np.sqrt(one.limit)[point].prod(axis=1)
+    found = {
+        2: of_variance * np.abs(shift)
+        + _largest_ratio(one.mean_terms, one.limit) * size
+    }
+    if 4 in correlators.orders:
+        ways = np.zeros(len(correlators.entries(4)))
+        for entry, _, _ in pairings(num_points, num_outputs):
+            ways[entry] += 1
+        legs = correlators.entries(4) // num_outputs
+        size = ways * (one.variance[0] ** 0.25)[legs].prod(axis=1)
+        found[4] = of_variance * size
+    return found
+
+
+def _largest_ratio(part: np.ndarray, whole: np.ndarray) -> float:
+    """Largest part/whole where the whole is not 0."""
+    ratio = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return float(ratio.max())
+
+
+@dataclass(frozen=True)
+class PairCorrelators:
+    """Correlators with at most two different inputs each, for many pairs (a, b).
+
+    Attributes:
+        pairs: Input indices a and b, (pair, 2).
+        two_point: G2 at aa, ab, bb with its first correction, (pair, 3).
+        four_point: G4c at aaaa, aaab, aabb, abbb, bbbb, leading order, (pair, 5).
+        two_point_error: Estimated error of the quadrature, (pair, 3).
+        four_point_error: The same of `four_point`, (pair, 5).
+    """
+
+    pairs: Int[np.ndarray, "pair 2"]
+    two_point: Float[np.ndarray, "pair 3"]
+    four_point: Float[np.ndarray, "pair 5"]
+    two_point_error: Float[np.ndarray, "pair 3"]
+    four_point_error: Float[np.ndarray, "pair 5"]
+
+
+def pair_recursion(
+    network: Network, x: ArrayLike, pairs: Int[ArrayLike, "pair 2"]
+) -> PairCorrelators:
+    """`recursion_correlators` at each pair of inputs by itself: integrals over planes.
+
+    Args:
+        network: As there.
+        x: Inputs (point, input_dim).
+        pairs: Input indices (pair, 2); the two may be the same.
+
+    Returns:
+        What of the 2- and 4-pt functions depends on no third input.
+
+    Raises:
+        As `recursion_correlators`.
+    """
+    layers = _layers(network)
+    points = network.check_inputs(x)
+    chosen = np.asarray(pairs)
+    valid = chosen.ndim == 2 and chosen.shape[1] == 2 and chosen.dtype.kind in "iu"
+    if not valid or (chosen < 0).any() or (chosen >= len(points)).any():
+        raise SpecError(
+            f"`pairs` has shape {chosen.shape} and type {chosen.dtype}; expected "
+            f"(number of pairs, 2), indices of the {len(points)} inputs"
+        )
+    first = _first_kernel(network, points)
+    _check_jumps(layers, np.diagonal(first)[np.unique(chosen)])
+    a, b = chosen.T
+    kernel = np.stack([first[a, a], first[a, b], first[b, b]], axis=1)
+
+    def fourth(kernel: Pairs, means: PairMeans) -> tuple[np.ndarray, np.ndarray]:
+        values = means.fourth.reshape(len(kernel), 3, 5)[:, 1]
+        return values, means.relative_error * np.abs(values)
+
+    output = propagate(layers, kernel, 2, fourth)
+    connected, error = connected_functions(output, 2)
+    return PairCorrelators(chosen, connected[2], connected[4], error[2], error[4])
+
+
+def _layers(network: Network) -> list[LayerStep]:
+    """The steps of the recursion from the first preactivation to the output."""
+    hidden, readout = network.hidden_layers(), network.gaussian_readout()
+    if hidden is None or readout is None:
+        raise UnavailableError(
+            f"{network!r} gives no fully connected hidden layers with a normal output "
+            "layer, so it has no expansion in 1/width here; use measure_correlators"
+        )
+    if hidden.activation.homogeneity == 0:
+        raise UnavailableError(
+            f"activation {hidden.activation.name!r} jumps, and the expansion in "
+            "1/width needs its slope; use measure_correlators"
+        )
+    return _steps(hidden, readout)
+
+
+def _check_jumps(layers: Sequence[LayerStep], variance: np.ndarray) -> None:
+    """Refuse an activation that jumps without saying so.
+
+    The means over pairs take it for differentiable, and their lattices may agree on
+    what a jump makes of them. Where the series of φ at these variances converges as
+    slowly as that of a jump, it is taken for one. Kinks are no help to the lattices.
+
+    Args:
+        layers: From `_layers`.
+        variance: Of the first preactivation, (point,).
+
+    Raises:
+        UnavailableError: It jumps, or is as steep as a jump.
+    """
+    for step in layers:
+        variance = variance[variance > 0]
+        if step.activation.homogeneity is not None or not len(variance):
+            return
+        bare = replace(step.activation, kinks=())
+        with jax.enable_x64(True):
+            square = np.asarray(mean_square(bare, variance))
+            error = np.asarray(mean_product_error(bare, variance, variance, variance))
+        worst = float(np.max(error / np.maximum(square, np.finfo(float).tiny)))
+        if not worst <= _JUMP:
+            raise UnavailableError(
+                f"activation {bare.name!r} jumps, or is as steep as a jump, at "
+                f"preactivations of variance {variance.max():.3g}: its series is off "
+                f"by {worst:.1e} of its mean square, expected at most {_JUMP:g}. The "
+                "expansion in 1/width needs its slope; use measure_correlators, or "
+                "declare `homogeneity` where the activation is a power on each side "
+                "of 0 (`kinks` serve the kernel alone)"
+            )
+        variance = step.bias_variance + step.weight_variance * square
+
+
+def _steps(hidden: HiddenLayers, readout: Readout) -> list[LayerStep]:
+    """One step a hidden layer; the last leads to the output."""
+    scales = [(hidden.weight_std, hidden.bias_std)] * (len(hidden.widths) - 1)
+    scales.append((readout.weight_std, readout.bias_std))
+    return [
+        LayerStep(hidden.activation, width, weight_std**2, bias_std**2)
+        for width, (weight_std, bias_std) in zip(hidden.widths, scales, strict=True)
+    ]
+
+
+def _first_kernel(network: Network, points: Points) -> Matrix:
+    """Covariance of the first preactivation, (point, point): it does not fluctuate."""
+    hidden = network.hidden_layers()
+    assert hidden is not None  # `_layers` has looked
+    return preactivation_covariance(hidden.covariance, points)

@@ -1,0 +1,1 @@
+"""Networks of independent, identical neurons: integrals over one of them."""

@@ -1,0 +1,1 @@
+"""Correlators measured on random networks, which are streamed."""

@@ -1,0 +1,106 @@
+"""The two programs that run on the devices: networks are drawn, products averaged.
+
+In: a stream for every device and how many networks it is to draw. Out: what each
+network contributes, and means of products over groups of networks; float32.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as Spec
+from jaxtyping import ArrayLike
+
+from nnft_ppl._compile import compiled
+from nnft_ppl._network import Network
+from nnft_ppl.correlators.sampled.estimators import Inputs, network_draws
+from nnft_ppl.correlators.sampled.network_products import mean_products
+from nnft_ppl.ensemble.blocks import MAX_CHUNK, in_chunks, on_each_device
+from nnft_ppl.ensemble.model import Stream
+
+
+def _draw(
+    streams: Stream,
+    starts: ArrayLike,
+    chunks: ArrayLike,
+    inputs: Inputs,
+    mesh: Mesh,
+    network: Network,
+    estimator: str,
+    orders: tuple[int, ...],
+    generator: str,
+    chunk: int,
+    max_chunks: int,
+) -> jax.Array:
+    """Draws of networks from each of `starts` on, (device, chunk, row, network)."""
+
+    def local(stream: Stream, start: jax.Array, chunks: jax.Array) -> jax.Array:
+        return in_chunks(
+            lambda first: network_draws(
+                network, estimator, orders, inputs, stream, first, chunk, generator
+            ),
+            start,
+            chunks,
+            chunk,
+            max_chunks,
+        )
+
+    return on_each_device(local, mesh, streams, starts, chunks)
+
+
+draw_piece = compiled(
+    _draw,
+    (
+        "mesh",
+        "network",
+        "estimator",
+        "orders",
+        "generator",
+        "chunk",
+        "max_chunks",
+    ),
+)
+
+
+def _average(
+    draws: jax.Array,
+    counts: ArrayLike,
+    mesh: Mesh,
+    num_legs: int,
+    orders: tuple[int, ...],
+    group: int,
+    outputs: bool,
+) -> jax.Array:
+    """Means over groups, (device, part, quantity, group); beyond a count they are 0.
+
+    A program of its own: it knows only shapes, so that it serves every width.
+    """
+
+    def local(draws: jax.Array, count: jax.Array) -> jax.Array:
+        chunk = draws.shape[2]
+        parts = draws.shape[0] * chunk // MAX_CHUNK
+
+        def part_of(first: jax.Array) -> jax.Array:
+            part = jax.lax.dynamic_slice_in_dim(
+                draws, first // np.uint32(chunk), MAX_CHUNK // chunk, 0
+            )
+            part = part.swapaxes(0, 1).reshape(draws.shape[1], MAX_CHUNK)
+            number = first + jnp.arange(MAX_CHUNK, dtype=jnp.uint32)
+            # The barrier keeps each product from cutting it out again.
+            part = jax.lax.optimization_barrier(jnp.where(number < count, part, 0.0))
+            return mean_products(part, num_legs, orders, group, outputs=outputs)
+
+        wanted = (count + np.uint32(MAX_CHUNK - 1)) // np.uint32(MAX_CHUNK)
+        return in_chunks(part_of, jnp.uint32(0), wanted, MAX_CHUNK, parts)
+
+    many: jax.Array = jax.shard_map(
+        lambda draws, counts: local(draws[0], counts[0])[None],
+        mesh=mesh,
+        in_specs=Spec("device"),
+        out_specs=Spec("device"),
+        check_vma=False,
+    )(draws, counts)
+    return many
+
+
+average_piece = compiled(_average, ("mesh", "num_legs", "orders", "group", "outputs"))

@@ -1,0 +1,326 @@
+"""Correlators measured on random networks: the public call and its plan.
+
+In: a `Network` and inputs. Out: `Correlators`. Every check comes before any work.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from numbers import Real
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import ArrayLike
+
+from nnft_ppl._checkpoint import check_checkpoint_path
+from nnft_ppl._errors import SpecError
+from nnft_ppl._network import Network
+from nnft_ppl._typing import Key, Points
+from nnft_ppl.correlators.correlators import Correlators, check_orders
+from nnft_ppl.correlators.readout_weights import weight_moments
+from nnft_ppl.correlators.sampled.accumulate import Goal, Reached, accumulate, forecast
+from nnft_ppl.correlators.sampled.estimators import (
+    Inputs,
+    choose_estimator,
+    draws_preactivations,
+)
+from nnft_ppl.correlators.sampled.job import Job
+from nnft_ppl.correlators.sampled.measurement import Measurement, known_kernel
+from nnft_ppl.correlators.sampled.preactivations import preactivation_factor
+from nnft_ppl.correlators.sampled.runners import local_runner, open_runner
+from nnft_ppl.correlators.sampled.sums import Sums
+from nnft_ppl.correlators.symmetric import num_entries
+from nnft_ppl.ensemble.blocks import check_block_size, check_memory
+from nnft_ppl.ensemble.local import choose_devices
+from nnft_ppl.ensemble.model import (
+    check_generator,
+    check_key,
+    check_num_draws,
+    check_prior,
+    numbers_per_network,
+    sampling_inputs,
+)
+from nnft_ppl.ensemble.progress import Monitor, watching
+
+_TRIAL_DRAWS, _TRIAL_NORMALS = 1 << 15, 1 << 30
+"""Networks that forecast how many a target error takes, and numbers drawn for them."""
+_PILOT_DRAWS = 1 << 12
+"""Networks that give a kernel to subtract; any kernel will do that is near. Their
+number is that of no run, so that one can be extended."""
+
+
+def measure_correlators(
+    network: Network,
+    x: ArrayLike,
+    orders: tuple[int, ...] = (2, 4),
+    *,
+    num_draws: int,
+    key: Key,
+    estimator: str = "auto",
+    generator: str = "fused",
+    target_error: float | None = None,
+    error_of: Callable[[Correlators], float | None] | None = None,
+    checkpoint: str | Path | None = None,
+    devices: Sequence[jax.Device] | int | None = None,
+    scheduler: str | None = None,
+    block_size: int | None = None,
+    memory: int | None = None,
+    progress: bool | Monitor = False,
+) -> Correlators:
+    """Measure correlators on an ensemble that is streamed, never held.
+
+    Under `jax.distributed` every process calls this with the same arguments, does its
+    share of the blocks and returns the same; the first alone saves and tells progress.
+
+    Args:
+        network: From `nnft_ppl.network`.
+        x: Inputs (point, input_dim), finite and distinct.
+        orders: Among 2, 4, 6, 8; lower even ones are added.
+        num_draws: Number of networks, more than there are correlator entries; with a
+            `target_error` the largest number.
+        key: A JAX random key; network j is a function of (key, j).
+        estimator: `auto` takes `conditional` where the last layer is linear, at any
+            depth, else `wick`; `moments` is the plain route (theory.md §3).
+        generator: `fused` draws normal numbers from `ensemble.generator`, and networks
+            of i.i.d. neurons from their preactivations at the inputs, as the plugin's
+            neuron gives them; `jax` samples every parameter by `jax.random` and runs
+            the plugin's forward pass.
+        target_error: Stop once the relative error of G4c, the root mean square over
+            entries of its error over that of its value, is at most this.
+        error_of: Correlators so far -> the relative error that is meant instead, `None`
+            where it is not known yet; see `coupling_error`.
+        checkpoint: File where the sums are saved as they grow, and from which the same
+            call goes on, whatever its `num_draws`; it is kept at the end.
+        devices: Devices of this process to use, or how many; all when `None`.
+        scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers
+            then run the blocks, on all their devices; forecasts are made here.
+        block_size: Networks dispatched together, rounded to a power of two; changes
+            memory and speed alone.
+        memory: Bytes that these may take, in place of `block_size`.
+        progress: Show a progress bar on a terminal, or a function that is told.
+
+    Returns:
+        `Correlators` with the full covariance of the estimates.
+
+    Raises:
+        SpecError: An argument is unusable, or the checkpoint is of other work.
+        UnavailableError: The architecture lacks what the estimator needs, or the output
+            weights a moment of the highest order.
+        PluginError: The prior does not run under NumPyro.
+        SamplingInterrupted: Ctrl-C; sums are saved, and it carries what there is.
+    """
+    points = network.check_inputs(x, distinct=True)
+    sampling_inputs(points)  # refuses
+    num_outputs = network.hyperparameters.output_dim
+    num_legs = len(points) * num_outputs
+    orders = check_orders(orders, len(points), num_outputs)
+    check_block_size(block_size)
+    estimator = choose_estimator(network, estimator)
+    check_generator(generator)
+    weight_moments(network, max(orders))  # refuses
+    key = check_key(key)
+    num_quantities = sum(num_entries(num_legs, k) for k in orders)
+    num_draws = check_num_draws(num_draws)
+    _check_target(target_error, error_of, orders)
+    memory = check_memory(memory, block_size)
+    place = None if checkpoint is None else check_checkpoint_path(checkpoint)
+    used = choose_devices(devices)
+    check_prior(network)
+    if num_draws <= num_quantities:
+        raise SpecError(
+            f"`num_draws` is {num_draws}, too small for the covariance of "
+            f"{num_quantities} correlator entries; use at least {num_quantities + 1}, "
+            "or fewer inputs or orders"
+        )
+    with (
+        _out_of_memory_told(num_quantities),
+        open_runner(used, scheduler) as run,
+        watching(
+            progress, estimator, target_error, "G4c" if error_of is None else "error"
+        ) as monitor,
+    ):
+        measurement, job = _plan(
+            network,
+            points,
+            orders,
+            estimator,
+            generator,
+            key=key,
+            num_draws=num_draws,
+            block_size=block_size,
+            memory=memory,
+            devices=used,
+        )
+
+        def relative_error(job: Job, sums: Sums, number: int) -> float | None:
+            if number // job.batch <= job.num_quantities:
+                return None  # too few batches
+            return measurement.relative_error(job.mean(sums, number), number, error_of)
+
+        likely = None
+        if target_error is not None:
+            likely = _forecast(job, relative_error, target_error, used)
+            job = job if likely is None else job.with_batches_for(likely)
+        reached = accumulate(
+            job,
+            run,
+            Goal(relative_error, target_error, likely),
+            checkpoint=place,
+            monitor=monitor,
+        )
+    number = reached.num_draws
+    if not reached.interrupted:
+        return measurement.correlators(reached.mean(), number)
+    enough = number > num_quantities and number // reached.job.batch > 1
+    raise SamplingInterrupted(
+        number,
+        place if number else None,
+        measurement.correlators(reached.mean(), number) if enough else None,
+    )
+
+
+def _plan(
+    network: Network,
+    points: Points,
+    orders: tuple[int, ...],
+    estimator: str,
+    generator: str,
+    *,
+    key: Key,
+    num_draws: int,
+    block_size: int | None,
+    memory: int | None,
+    devices: tuple[jax.Device, ...],
+) -> tuple[Measurement, Job]:
+    """What is measured and the work that it takes; arguments as checked."""
+    factor = np.zeros((len(points), 0))
+    if draws_preactivations(network, generator):
+        factor = preactivation_factor(network, points)
+
+    def job(measurement: Measurement, num_draws: int) -> Job:
+        return Job.plan(
+            network,
+            Inputs(
+                jnp.asarray(sampling_inputs(points)),
+                jnp.asarray(1 / measurement.scale, jnp.float32),
+                jnp.asarray(measurement.reference, jnp.float32),
+                jnp.asarray(factor, jnp.float32),
+            ),
+            measurement.orders,
+            estimator,
+            generator,
+            key=key,
+            num_draws=num_draws,
+            block_size=block_size,
+            memory=memory,
+        )
+
+    if network.has_kernel:
+        kernel = known_kernel(network, points, estimator)
+    else:
+        num_legs = len(points) * network.hyperparameters.output_dim
+        none = np.zeros(num_entries(num_legs, 2))
+        pilot = job(Measurement(network, points, (2,), estimator, none), _PILOT_DRAWS)
+        kernel = _whole(pilot, devices).mean().value
+    measurement = Measurement(network, points, orders, estimator, kernel)
+    return measurement, job(measurement, num_draws)
+
+
+def _forecast(
+    job: Job,
+    relative_error: Callable[[Job, Sums, int], float | None],
+    target_error: float,
+    devices: tuple[jax.Device, ...],
+) -> int | None:
+    """Networks that the target will likely take, from what the first ones tell.
+
+    `None` where they tell nothing.
+    """
+    # Four batches a quantity at least, of one network each: fewer give no error.
+    number = max(
+        4 * job.num_quantities,
+        min(_TRIAL_DRAWS, _TRIAL_NORMALS // numbers_per_network(job.network)),
+    )
+    number = min(job.num_draws, number)
+    trial = replace(job.with_batches_of(1), num_draws=number)
+    error = relative_error(trial, _whole(trial, devices).sums, number)
+    if error is None:
+        return None
+    return max(forecast(number, error, target_error, job.num_draws), number)
+
+
+def _whole(job: Job, devices: tuple[jax.Device, ...]) -> Reached:
+    """All of a short job, before the long one.
+
+    Raises:
+        SamplingInterrupted: Ctrl-C; nothing of the long one is there.
+    """
+    reached = accumulate(job, local_runner(devices))
+    if reached.interrupted:
+        raise SamplingInterrupted(0, None, None)
+    return reached
+
+
+@contextmanager
+def _out_of_memory_told(num_quantities: int) -> Iterator[None]:
+    """What smaller pieces do not help against: the sums themselves."""
+    try:
+        yield
+    except MemoryError as error:
+        raise SpecError(
+            f"out of memory: sums over products of {num_quantities} correlator entries "
+            f"take {num_quantities**2 * 8 / 1e9:.2g} GB, several times over; use fewer "
+            "inputs or orders"
+        ) from error
+
+
+class SamplingInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a measurement.
+
+    Attributes:
+        num_draws: Networks so far.
+        checkpoint: Where the sums are saved, or `None`.
+        correlators: What they give, or `None` when they are too few.
+    """
+
+    def __init__(
+        self, num_draws: int, checkpoint: Path | None, correlators: Correlators | None
+    ) -> None:
+        """Say how far it came."""
+        saved = (
+            "" if checkpoint is None else f"; the same call goes on from `{checkpoint}`"
+        )
+        super().__init__(f"interrupted after {num_draws:,} networks{saved}")
+        self.num_draws = num_draws
+        self.checkpoint = checkpoint
+        self.correlators = correlators
+
+
+def _check_target(
+    target_error: float | None, error_of: object, orders: tuple[int, ...]
+) -> None:
+    """Raise SpecError unless it is `None`, or a positive number of what is measured."""
+    if error_of is not None and not callable(error_of):
+        raise SpecError(
+            f"`error_of` is {error_of!r}; expected a function of correlators, such as "
+            "nnft_ppl.coupling_error(action, cutoff)"
+        )
+    if target_error is None:
+        if error_of is not None:
+            raise SpecError("`error_of` is given without a `target_error`; give both")
+        return
+    if (
+        not isinstance(target_error, Real)
+        or isinstance(target_error, bool)
+        or not 0 < target_error < np.inf
+    ):
+        raise SpecError(
+            f"`target_error` is {target_error!r}; expected a relative error, such as "
+            "0.01"
+        )
+    if error_of is None and 4 not in orders:
+        raise SpecError(
+            f"`target_error` is of G4c, but `orders` are {list(orders)}; add 4"
+        )

@@ -1,0 +1,1 @@
+"""Which action describes the network: evidence and what is left out."""

@@ -1,0 +1,1 @@
+"""How wide is wide enough for the Gaussian process."""

@@ -1,0 +1,1 @@
+"""How couplings change with the cutoff, by the theory alone."""

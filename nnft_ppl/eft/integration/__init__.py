@@ -1,0 +1,1 @@
+"""Sums over integration points: kernel tables, products, errors."""

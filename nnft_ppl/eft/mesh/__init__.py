@@ -1,0 +1,1 @@
+"""Where integration points go, and with which weights."""

@@ -1,0 +1,272 @@
+"""From correlators and an action to the posterior of the couplings, cutoff by cutoff.
+
+In: `Correlators` and an `Action`. Out: a `CouplingFit`. Every cutoff is its own
+inference; all of them share shapes, so one compiled program serves any number.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from numbers import Integral
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from nnft_ppl._checkpoint import check_checkpoint_path
+from nnft_ppl._errors import FitError, SpecError
+from nnft_ppl._typing import Key
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.integration.pair_sums import check_cutoffs
+from nnft_ppl.ensemble.model import check_key
+from nnft_ppl.inference.couplings.conjugate import ClosedForm, require_settled, solve
+from nnft_ppl.inference.couplings.nuts import problem_at, run_nuts
+from nnft_ppl.inference.couplings.result import CouplingFit
+from nnft_ppl.inference.identifiability import check_identifiable
+from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
+from nnft_ppl.inference.mcmc.chains import arviz_statistics
+from nnft_ppl.inference.priors import Prior
+
+SAMPLERS = ("nuts", "conjugate")
+
+
+def fit_couplings(
+    correlators: Correlators,
+    action: Action,
+    cutoffs: Sequence[float],
+    *,
+    key: Key,
+    num_warmup: int = 500,
+    num_samples: int = 1000,
+    num_chains: int = 4,
+    discrepancy: bool = True,
+    sampler: str = "nuts",
+    prior: Prior | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool = False,
+) -> CouplingFit:
+    """Infer the couplings of `action` from connected correlators at each cutoff.
+
+    The data are the connected correlators of the orders that the action's operators
+    contribute to, with their full covariance, rank-deficient or not. Beside a six-field
+    operator the 6-pt function holds the trees of two four-field ones, of the same order
+    1/N²; in the bare scheme, which is of first order alone, it does not.
+
+    The same random numbers serve every cutoff, so that couplings at two cutoffs differ
+    by the running and not by sampling noise.
+
+    Args:
+        correlators: Measured or exact, of a network whose kernel is known.
+        action: The operators.
+        cutoffs: Λ > 0 of the measure; `math.inf` where the integrals converge.
+        key: A JAX random key.
+        num_warmup: Adaptation steps of NUTS; unused by `conjugate`.
+        num_samples: Draws kept per chain.
+        num_chains: Number of chains.
+        discrepancy: Infer a relative model discrepancy s beside the couplings;
+            otherwise the action is taken to be exact.
+        sampler: `nuts`, or `conjugate` for independent draws from the closed form.
+            Where predictions are quadratic in the couplings (a six-field operator
+            beside four-field ones) NUTS samples them as they are, and the closed form,
+            `log_evidence` included, is that of their linearisation at the posterior
+            mean: good to relative order δc/c, so for couplings known to some percent.
+        prior: Of couplings, their natural size and the discrepancy; `Prior()` when
+            `None`.
+        checkpoint: File in which NUTS keeps its state, written every second or so; the
+            file before it is kept too, its name ending in `.previous`. The same call
+            goes on from there, whatever ended the one before, and gives the bits that
+            an uninterrupted one gives. Both files stay when the fit is done, because
+            its result is not yet saved, and the same call then gives it at once; they
+            are the caller's to remove. Refused with `conjugate`, which is done before
+            there is anything to keep.
+        progress: Show a bar on a terminal.
+
+    Returns:
+        `CouplingFit`, with draws of every coupling at every cutoff.
+
+    Raises:
+        SpecError: An argument is out of range, the checkpoint is of another fit, or no
+            data on these inputs could tell the couplings apart.
+        UnavailableError: The architecture gives no kernel.
+        FitError: A cutoff integral or the posterior is not usable.
+        KeyboardInterrupt: Interrupted while NUTS ran; answered within a second or so,
+            the state saved first, and the message says how far it came.
+
+    Warns:
+        CheckpointWarning: The checkpoint is damaged; the file is named, and what is
+            used instead.
+    """
+    for name, given, kind in (
+        ("correlators", correlators, Correlators),
+        ("action", action, Action),
+        ("discrepancy", discrepancy, bool),
+        ("prior", Prior() if prior is None else prior, Prior),
+    ):
+        if not isinstance(given, kind):
+            raise SpecError(
+                f"`{name}` is {given!r}; expected nnft_ppl.{kind.__name__}"
+                if kind is not bool
+                else f"`{name}` is {given!r}; expected True or False"
+            )
+    values = tuple(float(c) for c in check_cutoffs(cutoffs))
+    if len(set(values)) < len(values):
+        raise SpecError(f"`cutoffs` {list(values)} holds a value twice")
+    for name, value in (
+        ("num_warmup", num_warmup),
+        ("num_samples", num_samples),
+        ("num_chains", num_chains),
+    ):
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            raise SpecError(f"`{name}` is {value!r}; expected a whole number ≥ 1")
+    if sampler not in SAMPLERS:
+        raise SpecError(f"`sampler` is {sampler!r}; choose one of {list(SAMPLERS)}")
+    key = check_key(key)
+    if checkpoint is not None:
+        checkpoint = check_checkpoint_path(checkpoint)
+        if sampler != "nuts":
+            raise SpecError(
+                f"`checkpoint` is {str(checkpoint)!r}, but sampler {sampler!r} has "
+                "nothing to keep; leave it out"
+            )
+    prior = Prior() if prior is None else prior
+    likelihood = build_likelihood(correlators, action, values)
+    check_identifiable(likelihood.design, action.names, values)
+    return infer_couplings(
+        correlators,
+        action,
+        values,
+        likelihood,
+        prior,
+        key=key,
+        num_warmup=num_warmup,
+        num_samples=num_samples,
+        num_chains=num_chains,
+        discrepancy=discrepancy,
+        sampler=sampler,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+
+
+def infer_couplings(
+    correlators: Correlators,
+    action: Action,
+    values: tuple[float, ...],
+    likelihood: Likelihood,
+    prior: Prior,
+    *,
+    key: Key,
+    num_warmup: int,
+    num_samples: int,
+    num_chains: int,
+    discrepancy: bool,
+    sampler: str,
+    checkpoint: Path | None = None,
+    progress: bool = False,
+) -> CouplingFit:
+    """Infer without checking arguments or that the couplings can be told apart.
+
+    Args:
+        correlators: As in `fit_couplings`, and so are all others.
+        action: The operators.
+        values: The cutoffs.
+        likelihood: From `build_likelihood` at these cutoffs.
+        prior: Of all parameters.
+        key: A JAX random key.
+        num_warmup: Adaptation steps of NUTS.
+        num_samples: Draws kept per chain.
+        num_chains: Number of chains.
+        discrepancy: Infer s.
+        sampler: `nuts` or `conjugate`.
+        checkpoint: Where NUTS keeps its state.
+        progress: Show a bar on a terminal.
+
+    Raises:
+        SpecError: The checkpoint is of another fit.
+        FitError: The posterior is not usable.
+    """
+    width = correlators.network.width
+    forms = [
+        solve(
+            likelihood,
+            which,
+            prior.scales_at(prior.natural_size, width, action),
+            prior.discrepancy_scale if discrepancy else None,
+            prior.size_prior(action),
+        )
+        for which in range(len(values))
+    ]
+    chain_key, predictive_key = jax.random.split(key)
+    statistics: dict[str, np.ndarray] = {}
+    if sampler == "conjugate":
+        require_settled(forms, values, "use sampler='nuts', which does not linearise")
+        draws = _closed_form_draws(forms, chain_key, num_chains, num_samples)
+        draws["natural_size"] *= prior.natural_size
+    else:
+        out = run_nuts(
+            [
+                problem_at(likelihood, which, prior, width, action, form)
+                for which, form in enumerate(forms)
+            ],
+            discrepancy=discrepancy,
+            hierarchical=prior.is_hierarchical,
+            key=chain_key,
+            num_warmup=int(num_warmup),
+            num_samples=int(num_samples),
+            num_chains=int(num_chains),
+            checkpoint=checkpoint,
+            whose={
+                "work": "fit of couplings",
+                "network": json.loads(correlators.network.to_json()),
+                "action": repr(action),
+                "cutoffs": values,
+                "prior": dataclasses.asdict(prior),
+                "discrepancy": discrepancy,
+            },
+            progress=progress,
+        )
+        draws = {"dimensionless": out["dimensionless"]}
+        draws["discrepancy"] = out.get("discrepancy", np.zeros(out["energy"].shape))
+        draws["natural_size"] = out.get(
+            "natural_size", np.full(out["energy"].shape, prior.natural_size)
+        )
+        statistics = arviz_statistics(out)
+    if not all(np.isfinite(v).all() for v in draws.values()):
+        raise FitError(
+            "the posterior draws are not finite; the data or prior scales are extreme: "
+            "compare with sampler='conjugate' and look at the correlators"
+        )
+    return CouplingFit(
+        correlators=correlators,
+        action=action,
+        cutoffs=values,
+        likelihood=likelihood,
+        prior=prior,
+        sampler=sampler,
+        has_discrepancy=discrepancy,
+        dimensionless=draws["dimensionless"],
+        discrepancy=draws["discrepancy"],
+        natural_size=draws["natural_size"],
+        statistics=statistics,
+        log_evidence=np.array([form.log_evidence for form in forms]),
+        seed=tuple(int(word) for word in jax.random.key_data(predictive_key)),
+    )
+
+
+def _closed_form_draws(
+    forms: list[ClosedForm], key: Key, num_chains: int, num_samples: int
+) -> dict[str, np.ndarray]:
+    """Independent draws, shaped like MCMC output, with common random numbers."""
+    words = [int(word) for word in jax.random.key_data(key)]
+    total = num_chains * num_samples
+    drawn = [form.draw(np.random.default_rng(words), total) for form in forms]
+    couplings, discrepancy, relative_size = (
+        np.stack(part, axis=1) for part in zip(*drawn, strict=True)
+    )
+    shape = (num_chains, num_samples, len(forms))
+    return {
+        "dimensionless": couplings.reshape(*shape, -1),
+        "discrepancy": discrepancy.reshape(shape),
+        "natural_size": relative_size.reshape(shape),
+    }

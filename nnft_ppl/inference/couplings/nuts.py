@@ -1,0 +1,227 @@
+"""NUTS for the couplings, all cutoffs in one compiled program.
+
+Every cutoff has the same shapes, so each step is mapped over cutoffs: one compile
+serves 1 or 21, the warm-up and the draws, and segments of any length.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnft_ppl import store
+from nnft_ppl._compile import compiled
+from nnft_ppl._typing import Key
+from nnft_ppl.eft.action import Action
+from nnft_ppl.inference.couplings.conjugate import ClosedForm
+from nnft_ppl.inference.couplings.model import Problem, correlator_model
+from nnft_ppl.inference.likelihood import Likelihood
+from nnft_ppl.inference.mcmc.chains import (
+    Chains,
+    Draw,
+    State,
+    advance,
+    build_chains,
+    no_draws,
+)
+from nnft_ppl.inference.mcmc.segments import run_in_segments
+from nnft_ppl.inference.priors import Prior
+
+_TARGET_ACCEPTANCE = 0.95
+"""Above NumPyro's 0.8: a discrepancy near zero has a sharp corner in log s."""
+
+_SETS_THE_BITS = ("nnft_ppl", "jax", "numpyro")
+"""Another version of one of these may give other bits from the same state."""
+
+
+def problem_at(
+    likelihood: Likelihood,
+    cutoff: int,
+    prior: Prior,
+    width: int,
+    action: Action,
+    form: ClosedForm,
+) -> Problem:
+    """One cutoff's problem, standardised at its likeliest discrepancy and size.
+
+    Args:
+        likelihood: From `build_likelihood`.
+        cutoff: Index into its cutoffs.
+        prior: Of couplings, natural size and discrepancy.
+        width: N.
+        action: What is fitted.
+        form: The closed form; sets coordinates and starting point.
+    """
+    start = float(form.relative_size[form.mode]) * prior.natural_size
+    quadratic = likelihood.quadratic
+    return Problem(
+        design=likelihood.design[cutoff],
+        quadratic=None if quadratic is None else quadratic[cutoff],
+        amplitudes=likelihood.amplitudes,
+        variance=likelihood.variance,
+        centre=form.mean[form.mode],
+        factor=form.factor[form.mode],
+        scales=prior.scales_at(start, width, action),
+        powers=prior.powers(action),
+        size_start=np.array(start),
+        natural_size=np.array(prior.natural_size),
+        spread=np.array(prior.spread),
+        discrepancy_scale=np.array(prior.discrepancy_scale),
+        discrepancy_start=form.discrepancy[form.mode],
+    )
+
+
+def run_nuts(
+    problems: Sequence[Problem],
+    *,
+    discrepancy: bool,
+    hierarchical: bool,
+    key: Key,
+    num_warmup: int,
+    num_samples: int,
+    num_chains: int,
+    checkpoint: Path | None = None,
+    whose: Mapping[str, Any] = MappingProxyType({}),
+    progress: bool = False,
+) -> dict[str, np.ndarray]:
+    """Run NUTS on all problems, which have the same shapes, in one program.
+
+    Args:
+        problems: One per cutoff.
+        discrepancy: Infer s; else s = 0.
+        hierarchical: Infer the natural size.
+        key: A JAX random key, the same for all problems, or one for each.
+        num_warmup: Adaptation steps.
+        num_samples: Draws kept per chain.
+        num_chains: Number of chains.
+        checkpoint: Where the state is kept as the run goes on; see `run_in_segments`.
+        whose: What the problems come from, for people who mix up checkpoints.
+        progress: Show a bar on a terminal.
+
+    Returns:
+        `dimensionless` (chain, draw, cutoff, operator), `discrepancy` and
+        `natural_size` (chain, draw, cutoff) where inferred, and the sampler's
+        statistics (chain, draw, cutoff).
+
+    Raises:
+        SpecError: The checkpoint is of another run.
+        KeyboardInterrupt: Interrupted, within a second or so.
+    """
+    stacked = jax.tree.map(lambda *parts: np.stack(parts), *problems)
+    numbers = (num_warmup, num_samples, num_chains)
+    versions = store.versions()
+    with jax.enable_x64(True):
+        given = jax.tree.map(jnp.asarray, stacked)
+        _, drawn = run_in_segments(
+            _begin(key, given, discrepancy, hierarchical, *numbers),
+            lambda reached, first, count: _advance(
+                *reached, first, count, given, discrepancy, hierarchical, *numbers
+            ),
+            num_warmup=num_warmup,
+            num_samples=num_samples,
+            checkpoint=checkpoint,
+            whose={
+                **whose,
+                "num_warmup": num_warmup,
+                "num_samples": num_samples,
+                "num_chains": num_chains,
+                "key": jax.random.key_data(key).tolist(),
+                "versions": {name: versions[name] for name in _SETS_THE_BITS},
+                "backend": jax.default_backend(),
+                "data": _fingerprint(stacked),
+            },
+            progress=progress,
+        )
+        # (draw, cutoff, chain, …) -> (chain, draw, cutoff, …)
+        return {name: np.moveaxis(np.asarray(v), 2, 0) for name, v in drawn.items()}
+
+
+def _fingerprint(problems: Problem) -> str:
+    """SHA-256 of all numbers: what is sampled, to the bit."""
+    digest = hashlib.sha256()
+    for name, values in problems._asdict().items():
+        if values is not None:
+            array = np.ascontiguousarray(values, dtype=np.float64)
+            digest.update(f"{name} {array.shape} ".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _chains(
+    problems: Problem,
+    discrepancy: bool,
+    hierarchical: bool,
+    num_warmup: int,
+    num_chains: int,
+) -> Chains:
+    """The samplers of all cutoffs; states and draws are (cutoff, chain, …)."""
+
+    def at(problem: Problem) -> Chains:
+        start = {"standardized": jnp.zeros(problem.design.shape[1])}
+        if discrepancy:
+            start["discrepancy"] = problem.discrepancy_start
+        if hierarchical:
+            start["natural_size"] = problem.size_start
+        return build_chains(
+            correlator_model,
+            start,
+            problem,
+            num_warmup=num_warmup,
+            num_chains=num_chains,
+            target_acceptance=_TARGET_ACCEPTANCE,
+            discrepancy=discrepancy,
+            hierarchical=hierarchical,
+        )
+
+    def begin(key: Key) -> State:
+        return jax.vmap(
+            lambda key, problem: at(problem).begin(key),
+            in_axes=(0 if key.ndim else None, 0),
+        )(key, problems)
+
+    return Chains(
+        begin,
+        lambda state: jax.vmap(lambda p, s: at(p).step(s))(problems, state),
+        lambda state: jax.vmap(lambda p, s: at(p).read(s))(problems, state),
+    )
+
+
+def _begin_all(
+    key: Key,
+    problems: Problem,
+    discrepancy: bool,
+    hierarchical: bool,
+    num_warmup: int,
+    num_samples: int,
+    num_chains: int,
+) -> tuple[State, Draw]:
+    """The state before the first step, and room for the draws."""
+    chains = _chains(problems, discrepancy, hierarchical, num_warmup, num_chains)
+    state = chains.begin(key)
+    return state, no_draws(chains, state, num_samples)
+
+
+def _advance_all(
+    state: State,
+    drawn: Draw,
+    first: int,
+    count: int,
+    problems: Problem,
+    discrepancy: bool,
+    hierarchical: bool,
+    num_warmup: int,
+    num_samples: int,
+    num_chains: int,
+) -> tuple[State, Draw]:
+    """`count` steps more."""
+    chains = _chains(problems, discrepancy, hierarchical, num_warmup, num_chains)
+    return advance(chains, state, drawn, first, count, num_warmup)
+
+
+_STATIC = ("discrepancy", "hierarchical", "num_warmup", "num_samples", "num_chains")
+_begin = compiled(_begin_all, _STATIC)
+_advance = compiled(_advance_all, _STATIC)

@@ -1,0 +1,395 @@
+"""`CouplingFit`: the posterior of the couplings at each cutoff, and what follows.
+
+What `fit_couplings` returns: data for ArviZ, summaries, the verdict, predictions of
+higher correlators, the running.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from nnft_ppl import store
+from nnft_ppl._errors import SpecError
+from nnft_ppl._network import Network
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.operators import check_saved_by_name
+from nnft_ppl.inference import adequacy
+from nnft_ppl.inference.couplings.arviz_tree import build_groups, stack
+from nnft_ppl.inference.couplings.omitted_orders import TruncationPrior
+from nnft_ppl.inference.couplings.prediction import predict_moment, predict_two_point
+from nnft_ppl.inference.couplings.running import measure_running
+from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
+from nnft_ppl.inference.priors import Parameters, Prior
+
+INTERVAL = 0.9
+"""Probability of the equal-tailed intervals in every table."""
+
+
+@dataclass(frozen=True, eq=False)
+class CouplingFit:
+    """Posterior draws of the couplings of one action at one or many cutoffs.
+
+    Attributes:
+        correlators: The data.
+        action: What was fitted.
+        cutoffs: Λ of each fit.
+        likelihood: The problem in natural units.
+        prior: Its scales.
+        sampler: `nuts` or `conjugate`.
+        has_discrepancy: Whether the model discrepancy was inferred.
+        dimensionless: c, (chain, draw, cutoff, operator); g = c / likelihood.scale.
+        discrepancy: s, (chain, draw, cutoff); zero when not inferred.
+        natural_size: τ, (chain, draw, cutoff); the prior's own when its spread is zero.
+        statistics: ArviZ name -> (chain, draw, cutoff); empty for `conjugate`.
+        log_evidence: (cutoff,) log p(data) in closed form, natural units.
+        seed: Words that fix the predictive draws.
+    """
+
+    correlators: Correlators
+    action: Action
+    cutoffs: tuple[float, ...]
+    likelihood: Likelihood
+    prior: Prior
+    sampler: str
+    has_discrepancy: bool
+    dimensionless: np.ndarray
+    discrepancy: np.ndarray
+    natural_size: np.ndarray
+    statistics: Mapping[str, np.ndarray]
+    log_evidence: np.ndarray
+    seed: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        """Show what was fitted to what, and the verdict."""
+        verdicts = ", ".join(dict.fromkeys(self.adequacy()["verdict"]))
+        return (
+            f"CouplingFit({self.action}, {self.correlators!r}, "
+            f"cutoffs={list(self.cutoffs)}, sampler={self.sampler!r}, "
+            f"verdict={verdicts!r})"
+        )
+
+    @cached_property
+    def data(self) -> xr.DataTree:
+        """All cutoffs as one DataTree for ArviZ, with a `cutoff` dimension.
+
+        Groups: posterior, sample_stats, prior, prior_predictive, posterior_predictive,
+        observed_data, constant_data, log_likelihood, log_prior. Give ArviZ's loo,
+        psense and predictive plots one cutoff: `at`. Predictive draws and pointwise
+        likelihoods of all cutoffs are large; `at` makes those of one.
+        """
+        groups = [self._groups(which) for which in range(len(self.cutoffs))]
+        tree = stack(self.cutoffs, groups)
+        tree.attrs = self._provenance()
+        return tree
+
+    def at(self, cutoff: float) -> xr.DataTree:
+        """One cutoff's own DataTree, without the `cutoff` dimension.
+
+        Raises:
+            SpecError: The fit has no such cutoff.
+        """
+        return xr.DataTree.from_dict(self._groups(self._index(cutoff)))
+
+    def _groups(self, which: int) -> dict[str, xr.Dataset]:
+        """The groups of one cutoff; the same random numbers at every cutoff."""
+        return build_groups(
+            self.likelihood,
+            which,
+            self.prior,
+            self.correlators.network.width,
+            self.action,
+            len(self.correlators.x),
+            Parameters(
+                self.dimensionless[:, :, which],
+                self.discrepancy[:, :, which] if self.has_discrepancy else None,
+                self.natural_size[:, :, which] if self.prior.is_hierarchical else None,
+            ),
+            {name: values[:, :, which] for name, values in self.statistics.items()},
+            np.random.default_rng(self.seed),
+        )
+
+    def summary(self) -> pd.DataFrame:
+        """One row per cutoff and operator: estimates, convergence, verdict.
+
+        Columns: cutoff, operator, mean, sd, lower, upper (equal-tailed 90 %), rhat,
+        ess_bulk, ess_tail, num_divergent, verdict. The mean, sd and interval are of
+        the coupling g.
+        """
+        verdicts = self.adequacy().set_index("cutoff")["verdict"]
+        rows = []
+        for cutoff in self.cutoffs:
+            tree = self.at(cutoff)
+            table = az.summary(
+                tree,
+                var_names=["coupling"],
+                ci_kind="eti",
+                ci_prob=INTERVAL,
+                round_to="none",
+            )
+            stats = tree["sample_stats"]
+            divergent = int(stats["diverging"].sum()) if "diverging" in stats else 0
+            for name, row in zip(self.action.names, table.to_numpy(), strict=True):
+                values = dict(zip(table.columns, row, strict=True))
+                percent = round(100 * INTERVAL)
+                rows.append(
+                    {
+                        "cutoff": cutoff,
+                        "operator": name,
+                        "mean": values["mean"],
+                        "sd": values["sd"],
+                        "lower": values[f"eti{percent}_lb"],
+                        "upper": values[f"eti{percent}_ub"],
+                        "rhat": values["r_hat"],
+                        "ess_bulk": values["ess_bulk"],
+                        "ess_tail": values["ess_tail"],
+                        "num_divergent": divergent,
+                        "verdict": verdicts[cutoff],
+                    }
+                )
+        return pd.DataFrame(rows)
+
+    def adequacy(self) -> pd.DataFrame:
+        """One row per cutoff: does this action describe this network here?
+
+        Columns: cutoff, discrepancy (median of s), discrepancy_lower,
+        discrepancy_upper (equal-tailed 90 %), relative_noise (rms sampling error of
+        the data over their rms; infinite when a heavy tail hides it), relative_misfit
+        (rms distance of the fit over the rms of the data, noise included), p_value (χ²
+        with sampling noise alone; NaN where there is none), modes_resolved (modes of
+        the data in which sampling noise exceeds rounding), verdict.
+        """
+        rows = []
+        tail = 50 * (1 - INTERVAL)
+        heavy = any(
+            self.correlators.heavy_tailed(k).any() for k in self.likelihood.orders
+        )
+        noise = np.inf if heavy else self.likelihood.relative_noise
+        for which, cutoff in enumerate(self.cutoffs):
+            lower, median, upper = np.percentile(
+                self.discrepancy[..., which], [tail, 50, 100 - tail]
+            )
+            mean = self.dimensionless[:, :, which].mean(axis=(0, 1))
+            p_value = (
+                np.nan
+                if self.correlators.estimator == "exact" and self.has_discrepancy
+                else adequacy.predictive_p_value(self.likelihood, which, mean)
+            )
+            rows.append(
+                {
+                    "cutoff": cutoff,
+                    "discrepancy": median,
+                    "discrepancy_lower": lower,
+                    "discrepancy_upper": upper,
+                    "relative_noise": noise,
+                    "relative_misfit": adequacy.relative_misfit(
+                        self.likelihood, which, mean
+                    ),
+                    "p_value": p_value,
+                    "modes_resolved": int(self.likelihood.resolved.sum()),
+                    "verdict": adequacy.verdict(
+                        lower,
+                        upper,
+                        noise,
+                        p_value,
+                        discrepancy=self.has_discrepancy,
+                    ),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def predict(
+        self,
+        order: int,
+        cutoffs: float | Sequence[float] | None = None,
+        *,
+        truncation: bool = False,
+    ) -> xr.DataArray:
+        """Posterior predictive of the full correlator G^(k) at the fitted inputs.
+
+        The sum over partitions of the legs, up to the power of 1/N of the action's
+        largest operator. With four fields: G4 = Σ_3 KK + G4c, G6 = Σ_15 KKK +
+        Σ_15 K G4c, G8 = Σ_105 KKKK + Σ_210 KK G4c. With six: G6 gains G6c, and G8
+        gains Σ_28 K G6c + Σ_35 G4c G4c. The connected parts come from the couplings
+        with the model discrepancy added, and are zero where the action has no operator
+        of that order. G2 is the kernel; in the bare scheme, the kernel and the
+        first-order shift by the operators.
+
+        Args:
+            order: 2, 4, 6 or 8.
+            cutoffs: One or several of the fit's cutoffs; all when `None`.
+            truncation: Add draws of what the powers of 1/N left out may be, under the
+                `TruncationPrior`; else they count as zero.
+
+        Returns:
+            (chain, draw, cutoff, entry) float64.
+
+        Source: theory.md §4; for the truncation `inference.truncation`.
+
+        Raises:
+            SpecError: Order not supported, or no such cutoff.
+        """
+        given = self.cutoffs if cutoffs is None else cutoffs
+        wanted = (given,) if isinstance(given, (int, float)) else tuple(given)
+        which = [self._index(cutoff) for cutoff in wanted]
+        if order == 2 and self.action.is_bare:
+            couplings = self.dimensionless / self.likelihood.scale
+            draws = predict_two_point(
+                self.correlators, self.action, wanted, couplings[:, :, which]
+            )
+        else:
+            draws = predict_moment(
+                self.correlators,
+                self.likelihood,
+                self.dimensionless,
+                self.discrepancy,
+                order,
+                which,
+                np.random.default_rng((*self.seed, order)),
+                truncation=TruncationPrior() if truncation else None,
+            )
+        return xr.DataArray(
+            draws,
+            dims=("chain", "draw", "cutoff", "entry"),
+            coords={"cutoff": list(wanted)},
+            name=f"moment_{order}",
+        )
+
+    def running(self) -> xr.Dataset:
+        """The running of each coupling, measured beside the theory's.
+
+        Returns:
+            `exponent` (chain, draw, cutoff, operator): d log|g|/d log Λ by differences
+            between neighbouring finite cutoffs; `slope` (chain, draw, operator): the
+            straight line through all finite cutoffs. `theory` (cutoff, operator): the
+            local value −d log I/d log Λ; `theory_exponent` (cutoff, operator) and
+            `theory_slope` (operator): the theory's couplings differenced and fitted in
+            the same way, which is what to compare `exponent` and `slope` with. NaN
+            where there are fewer than two finite cutoffs, except `theory`.
+
+        Source: theory.md §5.
+        """
+        return measure_running(
+            self.action,
+            self.correlators,
+            self.cutoffs,
+            self.dimensionless / self.likelihood.scale,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write as netCDF: draws and correlators; the other groups follow from them.
+
+        Raises:
+            SpecError: An operator is not built in or of an installed plugin, so that
+                its name in a file would not bring it back.
+        """
+        check_saved_by_name(self.action.operators)
+        coords = {"cutoff": list(self.cutoffs), "operator": list(self.action.names)}
+        sampled = ("chain", "draw", "cutoff")
+        posterior = xr.Dataset(
+            {
+                "coupling": (
+                    (*sampled, "operator"),
+                    self.dimensionless / self.likelihood.scale,
+                ),
+                "dimensionless": ((*sampled, "operator"), self.dimensionless),
+                "discrepancy": (sampled, self.discrepancy),
+                "natural_size": (sampled, self.natural_size),
+            },
+            coords=coords,
+        )
+        tree = xr.DataTree.from_dict(
+            {
+                "/": xr.Dataset(),
+                "posterior": posterior,
+                "sample_stats": xr.Dataset(
+                    {name: (sampled, v) for name, v in self.statistics.items()}
+                ),
+                "evidence": xr.Dataset(
+                    {
+                        "log_evidence": ("cutoff", self.log_evidence),
+                        "scale": (("cutoff", "operator"), self.likelihood.scale),
+                    }
+                ),
+                "correlators": self.correlators.data,
+            }
+        )
+        tree.attrs = self._provenance()
+        store.write(tree, path)
+
+    @staticmethod
+    def from_data(tree: xr.DataTree, network: Network | None = None) -> "CouplingFit":
+        """Rebuild from what `save` wrote; the plugins used must be installed.
+
+        Args:
+            tree: The file.
+            network: The network, where no plugin supplies it.
+
+        Raises:
+            SpecError: The operators or the architecture now installed under these names
+                are not those of the file.
+        """
+        record = store.metadata(tree)
+        correlators = Correlators.from_data(store.child(tree, "correlators"), network)
+        action = Action.from_record(record)
+        posterior = store.child(tree, "posterior")
+        cutoffs = tuple(float(c) for c in store.array(posterior, "cutoff"))
+        couplings = store.array(posterior, "dimensionless")
+        discrepancy = store.array(posterior, "discrepancy")
+        # Files from before the natural size was inferred have neither it nor a spread.
+        prior = Prior(**{"spread": 0.0, **record["prior"]})
+        size = (
+            store.array(posterior, "natural_size")
+            if prior.is_hierarchical
+            else np.full(discrepancy.shape, prior.natural_size)
+        )
+        likelihood = build_likelihood(correlators, action, cutoffs)
+        scale = store.array(tree, "evidence/scale")
+        if not np.allclose(likelihood.scale, scale, rtol=1e-6, atol=0):
+            raise SpecError(
+                f"{action} of {correlators.network!r} does not give the integrals in "
+                "the file; a plugin of the same name has changed since it was written"
+            )
+        return CouplingFit(
+            correlators=correlators,
+            action=action,
+            cutoffs=cutoffs,
+            likelihood=likelihood,
+            prior=prior,
+            sampler=record["sampler"],
+            has_discrepancy=record["has_discrepancy"],
+            dimensionless=couplings,
+            discrepancy=discrepancy,
+            natural_size=size,
+            statistics={
+                str(name): values.to_numpy()
+                for name, values in store.child(tree, "sample_stats").data_vars.items()
+            },
+            log_evidence=store.array(tree, "evidence/log_evidence"),
+            seed=tuple(record["seed"]),
+        )
+
+    def _provenance(self) -> dict[str, str]:
+        return store.provenance(
+            "fit",
+            network=json.loads(self.correlators.network.to_json()),
+            **self.action.record(),
+            prior=asdict(self.prior),
+            sampler=self.sampler,
+            has_discrepancy=self.has_discrepancy,
+            seed=list(self.seed),
+        )
+
+    def _index(self, cutoff: float) -> int:
+        if cutoff not in self.cutoffs:
+            raise SpecError(
+                f"the fit has no cutoff {cutoff!r}; it has {list(self.cutoffs)}"
+            )
+        return self.cutoffs.index(cutoff)

@@ -1,0 +1,1 @@
+"""The laws by which couplings run, fitted to all cutoffs at once."""

@@ -1,0 +1,1 @@
+"""NUTS chains as pure functions, run in segments that are saved."""

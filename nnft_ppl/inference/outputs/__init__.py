@@ -1,0 +1,1 @@
+"""Couplings from raw network outputs, by the density of the field."""

@@ -1,0 +1,279 @@
+"""The plain verdict on top of the page, put together from the numbers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from nnft_ppl.inference import adequacy
+from nnft_ppl.inference.couplings.result import INTERVAL
+from nnft_ppl.report.numbers import (
+    SMALL,
+    cutoff_text,
+    exponent_text,
+    percent,
+    percent_interval,
+    symbol_html,
+    with_error,
+)
+from nnft_ppl.report.results import Results
+
+_HEADLINES = {
+    adequacy.DESCRIBES: "The action describes this network",
+    adequacy.UNDETERMINED: "The data cannot tell whether the action describes this "
+    "network",
+    adequacy.FAILS: "The action does not describe this network",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The top of the page.
+
+    Attributes:
+        headline: One line.
+        sentences: The paragraph.
+        is_good: Whether the action describes the network and every check passed.
+    """
+
+    headline: str
+    sentences: tuple[Markup, ...]
+    is_good: bool
+
+
+def write_verdict(results: Results) -> Verdict:
+    """Headline and paragraph, from adequacy, couplings, running, prediction, checks."""
+    table = results.adequacy
+    severity = [adequacy.DESCRIBES, adequacy.UNDETERMINED, adequacy.FAILS]
+    worst = max(table["verdict"], key=severity.index)
+    headline = _HEADLINES[worst]
+    if table["verdict"].nunique() > 1:
+        headline += " at some of the cutoffs"
+    passed = all(check.passed for check in results.checks)
+    if worst == adequacy.DESCRIBES and not passed:
+        headline += ", but not every check passed"
+    return Verdict(
+        headline=headline,
+        sentences=(
+            _adequacy_sentence(results),
+            _coupling_sentence(results),
+            *_running_sentence(results),
+            _prediction_sentence(results),
+            *_comparison_sentence(results),
+            _checks_sentence(results),
+        ),
+        is_good=worst == adequacy.DESCRIBES and passed,
+    )
+
+
+def action_html(results: Results) -> Markup:
+    """The symbols of the action's operators."""
+    symbols = [symbol_html(o.symbol, o.name) for o in results.fit.action.operators]
+    return Markup(", ").join(symbols)
+
+
+def _adequacy_sentence(results: Results) -> Markup:
+    table, net = results.adequacy, results.network
+    orders = " and ".join(f"{k}-point" for k in results.fit.likelihood.orders)
+    counts = table["verdict"].value_counts()
+    where = _cutoffs_text(results.fit.cutoffs)
+    if len(counts) > 1:
+        split = "; ".join(f"{verdict} at {n}" for verdict, n in counts.items())
+        where += f" (by cutoff: {split})"
+    start = Markup(
+        "The action with {action} was fitted to the connected {orders} function of "
+        "<b>{name}</b> at width {width} on {points} inputs, {where}. "
+    ).format(
+        action=action_html(results),
+        orders=orders,
+        name=net.name,
+        width=net.width,
+        points=len(results.fit.correlators.x),
+        where=where,
+    )
+    if not results.fit.has_discrepancy:
+        return start + Markup("No model discrepancy was allowed for.")
+    row = table.iloc[int(table["discrepancy_upper"].argmax())]
+    median, lower, upper = (
+        float(row[name])
+        for name in ("discrepancy", "discrepancy_lower", "discrepancy_upper")
+    )
+    noise = float(row["relative_noise"])
+    data = results.fit.correlators
+    if data.estimator == "recursion":
+        known = Markup(
+            "The data are of first order in 1/width, which leaves out {} of them by an "
+            "estimate. Taken together with that, the action"
+        ).format(percent(noise))
+    elif data.is_exact:
+        known = Markup("The data are exact. The action")
+    elif np.isinf(noise):
+        known = Markup(
+            "Too few networks stand behind the sampling errors for a verdict. Taken at "
+            "face value, the action"
+        )
+    else:
+        known = Markup(
+            "Within the data's sampling noise of {}, which nothing can undercut, it"
+        ).format(percent(noise))
+    if upper < SMALL:
+        return (
+            start
+            + known
+            + Markup(" leaves less than 0.01&nbsp;% of that function unexplained.")
+        )
+    return (
+        start
+        + known
+        + Markup(
+            " leaves {median} of that function unexplained "
+            "({percent}&nbsp;% interval {interval}, {limit} is tolerated)."
+        ).format(
+            median=percent(median),
+            interval=percent_interval(lower, upper),
+            percent=round(100 * INTERVAL),
+            limit=percent(adequacy.TOLERANCE),
+        )
+    )
+
+
+def _cutoffs_text(cutoffs: tuple[float, ...]) -> str:
+    ordered = sorted(cutoffs)
+    if len(ordered) == 1:
+        return f"at cutoff Λ = {cutoff_text(ordered[0])}"
+    return (
+        f"at {len(ordered)} cutoffs from Λ = {cutoff_text(ordered[0])} to "
+        f"{cutoff_text(ordered[-1])}"
+    )
+
+
+def _coupling_sentence(results: Results) -> Markup:
+    cutoff = results.six_point.cutoff
+    rows = results.summary[results.summary["cutoff"] == cutoff]
+    parts, undecided = [], []
+    for operator, (_, row) in zip(
+        results.fit.action.operators, rows.iterrows(), strict=True
+    ):
+        symbol = symbol_html(operator.symbol, operator.name)
+        value = with_error(float(row["mean"]), float(row["sd"]))
+        parts.append(Markup("{} = {}").format(symbol, value))
+        if float(row["lower"]) * float(row["upper"]) <= 0:
+            undecided.append(symbol)
+    text = Markup("At Λ = {}, ").format(cutoff_text(cutoff)) + Markup(", ").join(parts)
+    if undecided:
+        text += Markup("; the data leave the sign of {} open").format(
+            Markup(", ").join(undecided)
+        )
+    return text + "."
+
+
+def _running_sentence(results: Results) -> tuple[Markup, ...]:
+    fit = results.fit
+    finite = np.isfinite(fit.cutoffs)
+    if finite.sum() < 2:
+        return ()
+    running = fit.running()
+    couplings = fit.dimensionless[:, :, finite]
+    tails = [50 * (1 - INTERVAL), 50 * (1 + INTERVAL)]
+    parts = []
+    for i, operator in enumerate(fit.action.operators):
+        low, high = np.percentile(couplings[..., i], tails, axis=(0, 1))
+        if (low * high <= 0).any() or len(np.unique(np.sign(low))) > 1:
+            continue  # without one sign at all cutoffs there is no power law
+        slope = float(running["slope"].values[..., i].mean())
+        local = running["theory"].values[finite, i]
+        # The same straight line through the theory's couplings: like with like.
+        expected = exponent_text(float(running["theory_slope"].values[i]))
+        first, last = exponent_text(local[0]), exponent_text(local[-1])
+        if first != last:
+            expected += (
+                f"; locally {first} at the smallest cutoff to {last} at the largest"
+            )
+        parts.append(
+            Markup("{symbol} ∝ Λ<sup>{slope}</sup> (theory: {expected})").format(
+                symbol=symbol_html(operator.symbol, operator.name),
+                slope=exponent_text(slope),
+                expected=expected,
+            )
+        )
+    if not parts:
+        return ()
+    return (Markup("Across the cutoffs ") + Markup(", ").join(parts) + ".",)
+
+
+def _prediction_sentence(results: Results) -> Markup:
+    six = results.six_point
+    what = "fitted" if six.is_fitted else "predicted"
+    text = Markup(
+        "The 6-point function {what} with these couplings differs from the {origin} "
+        "one by {predicted} on average, where the Gaussian process differs by "
+        "{gaussian}"
+    ).format(
+        what=what,
+        origin=results.fit.correlators.origin,
+        predicted=percent(six.predicted),
+        gaussian=percent(six.gaussian),
+    )
+    if six.noise > 0:
+        text += Markup(" and the measurement is uncertain by {}").format(
+            percent(six.noise)
+        )
+    if results.fit.correlators.heavy_tailed(6).any():
+        text += (
+            "; a few networks of a heavy tail dominate that measurement, which is not "
+            "to be trusted"
+        )
+    return text + "."
+
+
+def _comparison_sentence(results: Results) -> tuple[Markup, ...]:
+    """Whether another of the actions compared is preferred; nothing if none was."""
+    if results.comparison is None:
+        return ()
+    table = results.comparison
+    own = " + ".join(results.fit.action.names)
+    best = table.iloc[0]
+    mine = table[table["action"] == own]
+    where = cutoff_text(results.comparison_cutoff)
+    if (
+        mine.empty
+        or float(best["log_evidence"]) - float(mine["log_evidence"].iloc[0]) < 1
+    ):
+        others = [
+            name
+            for name, evidence in zip(
+                table["action"], table["log_evidence"], strict=True
+            )
+            if name != own and float(best["log_evidence"]) - float(evidence) < 1
+        ]
+        if mine.empty or not others:
+            return ()
+        return (
+            Markup(
+                "These data do not tell it apart from {others} (evidence at Λ = "
+                "{where})."
+            ).format(
+                others=Markup(", ").join(
+                    Markup("<code>{}</code>").format(name) for name in others
+                ),
+                where=where,
+            ),
+        )
+    gap = float(best["log_evidence"]) - float(mine["log_evidence"].iloc[0])
+    return (
+        Markup(
+            "Of the actions compared, <code>{best}</code> is preferred: its log "
+            "evidence is larger by {gap:.0f} at Λ = {where}."
+        ).format(best=best["action"], gap=gap, where=where),
+    )
+
+
+def _checks_sentence(results: Results) -> Markup:
+    failed = [check for check in results.checks if not check.passed]
+    if not failed:
+        return Markup("All {} checks passed.").format(len(results.checks))
+    return Markup("{} of {} checks failed: {}.").format(
+        len(failed),
+        len(results.checks),
+        Markup(", ").join(Markup("<code>{}</code>").format(c.name) for c in failed),
+    )

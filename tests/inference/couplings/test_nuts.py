@@ -1,0 +1,182 @@
+"""NUTS against the closed form and brute force, on small problems side by side."""
+
+import arviz as az
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+
+import nnft_ppl as nnft
+from nnft_ppl.inference.couplings import conjugate
+from nnft_ppl.inference.couplings.conjugate import solve
+from nnft_ppl.inference.couplings.nuts import problem_at, run_nuts
+from nnft_ppl.inference.likelihood import Likelihood
+
+WIDTH = 20
+ACTION = nnft.Action(["lambda_0", "kappa"])
+RNG = np.random.default_rng(11)
+DESIGN = RNG.normal(size=(8, 2))
+NOISE = RNG.normal(size=8)
+
+
+def make_problem(design, data, variance, quadratic=None):
+    return Likelihood(
+        orders=(4,),
+        num_entries=(len(data),),
+        size=np.ones(len(data)),
+        rotation=np.eye(len(data)),
+        relative_noise=0.1,
+        amplitudes=data,
+        variance=np.full(len(data), variance),
+        resolved=np.ones(len(data), bool),
+        design=design[None],
+        quadratic=None if quadratic is None else quadratic[None],
+        scale=np.ones((1, 2)),
+    )
+
+
+def closed_form(likelihood, prior, discrepancy):
+    return solve(
+        likelihood,
+        0,
+        prior.scales_at(prior.natural_size, WIDTH, ACTION),
+        prior.discrepancy_scale if discrepancy else None,
+        prior.size_prior(ACTION),
+    )
+
+
+def sample(likelihoods, prior, discrepancy, num_samples):
+    forms = [closed_form(each, prior, discrepancy) for each in likelihoods]
+    out = run_nuts(
+        [
+            problem_at(each, 0, prior, WIDTH, ACTION, form)
+            for each, form in zip(likelihoods, forms, strict=True)
+        ],
+        discrepancy=discrepancy,
+        hierarchical=prior.is_hierarchical,
+        key=jax.random.key(2),
+        num_warmup=500,
+        num_samples=num_samples,
+        num_chains=4,
+    )
+    return forms, out
+
+
+def assert_same(draws, mean, sd):
+    """Mean within 4 Monte Carlo errors, standard deviation within 4 of its own."""
+    ess = float(az.ess(draws))
+    assert ess > 1000
+    assert abs(draws.mean() - mean) < 4 * sd / np.sqrt(ess)
+    kurtosis = max(float(stats.kurtosis(draws, axis=None)), 0)
+    assert draws.std() == pytest.approx(sd, rel=4 * np.sqrt((2 + kurtosis) / ess) / 2)
+
+
+CASES = {
+    # Couplings to 10⁻⁹ of themselves.
+    "exact": (DESIGN, DESIGN @ [0.3, -2.0], 1e-18),
+    "measured": (DESIGN, DESIGN @ [0.3, -2.0] + 0.1 * NOISE, 0.01),
+    # The data say next to nothing: couplings and their size are a funnel.
+    "noisy": (DESIGN, 40 * NOISE, 1600.0),
+    # Only the sum of both is determined.
+    "alike": (
+        DESIGN[:, :1] + np.array([0.0, 1e-5]) * DESIGN,
+        DESIGN[:, 0] + 0.1 * NOISE,
+        0.01,
+    ),
+    # Far above the prior's size.
+    "large": (DESIGN, DESIGN @ [100.0, 2000.0] + 0.1 * NOISE, 0.01),
+}
+
+
+@pytest.mark.parametrize("discrepancy", [True, False])
+def test_couplings_size_and_discrepancy_are_those_of_the_closed_form(discrepancy):
+    problems = [make_problem(*case) for case in CASES.values()]
+    draws_per_chain = 1500 if discrepancy else 800
+    forms, out = sample(problems, nnft.Prior(), discrepancy, draws_per_chain)
+    assert out["diverging"].sum() == 0
+    for which, form in enumerate(forms):
+        mean, sd = form.moments()
+        for operator in range(2):
+            assert_same(
+                out["dimensionless"][:, :, which, operator],
+                mean[operator],
+                sd[operator],
+            )
+        values = {"natural_size": 30.0 * form.relative_size}
+        if discrepancy:
+            values["discrepancy"] = form.discrepancy
+        for name, grid in values.items():
+            logs = np.log(grid)
+            centre = form.weight @ logs
+            spread = np.sqrt(form.weight @ (logs - centre) ** 2)
+            assert_same(np.log(out[name][:, :, which]), centre, spread)
+
+
+QUADRATIC = 0.6 * RNG.normal(size=(8, 2, 2))
+QUADRATIC = (QUADRATIC + QUADRATIC.transpose(0, 2, 1)) / 2
+TRUE = np.array([0.8, -0.5])
+
+
+def quadratic_problem(noise):
+    likelihood = make_problem(DESIGN, np.zeros(8), noise**2, QUADRATIC)
+    data = likelihood.expected(0, TRUE) + noise * NOISE
+    return make_problem(DESIGN, data, noise**2, QUADRATIC)
+
+
+def brute_force(likelihood, prior, centre, width):
+    """Mean, deviation and evidence on a grid in two couplings, size fixed, s = 0."""
+    axes = [c + width * np.linspace(-1, 1, 801) for c in centre]
+    one, two = np.meshgrid(*axes, indexing="ij")
+    scales = (prior.natural_size / WIDTH) ** np.array([1.0, 2.0])
+    log_density = stats.norm.logpdf(one, 0, scales[0])
+    log_density += stats.norm.logpdf(two, 0, scales[1])
+    for row, square, datum, variance in zip(
+        DESIGN, QUADRATIC, likelihood.amplitudes, likelihood.variance, strict=True
+    ):
+        expected = row[0] * one + row[1] * two + square[0, 0] * one**2
+        expected += 2 * square[0, 1] * one * two + square[1, 1] * two**2
+        log_density += stats.norm.logpdf(datum, expected, np.sqrt(variance))
+    top = log_density.max()
+    weight = np.exp(log_density - top)
+    cell = np.prod([axis[1] - axis[0] for axis in axes])
+    total = weight.sum()
+    mean = np.array([(weight * c).sum() for c in (one, two)]) / total
+    second = np.array([(weight * c**2).sum() for c in (one, two)]) / total
+    return mean, np.sqrt(second - mean**2), top + np.log(total * cell)
+
+
+def test_quadratic_predictions_enter_whole():
+    """Noise so large that the tangent will not do: the grid sees both, NUTS too."""
+    prior = nnft.Prior(natural_size=20.0, spread=0.0)
+    problem = quadratic_problem(0.6)
+    mean, sd, _ = brute_force(problem, prior, TRUE, 4.0)
+    forms, out = sample([problem], prior, False, num_samples=3000)
+    tangent_mean, tangent_sd = forms[0].moments()
+    draws = out["dimensionless"][:, :, 0]
+    for operator in range(2):
+        assert_same(draws[..., operator], mean[operator], sd[operator])
+    ess = float(az.ess(draws[..., 0]))
+    off = np.abs(tangent_mean - mean) / (sd / np.sqrt(ess))
+    assert max(off.max(), np.abs(tangent_sd / sd - 1).max() * np.sqrt(ess)) > 6
+
+
+@pytest.mark.parametrize("noise", [1e-2, 1e-3])
+def test_tight_data_need_the_tangent_only(noise):
+    """Error of the linearisation relative to the posterior: of order δc, here noise."""
+    prior = nnft.Prior(natural_size=20.0, spread=0.0)
+    problem = quadratic_problem(noise)
+    form = closed_form(problem, prior, False)
+    assert form.settled
+    found_mean, found_sd = form.moments()
+    width = 8 * found_sd.max()
+    mean, sd, log_evidence = brute_force(problem, prior, found_mean, width)
+    np.testing.assert_allclose((found_mean - mean) / sd, 0, atol=3 * noise)
+    np.testing.assert_allclose(found_sd, sd, rtol=3 * noise)
+    assert form.log_evidence == pytest.approx(log_evidence, abs=3 * noise)
+    assert np.abs(found_mean - TRUE).max() < 5 * found_sd.max()
+
+
+def test_a_closed_form_that_does_not_settle_is_refused(monkeypatch):
+    monkeypatch.setattr(conjugate, "_MAX_STEPS", 1)
+    form = closed_form(quadratic_problem(1e-2), nnft.Prior(), True)
+    assert not form.settled
