@@ -1,6 +1,7 @@
 # make demo   install into .venv, run the example study, say where its report is
-# make test   lint, format, types, tests
-# make lint   the first three of those
+# make test   lint, format, types, and the tests that take minutes
+# make test-all  those, then the tests that are long by nature
+# make lint   lint, format, types
 # make clean  remove .venv and everything that can be made again
 
 VENV := .venv
@@ -14,14 +15,19 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 	--constraint constraints.txt
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint clean
+.PHONY: demo test test-all lint clean
 
 demo: $(INSTALLED)
 	$(BIN)/nnft study examples/relu_net.toml
 
 # Two workers on two cores: a BLAS of one thread each, or they wait for each other.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
 test: lint
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST) -m "not slow"
+
+test-all: test
+	$(PYTEST) -m slow
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

@@ -4,7 +4,6 @@ import importlib
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -12,14 +11,17 @@ os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib.pyplot
 
 import jax
 import pytest
+from own_folder import own_folder
 
 # A silent broadcast of (n,) against (n, 1) is a wrong number; make it an error.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Tests compile the same programs over and over (each NUTS run does), so keep them for
-# the life of this process. Not longer: concurrent writers of one cache can clash.
-_PROGRAMS = tempfile.TemporaryDirectory(prefix="nnft_ppl-tests-")
-jax.config.update("jax_compilation_cache_dir", _PROGRAMS.name)
+# Tests compile the same programs over and over (each NUTS run does), so keep them, from
+# one run to the next, too: compiling is half of the time.
+_PROGRAMS = own_folder(
+    Path(__file__).parent.parent / ".pytest_cache" / "programs", max_bytes=2 << 30
+)
+jax.config.update("jax_compilation_cache_dir", str(_PROGRAMS.path))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 type InstallPlugins = Callable[..., None]
