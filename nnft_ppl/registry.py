@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any
 
@@ -76,47 +76,47 @@ def load_registry() -> Registry:
         for name in os.environ.get(DISABLE_VARIABLE, "").split(",")
         if name.strip()
     }
-    claims: dict[str, list[EntryPoint]] = {}
+    described = cache(_described)  # reads the metadata: once for each distribution
+    claims: dict[str, list[tuple[str, EntryPoint]]] = {}
     # A distribution can be listed twice (an editable install beside its source), so
     # equal claims of one distribution count once.
     found = {
-        (e.name, _distribution(e), e.value): e
-        for e in entry_points(group=hookspecs.PROJECT)
+        (entry.name, described(entry.dist), entry.value): entry
+        for entry in entry_points(group=hookspecs.PROJECT)
     }
-    for entry in sorted(found.values(), key=lambda e: (e.name, _distribution(e))):
-        if entry.name not in disabled:
-            claims.setdefault(entry.name, []).append(entry)
+    for name, owner, value in sorted(found):
+        if name not in disabled:
+            claims.setdefault(name, []).append((owner, found[name, owner, value]))
     plugins, refusals = [], []
     for name, entries in claims.items():
         if len(entries) > 1:
-            owners = " and ".join(_distribution(e) for e in entries)
+            owners = " and ".join(owner for owner, _ in entries)
             refusals += [
                 Refusal(
                     name,
-                    _distribution(entry),
+                    owner,
                     f"the name is claimed by {owners}; uninstall one, or rename its "
                     "entry point",
                 )
-                for entry in entries
+                for owner, _ in entries
             ]
             continue
+        ((owner, entry),) = entries
         try:
-            plugins.append(_load(entries[0]))
+            plugins.append(Plugin(name, owner, _load(entry)))
         except PluginError as error:
-            refusals.append(Refusal(name, _distribution(entries[0]), str(error)))
+            refusals.append(Refusal(name, owner, str(error)))
     return Registry(tuple(plugins), tuple(refusals))
 
 
-def _distribution(entry: EntryPoint) -> str:
+def _described(distribution: Distribution | None) -> str:
     """Distribution name and version, for messages."""
-    return (
-        "an unknown distribution"
-        if entry.dist is None
-        else (f"{entry.dist.name} {entry.dist.version}")
-    )
+    if distribution is None:
+        return "an unknown distribution"
+    return f"{distribution.name} {distribution.version}"
 
 
-def _load(entry: EntryPoint) -> Plugin:
+def _load(entry: EntryPoint) -> Architecture | Operator:
     """Import one plugin, check its hook and call it; any failure is a PluginError."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
@@ -161,7 +161,7 @@ def _load(entry: EntryPoint) -> Plugin:
             f"its {expected.__name__.lower()} is named {supplies.name!r} but its entry "
             f"point {entry.name!r}; make them equal"
         )
-    return Plugin(entry.name, _distribution(entry), supplies)
+    return supplies
 
 
 @cache

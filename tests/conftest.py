@@ -24,6 +24,26 @@ _PROGRAMS = own_folder(
 jax.config.update("jax_compilation_cache_dir", str(_PROGRAMS.path))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what `slow_but` does not name, before `-m` selects."""
+    unknown: dict[str, set[str]] = {}
+    for item in items:
+        mark = item.get_closest_marker("slow_but")
+        if mark is None:
+            continue
+        name, _, case = item.nodeid.partition("[")
+        case = case.removesuffix("]")
+        unknown.setdefault(name, set(mark.args)).discard(case)
+        if case not in mark.args:
+            item.add_marker("slow")
+    for name, cases in unknown.items():
+        # One case asked for by name leaves out the others.
+        if cases and len([i for i in items if i.nodeid.startswith(f"{name}[")]) > 1:
+            raise pytest.UsageError(f"{name} has no cases {sorted(cases)}")
+
+
 type InstallPlugins = Callable[..., None]
 
 

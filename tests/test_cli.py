@@ -127,6 +127,7 @@ def test_architectures_are_listed():
     assert "relu-net" in nnft_command("architectures").stdout
 
 
+@pytest.mark.slow
 def test_check_passes_a_good_plugin():
     found = document("check", "relu-net", "--num-draws", 2000, "--width", 5)
     assert found["passed"]

@@ -102,6 +102,7 @@ def text_block(content: str) -> str:
     return block
 
 
+@pytest.mark.slow
 def test_the_page_holds_from_an_empty_folder(environment, tmp_path):
     """Its commands as they stand, its blocks where it says that they go."""
     begin, right, used, shared = code_blocks(PAGE, "console")
@@ -147,6 +148,7 @@ def test_the_page_shows_the_words_of_the_errors(install_plugins):
         assert f"nnft: {error.value}" in text_block("lenght").splitlines()
 
 
+@pytest.mark.slow
 def test_the_example_installs_and_passes_its_tests(environment, tmp_path):
     folder = tmp_path / "example"
     shutil.copytree(ROOT / "examples" / "third_party_plugin", folder)
@@ -155,6 +157,7 @@ def test_the_example_installs_and_passes_its_tests(environment, tmp_path):
     assert re.search(r"^quadratic-net .* nnft-quadratic-net 0", output, flags=re.M)
 
 
+@pytest.mark.slow
 def test_a_new_plugin_is_clean_to_the_tools_of_this_repository(tmp_path):
     folder = writing.write_plugin(MY_NET, tmp_path)
     tools = (

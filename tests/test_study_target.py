@@ -79,6 +79,7 @@ def error_of_g4c(found):
     return np.sqrt(np.mean(error**2) / np.mean(value**2))
 
 
+@pytest.mark.slow
 def test_measurements_stop_where_the_library_would_stop(tmp_path):
     said = []
     finished = run_study(study_in(tmp_path), say=said.append)
@@ -126,6 +127,7 @@ def test_measurements_stop_where_the_library_would_stop(tmp_path):
     assert_same_bits(names["correlators"], saved(tmp_path, "fit_data"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_page")
 def test_it_ends_as_if_never_interrupted_wherever_it_goes_on(tmp_path):
     for name in ("whole", "ended"):
@@ -152,6 +154,7 @@ def test_it_ends_as_if_never_interrupted_wherever_it_goes_on(tmp_path):
     np.testing.assert_array_equal(fits[0].dimensionless, fits[1].dimensionless)
 
 
+@pytest.mark.slow
 def test_a_target_that_is_missed_is_said_to_be(tmp_path):
     said = []
     text = STUDY.replace(f"num_draws = {MOST}", "num_draws = 2000")
@@ -179,6 +182,7 @@ def test_a_bad_target_is_refused_by_its_key(tmp_path, bad):
         study_in(tmp_path, text)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_page")
 def test_a_cluster_may_do_the_work(tmp_path):
     text = STUDY.replace("widths = [5, 20]", "widths = [5]").replace("plain", "# ")
@@ -209,6 +213,7 @@ def test_a_machine_that_is_not_there_is_refused_first(tmp_path, option, value, m
     assert {path.name for path in tmp_path.iterdir()} == {"study.toml"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_page")
 def test_events_tell_steps_and_progress(tmp_path, monkeypatch):
     monkeypatch.setattr("nnft_ppl.cli.studies._finish", print_nothing)

@@ -51,6 +51,7 @@ def test_the_same_net_as_a_plugin_gives_the_same_draws():
     np.testing.assert_allclose(mine.values, theirs.values, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_declared_reaches_the_core_and_the_check():
     net = build(symmetries=frozenset({"sign"}), description="of mine")
     assert net.architecture.description == "of mine"

@@ -352,6 +352,7 @@ def test_a_missing_extra_is_said(monkeypatch):
         architecture_from_nnx("mine", Dense)
 
 
+@pytest.mark.slow
 def test_neither_library_is_imported_unless_asked_for():
     code = (
         "import sys, nnft_ppl; nnft_ppl.measure_correlators, nnft_ppl.load;"

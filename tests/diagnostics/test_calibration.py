@@ -92,6 +92,7 @@ def test_a_posterior_that_is_wrong_by_half_is_found(monkeypatch, hidden):
     assert tree["uniformity"][name].values.max() < 1e-6
 
 
+@pytest.mark.slow
 def test_nuts_is_calibrated():
     tree = run(problem(), nnft.Prior(), "nuts", number=90)
     assert p_values(tree).min() > LIMIT

@@ -82,6 +82,7 @@ def test_a_function_without_a_module_is_sent_by_value(address: str):
     assert_same_to_the_bit(found, measure(BLOCK, net))
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_elsewhere(address: str, tmp_path):
     place, num_draws = tmp_path / "sums", 8 * BLOCK
 
@@ -143,6 +144,7 @@ def test_a_worker_that_fails_for_a_moment_is_asked_again(address: str, tmp_path)
     assert (tmp_path / "2").exists()
 
 
+@pytest.mark.slow
 def test_a_block_that_kills_its_workers_is_named(address: str):
     def give(start: int) -> int:
         return start if start < 2 else os._exit(1)
@@ -161,6 +163,7 @@ def test_no_scheduler_there(monkeypatch: pytest.MonkeyPatch):
         measure(1000, scheduler=8786)
 
 
+@pytest.mark.slow
 def test_waiting_for_new_workers_is_told(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "_ANSWER_SECONDS", 0.5)
     work = type("Work", (), {"sums": lambda self, starts, devices: list(starts)})()
@@ -235,6 +238,7 @@ def raise_oserror():
     raise OSError("gone")
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_told_of(address: str, monkeypatch):
     monkeypatch.setattr(cluster, "_ANSWER_SECONDS", 2)
     with Client(address, set_as_default=False) as client:

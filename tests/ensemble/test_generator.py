@@ -284,6 +284,7 @@ def neighbours():
     yield "half the elements away", numbers, sample(element=2**31)
 
 
+@pytest.mark.slow
 def test_neighbours_are_independent():
     found = {
         (name, *functions): z

@@ -371,6 +371,7 @@ def test_each_shipped_site_is_a_site_of_its_own():
 # Networks, chunks and streams.
 
 
+@pytest.mark.slow_but("fused")
 @pytest.mark.parametrize("generator", ["fused", "jax"])
 def test_a_network_depends_on_key_and_number_alone(generator):
     run = partial(draw, uniforms_among_normals, generator=generator)
@@ -381,6 +382,7 @@ def test_a_network_depends_on_key_and_number_alone(generator):
             assert (values == whole[name][start : start + count]).all()
 
 
+@pytest.mark.slow_but("fused")
 @pytest.mark.parametrize("generator", ["fused", "jax"])
 def test_networks_beyond_32_bits_are_others(generator):
     run = partial(draw, uniforms_among_normals, count=64, generator=generator)
@@ -498,6 +500,7 @@ def test_all_shipped_architectures_are_here():
     assert set(SHIPPED) == set(nnft.architectures())
 
 
+@pytest.mark.slow_but("correlated-net", "mlp", "erf-net")
 @pytest.mark.parametrize("name", SHIPPED)
 def test_outputs_have_one_law_whatever_the_generator(name):
     """Products of outputs at two inputs, squashed so that tails have moments."""

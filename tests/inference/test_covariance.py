@@ -168,6 +168,7 @@ def covered(fit, level):
     return np.mean(np.abs(estimate - 1) < half_width * error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.95])
 def test_intervals_cover_with_heavy_tails(fits, level):
     error = np.sqrt(level * (1 - level) / REPLICAS)

@@ -84,6 +84,7 @@ def test_identity_kernel_is_the_brute_force_average_over_one_head(head_dim):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+@pytest.mark.slow_but("1")
 @pytest.mark.parametrize("head_dim", [1, 2])
 def test_sampled_correlators_are_the_exact_ones(head_dim):
     found = nnft.measure_correlators(
@@ -120,6 +121,7 @@ def test_four_point_function_of_many_components_is_that_of_the_formula():
     assert error < 0.05 * expected
 
 
+@pytest.mark.slow
 def test_softmax_two_point_function_agrees_with_heads_simulated_apart():
     x, heads = X, 200_000
     generator = np.random.default_rng(4)
@@ -170,6 +172,7 @@ def test_order_of_the_tokens_does_not_matter(scores):
     np.testing.assert_allclose(here, there, rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "options"),
     [((2, 2), {}), ((3, 2), {"scores": "softmax"})],

@@ -111,6 +111,7 @@ def test_two_point_function_approaches_the_kernel_as_one_over_channels(readout):
     assert abs(shifts[0]) > 5 * errors[0]
 
 
+@pytest.mark.slow_but("flatten")
 @pytest.mark.parametrize("readout", ["flatten", "pool"])
 def test_error_is_nothing_for_closed_forms_and_covers_the_quadrature(readout):
     x, options = 3 * inputs((3, 1)), {"readout": readout, "padding": "zero"}
@@ -130,6 +131,7 @@ def test_error_is_nothing_for_closed_forms_and_covers_the_quadrature(readout):
     assert np.isfinite(error).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "options"),
     [

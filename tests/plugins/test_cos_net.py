@@ -102,6 +102,7 @@ def test_kernel_is_the_second_moment_at_every_exponent(dim, alpha):
     np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dim", "alpha", "orders"),
     [
@@ -212,6 +213,7 @@ def test_tail_that_sampling_misses_is_flagged():
     assert found.connected(4)[0] < exact - 3 * found.connected_error(4)[0]
 
 
+@pytest.mark.slow
 def test_contract():
     nnft.testing.check_architecture(build(2, -0.3, width=20), num_draws=4_000)
 

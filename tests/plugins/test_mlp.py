@@ -58,6 +58,7 @@ def test_one_hidden_layer_is_the_net_of_that_name(activation):
     np.testing.assert_allclose(exact.connected(4), expected.connected(4), rtol=1e-9)
 
 
+@pytest.mark.slow_but("tanh", "relu", "identity")
 @pytest.mark.parametrize("activation", sorted(NUMPY))
 def test_kernel_is_the_recursion_by_hand(activation):
     net = mlp(depth=3, activation=activation)
@@ -76,6 +77,7 @@ def test_kernel_error_bounds_the_error_of_deep_nets():
     assert (difference <= net.kernel_error(x) + 1e-12).all()
 
 
+@pytest.mark.slow_but("tanh-2")
 @pytest.mark.parametrize(("activation", "depth"), [("tanh", 2), ("gelu", 3)])
 def test_kernel_is_the_two_point_function_of_wide_nets(activation, depth):
     net = mlp(width=150, depth=depth, activation=activation)
@@ -210,6 +212,7 @@ def test_without_variance_there_are_draws_but_no_correlators(depth, order):
     assert np.isfinite(np.asarray(draws.values)).all()
 
 
+@pytest.mark.slow
 def test_contract_without_variance():
     net = mlp(
         width=10, input_dim=1, weight_law="student-t", degrees_of_freedom=1.5, depth=1
@@ -272,6 +275,7 @@ def test_many_layers_compile_as_one():
     np.testing.assert_allclose(kernel, kernel[0, 0], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "depth"), [("sin", 1), ("tanh", 2), ("gelu", 3)]
 )

@@ -99,6 +99,7 @@ def test_error_is_nothing_for_closed_forms_and_covers_the_quadrature():
     assert np.isfinite(error).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{}, {"activation": "erf", "depth": 1, "branch_scale": 0.5}]
 )
@@ -134,6 +135,7 @@ def test_options_that_make_no_net_are_refused(options, message):
         build(**options)
 
 
+@pytest.mark.slow
 def test_many_blocks_compile_as_one():
     """At α² = 1/L a hundred blocks stay of order one, and within their error."""
     net = build(activation="tanh", depth=100, branch_scale=0.1)

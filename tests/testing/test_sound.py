@@ -43,6 +43,9 @@ def failures(rows: list[CheckResult]) -> list[str]:
     return [str(row) for row in rows if not row.passed]
 
 
+@pytest.mark.slow_but(
+    "cos-net", "correlated-net", "erf-net", "gauss-net", "mlp", "relu-net"
+)
 @pytest.mark.parametrize("name", sorted(nnft.architectures()))
 def test_shipped_architecture_keeps_the_contract(name):
     once = [group for group in GROUPS if group not in STATISTICAL_GROUPS]
@@ -51,6 +54,7 @@ def test_shipped_architecture_keeps_the_contract(name):
     assert {"jit-vmap", "prior-own-keys", "extreme-width"} <= {r.check for r in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(nnft.architectures()))
 def test_shipped_architecture_passes_at_twenty_seeds(name):
     network = shipped(name)
@@ -64,6 +68,7 @@ def test_shipped_architecture_passes_at_twenty_seeds(name):
         assert not failures(rows), f"seed {seed}"
 
 
+@pytest.mark.slow_but("erf-net")
 @pytest.mark.parametrize("name", ["erf-net", "gauss-net"])
 def test_all_checks_at_once_and_several_outputs(name):
     network = shipped(name, input_dim=1, output_dim=3, bias_std=1.0)
@@ -92,6 +97,7 @@ def uniform_moment(k: int) -> float:
     return 3 ** (k / 2) / (k + 1)
 
 
+@pytest.mark.slow
 def test_another_law_of_the_output_weights_is_compared_by_its_moments():
     def readout(hp):
         return replace(RELU.readout(hp), weight_moment=uniform_moment)
@@ -106,6 +112,7 @@ def test_another_law_of_the_output_weights_is_compared_by_its_moments():
     assert {"readout-fourth-moment", "exact-four-point"} <= {r.check for r in rows}
 
 
+@pytest.mark.slow
 def test_weights_of_infinite_fourth_moment_have_a_gaussian_limit():
     """Student-t with ν = 3: approached as N^−1/2, and said to be so."""
     bare = replace(
@@ -121,6 +128,7 @@ def test_weights_of_infinite_fourth_moment_have_a_gaussian_limit():
     assert "for its tails" in str(row.expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias_std", [0.0, 1.0])
 def test_heavy_tails_nobody_declares_are_no_missing_limit(bias_std):
     bare = replace(GAUSS, neuron=None)
@@ -156,12 +164,14 @@ DEEP_LINEAR = nnft.Architecture(
 )
 
 
+@pytest.mark.slow
 def test_architecture_without_readout_or_neuron_passes():
     network = nnft.Network.build(DEEP_LINEAR, width=20, input_dim=2)
     rows = check_architecture(network, num_draws=5000)
     assert not any(row.check.startswith(("readout", "neuron")) for row in rows)
 
 
+@pytest.mark.slow
 def test_kernel_of_infinite_width_is_compared_at_infinite_width():
     def row(c):
         # At width n the 2-pt function is (1 + 1/n)·x·y; the kernel is its limit.

@@ -338,6 +338,7 @@ def test_sums_of_batches_give_mean_and_covariance_of_the_networks():
     assert job.batch_size(3000, 30, 1024) == 1
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_resumes_to_the_same_bits(tmp_path):
     ran = subprocess.run(
         [sys.executable, KILLS, "measurement", tmp_path, "4", "0.25"],

@@ -60,6 +60,7 @@ def ensembles(activation, width, estimator, num_draws, orders, count):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("estimator", "width"), [("conditional", 4), ("wick", 12)])
 def test_small_ensembles_are_unbiased_whatever_the_reference_kernel(estimator, width):
     """Cumulants of first order in G2 − K would be off by 3·0.6² and more."""
@@ -202,6 +203,7 @@ def test_measured_cumulants_of_other_laws_agree_with_the_exact_ones(law, estimat
             assert (found.connected_error(order) < limit * largest).all()
 
 
+@pytest.mark.slow
 def test_deep_nets_of_another_law_agree_between_estimators():
     net = deep("tanh", 4, bias_std=0.5, weight_law="uniform")
     conditional, wick = (

@@ -346,6 +346,7 @@ def test_an_input_where_the_field_vanishes_is_no_trouble():
     assert not found.heavy_tailed(4).any()
 
 
+@pytest.mark.slow
 def test_small_ensembles_are_unbiased_without_a_kernel():
     """The factors of the central moments matter when networks are few."""
     net = nnft.network("erf-net", width=3, input_dim=1, bias_std=0.5)

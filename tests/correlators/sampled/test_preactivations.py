@@ -225,6 +225,7 @@ def test_which_networks_have_independent_neurons(name, options, expected):
     assert has_independent_neurons(net) is expected
 
 
+@pytest.mark.slow
 def test_a_wrong_neuron_is_not_hidden_from_the_conformance_kit():
     """The kit samples prior and forward pass, whatever draws the correlators."""
     right = nnft.architectures()["erf-net"]

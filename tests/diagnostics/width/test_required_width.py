@@ -95,6 +95,7 @@ def test_weights_give_the_distances_back():
         assert found.weight @ both == pytest.approx(found.value, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_total_variation_is_that_of_the_sampled_densities():
     """Given K̂ the outputs are normal: the density is a mixture, its distance a sum."""
     x, num_kernels = X[:2], 40_000
@@ -187,6 +188,7 @@ def shared_scale(declared: bool) -> nnft.Network:
     return nnft.Network.build(architecture, width=20, input_dim=2)
 
 
+@pytest.mark.slow
 def test_ensemble_without_gaussian_limit_is_noticed():
     with pytest.raises(nnft.UnavailableError, match="output weights share a scale"):
         required_width(shared_scale(declared=True), X, 0.01)

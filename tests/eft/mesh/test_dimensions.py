@@ -117,6 +117,7 @@ def draws(measure, dim, cutoff, number, rng):
     return radius * normal / np.linalg.norm(normal, axis=1, keepdims=True), volume
 
 
+@pytest.mark.slow_but("measure0-2", "measure1-2")
 @pytest.mark.parametrize("dim", [2, 3])
 @pytest.mark.parametrize("measure", [Box(), Ball(), GaussianCutoff()])
 def test_trees_are_double_integrals(measure, dim):

@@ -29,6 +29,7 @@ def relu():
     return nnft.exact_correlators(network("relu-net", 20, 0.0), RELU_X, (2, 4))
 
 
+@pytest.mark.slow_but("conjugate")
 @pytest.mark.parametrize("sampler", ["conjugate", "nuts"])
 def test_relu_coupling_is_minus_twelve_and_a_half_at_every_cutoff(relu, sampler):
     fit = nnft.fit_couplings(
@@ -271,6 +272,7 @@ def test_files_from_before_the_size_was_inferred_still_load(relu, tmp_path):
     assert old.data.equals(fit.data)
 
 
+@pytest.mark.slow
 def test_six_point_data_are_fitted_with_the_trees_of_two_quartic_vertices(relu):
     """Exact data of an action that is exact: both samplers agree to 10⁻⁸."""
     exact = nnft.exact_correlators(relu.network, RELU_X[::2], (2, 4, 6))

@@ -66,6 +66,7 @@ def interrupt_after(monkeypatch):
     monkeypatch.undo()
 
 
+@pytest.mark.slow
 def test_numpyro_itself_gives_the_same_draws():
     """One run of NumPyro's own MCMC against steps: the same sampler, to rounding."""
     from numpyro import distributions, sample
@@ -245,6 +246,7 @@ def test_segments_follow_the_clock(monkeypatch):
     assert sum(sizes) == 2000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("work", "num_kills", "longest"), [("slow_walk", 8, 0.08), ("chains", 6, 0.25)]
 )

@@ -86,6 +86,7 @@ def test_data_count_once_however_many_cutoffs(noisy):
     assert centre.mean() == pytest.approx(shift, abs=expected * 4 / np.sqrt(1000))
 
 
+@pytest.mark.slow
 def test_one_exponent_does_not_describe_a_running_that_bends():
     """σ_b = 1: the local exponent goes from −4.4 at Λ = 7 to −5."""
     single, curved = (run(exact(1.0), curvature=c) for c in (False, True))
@@ -199,6 +200,7 @@ def test_nuts_agrees_with_the_posterior_on_a_grid():
     assert out["scatter"].mean() == pytest.approx(expected_scatter, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 1.0])
 def test_intervals_cover_the_truth_as_often_as_they_say(noise):
     """200 replicas: 90 % intervals hold it 180 times, give or take three times 4.2."""
@@ -230,6 +232,7 @@ def test_noise_that_bends_the_couplings_is_no_misfit_of_the_law():
     assert scatters[1] > 0.05
 
 
+@pytest.mark.slow
 def test_two_operators_get_their_own_laws_and_arviz_reads_them():
     fit = run(exact(orders=(2, 4, 6)), action=nnft.Action(["lambda_0", "kappa"]))
     table = fit.summary().set_index("operator")

@@ -173,6 +173,7 @@ def test_data_are_laid_out_for_arviz(relu_fit):
     assert "(1 modes kept), 4,000 draws" in repr(relu_fit)
 
 
+@pytest.mark.slow
 def test_bound_is_reached_and_correlators_agree_over_replicas():
     """Truth known, three modes: outputs and Wick-ordered correlators, same networks.
 
@@ -261,6 +262,7 @@ def test_an_action_of_the_wrong_shape_is_found_out():
     assert wrong.p_value[0] < 1e-4
 
 
+@pytest.mark.slow
 def test_two_operators_have_the_posterior_of_a_grid():
     """The density's response is tested by itself; here it is what the grid sums."""
     action, network = nnft.Action(["lambda_nl", "lambda_0"]), scaled_process(0.0)
