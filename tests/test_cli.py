@@ -170,6 +170,7 @@ def test_doctor_tells_versions_devices_and_plugins():
     assert found["refused"] == []
 
 
+@pytest.mark.slow
 def test_doctor_tells_why_a_plugin_was_refused(install_plugins):
     install_plugins("broken-plugin", {"broken": "import no_such_module"})
     found = document("doctor", code=1)
@@ -344,6 +345,7 @@ def test_diagnose_fails_where_the_action_does_not_describe(tmp_path: Path):
     assert "FAILED" in result.stdout
 
 
+@pytest.mark.slow
 def test_study_and_report(tmp_path: Path):
     (tmp_path / "toy.toml").write_text(TOY)
     arguments = ("study", tmp_path / "toy.toml", "-o", tmp_path / "run")

@@ -4,6 +4,7 @@ import pytest
 from test_readme import code_blocks
 
 
+@pytest.mark.slow_but("operators")
 @pytest.mark.parametrize(
     "page", ["operators", "comparison", "running", "function_space"]
 )
@@ -21,6 +22,7 @@ def test_the_example_of_a_page_runs(page):
         assert (names["fit"].negative_fraction["at_mean"] == 0).all()
 
 
+@pytest.mark.slow
 def test_the_examples_of_your_own_network_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # they save a file
     names = {}
@@ -32,6 +34,7 @@ def test_the_examples_of_your_own_network_run(tmp_path, monkeypatch):
     assert (names["again"].values == values).all()
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_architectures_run():
     names = {}
     for code in code_blocks("docs/architectures.md", "python"):
@@ -48,6 +51,7 @@ def test_the_examples_of_the_architectures_run():
     assert (names["corr"].connected(4)[~odd] != 0).all()
 
 
+@pytest.mark.slow
 def test_the_example_of_performance_runs(capsys):
     names = {}
     (code,) = code_blocks("docs/performance.md", "python")
@@ -59,6 +63,7 @@ def test_the_example_of_performance_runs(capsys):
     assert corr.num_draws < 10**6
 
 
+@pytest.mark.slow
 def test_the_example_of_the_width_runs():
     names = {}
     for code in code_blocks("docs/width.md", "python"):

@@ -78,6 +78,7 @@ def written(path):
         return 0
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_after_sigterm_and_ctrl_c(tmp_path):
     network = nnft.network("erf-net", width=5, input_dim=1, bias_std=1.0)
     x = np.array([-1.0, 0.2, 1.0])

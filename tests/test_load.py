@@ -60,6 +60,7 @@ def network_of(thing):
     return thing.correlators.network if hasattr(thing, "correlators") else thing.network
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*(R-hat|converge|divergen)")
 def test_every_object_comes_back_with_the_network_given(net, tmp_path):
     for i, saved in enumerate(objects(net)):

@@ -58,6 +58,7 @@ def test_wheel_holds_both_packages_their_types_and_the_entry_points(wheel):
     assert not {n.split("/")[0] for n in names} & {"tests", "examples", "plugins"}
 
 
+@pytest.mark.slow
 def test_installed_wheel_finds_its_plugins_away_from_the_repository(wheel, tmp_path):
     environment = tmp_path / "environment"
     run(sys.executable, "-m", "venv", "--without-pip", environment, cwd=tmp_path)

@@ -101,6 +101,7 @@ def test_couplings_show_size_sign_and_running():
     assert high - low >= 0.2
 
 
+@pytest.mark.slow
 def test_couplings_without_a_sign_show_an_upper_end_alone():
     # With so few noisy networks two operators cannot be told apart.
     net = nnft.network("relu-net", width=20, input_dim=1, bias_std=1.0)

@@ -120,12 +120,14 @@ def test_interrupted_run_goes_on_where_it_stopped(finished: StudyRun):
     np.testing.assert_array_equal(again.results.fit.dimensionless, before)
 
 
+@pytest.mark.slow
 def test_page_can_be_made_again_from_the_files(finished: StudyRun):
     before = finished.report.read_bytes()
     finished.report.unlink()
     assert rebuild_report(finished.directory).report.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_results_of_another_version_are_not_reused(finished: StudyRun):
     path = finished.directory / "run.json"
     run = json.loads(path.read_text())
@@ -168,6 +170,7 @@ def test_divergent_integral_is_refused_before_anything_is_made(tmp_path: Path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_study_may_use_exact_correlators(tmp_path: Path):
     text = TOY.replace("[eft]", '[eft]\ndata = "exact"').replace("candidates", "# ")
     run = run_study(toy(tmp_path, text))
@@ -176,6 +179,7 @@ def test_study_may_use_exact_correlators(tmp_path: Path):
     assert "exact correlators, no sampling" in run.report.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_action_that_fails_is_said_to_fail(tmp_path: Path):
     """Wide inputs of both signs with a bias: 18 % misfit and more (theory.md §4)."""
     text = (

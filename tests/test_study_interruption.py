@@ -72,6 +72,7 @@ def files(study):
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_it_goes_on_within_the_measurement(study, begun):
     begun["end"] = 2 * BLOCK
     with pytest.raises(KeyboardInterrupt):

@@ -133,6 +133,7 @@ def test_an_infinite_mean_has_no_finite_error():
         assert mean_square_error(exploding, 1e4) == np.inf
 
 
+@pytest.mark.slow_but("angle", "series")
 @pytest.mark.parametrize(
     "activation", [TANH, HARD, leaky(1, 1.0, 0.1)], ids=["series", "panels", "angle"]
 )
@@ -155,6 +156,7 @@ def test_mean_square_is_the_product_at_equal_arguments(activation):
         assert np.isfinite(slope)
 
 
+@pytest.mark.slow
 def test_the_slope_in_the_covariance_is_the_mean_of_the_slopes():
     """Price's theorem: ∂/∂c E[φ φ] = E[φ' φ'], ∂/∂q_u = E[φ'' φ]/2."""
     q_u, q_v, rho = 1.3, 0.6, 0.4
@@ -211,6 +213,7 @@ def test_homogeneous_slopes_follow_from_prices_theorem():
     assert second[0, 1] == pytest.approx(0.81 * density / 4, rel=1e-11)
 
 
+@pytest.mark.slow_but("leaky", "tanh")
 @pytest.mark.parametrize(
     "activation", [TANH, HARD, leaky(1, 1.0, 0.1)], ids=lambda a: a.name
 )
@@ -231,6 +234,7 @@ def test_no_nan_where_arguments_coincide_or_vanish(activation):
         assert abs(mean_product(activation, 0.0, 1.0, 0.0)) <= 1e-13 + error
 
 
+@pytest.mark.slow
 def test_arrays_broadcast_and_map_alike():
     with jax.enable_x64(True):
         rows, columns = jnp.asarray([0.5, 1.0, 2.0]), jnp.asarray([0.3, 1.5])

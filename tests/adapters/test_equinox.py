@@ -33,6 +33,7 @@ def draw(net, seed=0):
     return handlers.seed(net.prior, jax.random.key(seed))()
 
 
+@pytest.mark.slow
 def test_the_same_net_as_a_plugin_has_its_correlators():
     sizes = {"width": 6, "input_dim": 3, "bias_std": 0.5, "weight_std": 1.3}
     net = build(
@@ -54,6 +55,7 @@ def test_the_same_net_as_a_plugin_has_its_correlators():
         assert np.abs(z).max() < 4
 
 
+@pytest.mark.slow
 def test_options_and_several_outputs_reach_the_module():
     """Two hidden layers, by hand; outputs are independent given the rest."""
     net = build(
@@ -150,6 +152,7 @@ def test_the_default_prior_scales_every_layer_by_what_it_sums_over():
 PROJECTIONS = ("query", "key", "value", "output")
 
 
+@pytest.mark.slow
 def test_nothing_is_allocated_and_the_module_is_made_once():
     made = []
 

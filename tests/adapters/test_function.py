@@ -42,6 +42,7 @@ def build(prior=layers, apply=forward, *, width=None, sizes=None, **knowledge):
     return nnft.Network.build(arch, **sizes)
 
 
+@pytest.mark.slow
 def test_the_same_net_as_a_plugin_gives_the_same_draws():
     hp = {"width": 20, "input_dim": 3, "output_dim": 2, "bias_std": 0.5}
     mine = nnft.sample_ensemble(build(sizes=hp), X, 50, key=jax.random.key(1))

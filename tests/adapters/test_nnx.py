@@ -57,6 +57,7 @@ def draw(net, seed=0):
     return handlers.seed(net.prior, jax.random.key(seed))()
 
 
+@pytest.mark.slow_but("True")
 @pytest.mark.parametrize("conditional", [True, False])
 def test_the_same_net_as_a_plugin_has_its_correlators(conditional):
     sizes = {"width": 6, "input_dim": 3, "bias_std": 0.5}
@@ -162,6 +163,7 @@ class Image(nnx.Module):
         return self.out(nnx.relu(self.conv(x)).mean(axis=(0, 1)))
 
 
+@pytest.mark.slow
 def test_a_convolutional_net_of_images_with_three_outputs():
     sizes = {"input_dim": (8, 8, 2), "output_dim": 3, "bias_std": 0.3}
     net = build(Image, sizes=sizes)
@@ -185,6 +187,7 @@ def test_a_convolutional_net_of_images_with_three_outputs():
     assert (flat.values == values).all()
 
 
+@pytest.mark.slow
 def test_nothing_is_allocated_and_the_module_is_made_once():
     made = []
 

@@ -80,6 +80,7 @@ def end_after_a_save(process, sums, delay, sent):
     return process.returncode != 0
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_as_if_never(start, tmp_path):
     output, delay = tmp_path / "out.nc", random.Random(7)
     sums = tmp_path / "out.nc.sums"

@@ -44,6 +44,7 @@ def test_measured_deviation_agrees_within_its_error(estimator: str):
     assert found.error == pytest.approx(found.background, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_error_is_that_of_the_mean_over_entries():
     """Against the spread over independent ensembles."""
     found = [

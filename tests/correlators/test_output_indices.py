@@ -50,6 +50,16 @@ def test_a_leg_is_a_point_and_an_output():
     assert exact(1).legs.tolist() == [[0, 0], [1, 0]]
 
 
+@pytest.mark.slow_but(
+    "2-conditional",
+    "2-moments",
+    "4-conditional",
+    "4-moments",
+    "4-wick",
+    "6-conditional",
+    "6-moments",
+    "6-wick",
+)
 @pytest.mark.parametrize("estimator", ["conditional", "wick", "moments"])
 @pytest.mark.parametrize("order", [2, 4, 6])
 def test_every_estimator_agrees_with_the_exact_cumulants(estimator, order):

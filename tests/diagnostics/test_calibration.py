@@ -63,6 +63,17 @@ def p_values(tree):
     )
 
 
+@pytest.mark.slow_but(
+    "0.04-0.0-False",
+    "0.04-0.0-True",
+    "0.04-1.5-False",
+    "100.0-0.0-False",
+    "100.0-0.0-True",
+    "100.0-1.5-False",
+    "1e-18-0.0-False",
+    "1e-18-0.0-True",
+    "1e-18-1.5-False",
+)
 @pytest.mark.parametrize("discrepancy", [True, False])
 @pytest.mark.parametrize("spread", [1.5, 0.0])
 @pytest.mark.parametrize("variance", [0.04, 1e-18, 100.0])
@@ -74,6 +85,7 @@ def test_closed_form_is_calibrated(variance, spread, discrepancy):
     assert found.min() > LIMIT
 
 
+@pytest.mark.slow_but("factor")
 @pytest.mark.parametrize("hidden", ["factor", "discrepancy", "relative_size"])
 def test_a_posterior_that_is_wrong_by_half_is_found(monkeypatch, hidden):
     """Couplings 1.5 times too narrow; s or the natural size 1.5 times too large."""

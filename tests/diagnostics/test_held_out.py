@@ -39,6 +39,7 @@ def wide():
     }
 
 
+@pytest.mark.slow
 def test_the_homogeneous_net_is_predicted_exactly_to_first_order():
     net = nnft.network("relu-net", width=20, input_dim=1)
     fit = make_fit(nnft.exact_correlators(net, PAPER_X, (2, 4)), ["lambda_0"], [100.0])
@@ -85,6 +86,7 @@ def test_errors_are_those_of_predictions_made_by_hand(wide):
             )
 
 
+@pytest.mark.slow
 def test_intervals_cover_what_the_model_says(wide):
     """Data drawn from the model: nine of ten held-out entries lie inside."""
     net, s, coupling, covered = wide["net"], 0.2, -0.05, []

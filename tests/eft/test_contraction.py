@@ -61,6 +61,7 @@ def test_the_gradient_operator_is_the_sum_over_which_legs_are_differentiated():
         assert found[entry] == pytest.approx(total, rel=1e-8)
 
 
+@pytest.mark.slow_but("lambda_nl")
 @pytest.mark.parametrize("name", ["lambda_nl", "lambda_nl2"])
 def test_bilocal_operators_agree_with_a_product_rule(name):
     power = {"lambda_nl": 0, "lambda_nl2": 2}[name]
@@ -123,6 +124,7 @@ def test_the_squared_quadratic_form_does_not_know_the_cutoff():
     assert not form.log_cutoff_derivative(operator("quadratic_squared")).any()
 
 
+@pytest.mark.slow
 def test_bare_tadpoles_of_a_local_operator():
     """G2 ∋ −12 λ ∫ K K K(y,y); κ: G4c ∋ −360 ∫ KKKK K(y,y), G2 ∋ −90 ∫ KK K(y,y)²."""
     kernel = scalar_kernel(erf_net())

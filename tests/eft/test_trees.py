@@ -18,6 +18,11 @@ def kernel_of(net):
     return lambda a, b: net.propagator(np.atleast_1d(a), np.atleast_1d(b))
 
 
+@pytest.mark.slow_but(
+    "lambda_0-lambda_0-gauss-net-1.0-1e-06",
+    "lambda_0-lambda_2-erf-net-1.0-1e-06",
+    "lambda_0-lambda_2-gauss-net-1.0-1e-06",
+)
 @pytest.mark.parametrize(
     ("name", "bias_std", "tolerance"),
     [("erf-net", 1.0, 1e-6), ("relu-net", 1.0, 1e-6), ("gauss-net", 1.0, 1e-6)],
@@ -76,6 +81,7 @@ def test_trees_of_quadratic_forms_are_products_of_propagators():
     np.testing.assert_allclose(tree.values[0], expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_bilocal_trees_agree_with_the_local_ones_where_they_must():
     """With one node the two operators differ by its weight: measure of one point."""
     net = network("erf-net", width=10, input_dim=1, bias_std=1.0)

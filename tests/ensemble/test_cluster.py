@@ -69,6 +69,7 @@ def test_a_worker_killed_in_mid_run_changes_nothing(address: str):
     assert_same_to_the_bit(found, measure(num_draws))
 
 
+@pytest.mark.slow
 def test_a_function_without_a_module_is_sent_by_value(address: str):
     def apply(params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
         return jnp.sum(params["a"] * jnp.tanh(x[0] * params["b"]), keepdims=True)

@@ -154,6 +154,9 @@ FILLED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow_but(
+    "event", "event of events", "one number in an array", "scalar", "scaled"
+)
 @pytest.mark.parametrize("case", FILLED)
 def test_normal_sites_are_found_and_have_their_law(case):
     prior, loc, scale, shape = FILLED[case]
@@ -224,6 +227,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow_but("half normal", "masked", "transformed")
 @pytest.mark.parametrize("case", OTHERS)
 def test_other_sites_are_left_to_numpyro(case):
     """The same numbers as with `jax`: nothing else takes a key, either."""
@@ -413,6 +417,7 @@ def test_numbers_of_streams_are_those_of_the_generator():
     np.testing.assert_allclose(drawn, expected, atol=1e-5)  # one of them not compiled
 
 
+@pytest.mark.slow_but("fused")
 @pytest.mark.parametrize("generator", ["fused", "jax"])
 def test_streams_side_by_side_are_streams_one_by_one(generator):
     """What `sample_ensemble` dispatches, at numbers that no test could reach."""
@@ -500,7 +505,7 @@ def test_all_shipped_architectures_are_here():
     assert set(SHIPPED) == set(nnft.architectures())
 
 
-@pytest.mark.slow_but("correlated-net", "mlp", "erf-net")
+@pytest.mark.slow_but("erf-net")
 @pytest.mark.parametrize("name", SHIPPED)
 def test_outputs_have_one_law_whatever_the_generator(name):
     """Products of outputs at two inputs, squashed so that tails have moments."""

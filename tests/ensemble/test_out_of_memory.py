@@ -136,6 +136,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
 def test_where_the_system_gives_no_more_it_goes_on():
     """Two pieces in flight of 131,072 networks and 1,830 pairs: 2 GB of 1 GB."""

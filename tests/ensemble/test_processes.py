@@ -56,6 +56,7 @@ def found(folder: Path, name: str) -> list[np.ndarray]:
     return both[0]
 
 
+@pytest.mark.slow_but("target-8388608-options1")
 @pytest.mark.parametrize(
     ("name", "num_draws", "options"),
     [

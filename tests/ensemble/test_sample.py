@@ -132,6 +132,7 @@ def test_chunks_see_activations_inside_the_forward_pass():
     assert chunk_size(net, 2) == 2  # 2¹⁹/(2 · 1024 · 128)
 
 
+@pytest.mark.slow
 def test_deep_networks_are_the_same_to_the_bit_whatever_the_block_size():
     net = mlp(40, depth=3, activation="tanh")
     runs = [

@@ -27,6 +27,11 @@ def ends(monkeypatch):
     return by
 
 
+@pytest.mark.slow_but(
+    "measure_correlators-happening0",
+    "measure_correlators-happening1",
+    "sample_ensemble-happening1",
+)
 @pytest.mark.parametrize("happening", [KeyboardInterrupt(), ValueError("a fault")])
 @pytest.mark.parametrize("work", [nnft.sample_ensemble, nnft.measure_correlators])
 def test_work_that_ends_early_leaves_a_clean_line(monkeypatch, ends, work, happening):

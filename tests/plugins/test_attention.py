@@ -141,6 +141,7 @@ def test_softmax_two_point_function_agrees_with_heads_simulated_apart():
     assert np.abs(gap / np.hypot(error, found.connected_error(2))).max() < 4.5
 
 
+@pytest.mark.slow
 def test_softmax_of_one_token_is_a_linear_net():
     """The only weight is 1: Cov(K̂12, K̂34) = σ_W⁴ (c13 c24 + c14 c23)/(H head_dim)."""
     x = np.array([[[1.0, -0.4]], [[0.3, 0.9]]])

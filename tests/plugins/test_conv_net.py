@@ -75,6 +75,14 @@ def test_averages_over_a_ring_do_not_see_where_it_begins():
         assert kernel[0, 1] < 0.99 * kernel[0, 0]
 
 
+@pytest.mark.slow_but(
+    "circular-pool-shape0",
+    "circular-pool-shape1",
+    "zero-flatten-shape0",
+    "zero-flatten-shape1",
+    "zero-pool-shape0",
+    "zero-pool-shape1",
+)
 @pytest.mark.parametrize("shape", [LINE, PLANE])
 @pytest.mark.parametrize(("padding", "readout"), LAYOUTS)
 def test_forward_pass_is_a_sum_over_positions(shape, padding, readout):
@@ -93,6 +101,7 @@ def test_forward_pass_is_a_sum_over_positions(shape, padding, readout):
         np.testing.assert_allclose(output, features @ p["W2"] + p["b2"], rtol=1e-11)
 
 
+@pytest.mark.slow_but("pool")
 @pytest.mark.parametrize("readout", ["flatten", "pool"])
 def test_two_point_function_approaches_the_kernel_as_one_over_channels(readout):
     """n (E K̂ − K) is the same at 5 and 20 channels, and not 0."""

@@ -59,6 +59,7 @@ def test_kernel_does_not_depend_on_the_correlation(correlation):
     np.testing.assert_allclose(build(correlation).kernel(X), KERNEL, rtol=1e-13)
 
 
+@pytest.mark.slow_but("1.0-20")
 @pytest.mark.parametrize(("correlation", "width"), [(0.05, 5), (0.3, 5), (1.0, 20)])
 def test_sampled_correlators_are_the_exact_ones(correlation, width):
     found = nnft.measure_correlators(
@@ -72,6 +73,7 @@ def test_sampled_correlators_are_the_exact_ones(correlation, width):
     assert np.abs(z / found.connected_error(4)).max() < 4.5
 
 
+@pytest.mark.slow
 def test_four_point_function_survives_infinite_width():
     """At width 1000, 1/N is 0.1 % and the shared scale is all there is."""
     correlation = 0.3
@@ -112,6 +114,7 @@ def test_gaussian_limit_and_neuron_are_those_of_independent_weights_alone():
         nnft.exact_correlators(correlated, X, (4,))
 
 
+@pytest.mark.slow
 def test_contract():
     nnft.testing.check_architecture(build(0.3, 20), num_draws=4_000)
 

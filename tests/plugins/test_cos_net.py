@@ -144,6 +144,7 @@ def test_moments_that_do_not_exist_are_refused_by_their_order(alpha, order):
         nnft.exact_correlators(build(alpha=alpha), [[0.0]], orders)
 
 
+@pytest.mark.slow_but("2-0.2-orders3")
 @pytest.mark.parametrize(
     ("dim", "alpha", "orders"),
     [(1, 0.0, (2, 4, 6)), (2, 0.0, (2, 4, 6)), (1, -0.6, (2, 4)), (2, 0.2, (2, 4))],

@@ -58,7 +58,7 @@ def test_one_hidden_layer_is_the_net_of_that_name(activation):
     np.testing.assert_allclose(exact.connected(4), expected.connected(4), rtol=1e-9)
 
 
-@pytest.mark.slow_but("tanh", "relu", "identity")
+@pytest.mark.slow_but("identity", "relu")
 @pytest.mark.parametrize("activation", sorted(NUMPY))
 def test_kernel_is_the_recursion_by_hand(activation):
     net = mlp(depth=3, activation=activation)
@@ -67,6 +67,7 @@ def test_kernel_is_the_recursion_by_hand(activation):
     assert net.kernel_error(POINTS).max() < 1e-11
 
 
+@pytest.mark.slow
 def test_kernel_error_bounds_the_error_of_deep_nets():
     """Large weights, where the series of tanh falls short."""
     x = np.array([[20.0], [60.0]])  # parallel: |ρ| = 1 but for the biases
@@ -126,6 +127,7 @@ def weights(net, num_draws=40):
     return jax.vmap(one)(jax.random.split(jax.random.key(3), num_draws))
 
 
+@pytest.mark.slow_but("laplace-5.0-6.0")
 @pytest.mark.parametrize(
     ("law", "freedom", "kurtosis"),
     [("uniform", 5.0, 9 / 5), ("laplace", 5.0, 6.0), ("student-t", 12.0, 3 * 10 / 8)],
@@ -196,6 +198,7 @@ def test_student_t_of_finite_variance_has_variance_1():
     assert squares.std() == pytest.approx(2.0, rel=0.25)
 
 
+@pytest.mark.slow_but("2-1", "4-1", "4-2")
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("order", [2, 4])
 def test_without_variance_there_are_draws_but_no_correlators(depth, order):
@@ -240,6 +243,7 @@ def test_what_is_known_at_which_depth():
     assert mlp(depth=2).gaussian_readout() is not None
 
 
+@pytest.mark.slow
 def test_inputs_of_any_shape_and_outputs_of_any_dimension():
     flat, image = mlp(input_dim=4), mlp(input_dim=(2, 2))
     x = np.random.default_rng(0).normal(size=(3, 4))

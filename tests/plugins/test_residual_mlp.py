@@ -81,6 +81,7 @@ def test_two_point_function_approaches_the_kernel_as_one_over_width():
     assert abs(shifts[0]) > 5 * errors[0]
 
 
+@pytest.mark.slow
 def test_error_is_nothing_for_closed_forms_and_covers_the_quadrature():
     assert not build(activation="erf", depth=3).kernel_error(X).any()
     plain = nnft.Activation(

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from nnft_ppl.cli import main
@@ -22,6 +23,7 @@ def nnft_ppl_architecture():
 """
 
 
+@pytest.mark.slow
 def test_table_marks_what_fails_and_explains_it_below(install_plugins):
     install_plugins("wrong-plugin", {"wrong": WRONG})
     result = CliRunner().invoke(main, ["check", "wrong", "--num-draws", "1000"])

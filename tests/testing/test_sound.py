@@ -54,6 +54,13 @@ def test_shipped_architecture_keeps_the_contract(name):
     assert {"jit-vmap", "prior-own-keys", "extreme-width"} <= {r.check for r in rows}
 
 
+@pytest.mark.parametrize("name", sorted(nnft.architectures()))
+def test_shipped_architecture_agrees_with_samples_of_it(name):
+    rows = check_results(shipped(name), num_draws=SEED_DRAWS, groups=["sampling"])
+    assert not failures(rows)
+    assert {"readout-two-point", "readout-gaussian"} <= {row.check for row in rows}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(nnft.architectures()))
 def test_shipped_architecture_passes_at_twenty_seeds(name):

@@ -33,6 +33,7 @@ def at(activation, places):
     )
 
 
+@pytest.mark.slow_but("activation1-relu_dual")
 @pytest.mark.parametrize(("activation", "dual"), [(ERF, erf_dual), (RELU, relu_dual)])
 def test_derivatives_are_those_of_the_closed_form(activation, dual):
     means = at(activation, PLACES)

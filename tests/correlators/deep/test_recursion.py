@@ -100,6 +100,7 @@ def unpacked(correlators, order):
     return values.reshape((size,) * order)
 
 
+@pytest.mark.slow_but("0.0-relu", "1.0-erf", "1.0-relu")
 @pytest.mark.parametrize("name", ["erf", "relu"])
 @pytest.mark.parametrize("bias_std", [0.0, 1.0])
 def test_depth_one_is_exact(name, bias_std):
@@ -143,6 +144,7 @@ def test_chain_without_biases_has_the_kurtosis_of_leading_order(
         assert next_order == pytest.approx(left_out, rel=1e-10)
 
 
+@pytest.mark.slow_but("tanh")
 @pytest.mark.parametrize("name", ["tanh", "erf"])
 def test_agrees_with_the_tensor_formulas_by_gauss_hermite(name):
     widths = (20, 35, 50)
@@ -179,6 +181,7 @@ def test_inputs_on_a_line_agree_with_the_tensor_formulas():
     assert unpacked(found, 4)[(slice(2),) * 4] == pytest.approx(four, rel=1e-4)
 
 
+@pytest.mark.slow_but("2-tanh", "3-relu")
 @pytest.mark.parametrize("name", ["tanh", "relu", "erf"])
 @pytest.mark.parametrize("depth", [2, 3])
 def test_agrees_with_networks_drawn_weight_by_weight(name, depth):
@@ -247,6 +250,7 @@ def test_an_input_of_no_variance_does_not_fluctuate():
         assert not found.connected(order)[with_zero].any()
 
 
+@pytest.mark.slow_but("relu")
 @pytest.mark.parametrize("name", ["relu", "tanh"])
 def test_pairs_alone_are_the_same_numbers(name):
     x = np.random.default_rng(0).normal(size=(5, 2))

@@ -39,6 +39,7 @@ def test_powers_agree_with_products_of_exact_moments(exponent, half):
     assert found.skew / found.limit**3 == pytest.approx(skew, rel=1e-8)
 
 
+@pytest.mark.slow
 def test_second_order_accounts_for_what_sampled_networks_have_beyond_the_first():
     width = 16
     weight_std, bias_std, x = 1.5, 0.1, np.array([[0.1]])

@@ -263,6 +263,7 @@ def test_six_legs_over_five_dimensions_are_refused():
         neuron_moments(neuron_of("relu-net", 20, 1.0), x, (2, 6))
 
 
+@pytest.mark.slow_but("relu-1")
 @pytest.mark.parametrize(
     ("function", "homogeneity"), [(jax.scipy.special.erf, None), (jax.nn.relu, 1)]
 )

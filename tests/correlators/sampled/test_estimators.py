@@ -72,6 +72,7 @@ def test_small_ensembles_are_unbiased_whatever_the_reference_kernel(estimator, w
         assert error < 0.15
 
 
+@pytest.mark.slow_but("moments")
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_errors_are_the_spread_over_ensembles_of_deep_nets(estimator):
     found = ensembles("identity", 30, estimator, 3000, (2, 4, 6), 20)
@@ -85,6 +86,7 @@ def test_errors_are_the_spread_over_ensembles_of_deep_nets(estimator):
         assert 5.9 < chi_squared < 45.3
 
 
+@pytest.mark.slow_but("20")
 @pytest.mark.parametrize("width", [4, 20])
 def test_deep_relu_has_its_exact_kurtosis(width):
     net = deep("relu", width)
@@ -110,6 +112,7 @@ def simulated_kernel(width, num_draws, x):
     return 4 * np.einsum("mjx,mjy->mxy", phi, phi) / width
 
 
+@pytest.mark.slow_but("conditional")
 @pytest.mark.parametrize("estimator", ["conditional", "wick"])
 def test_where_the_two_point_function_is_not_the_kernel_nothing_is_flagged(estimator):
     # With 100,000 the Wick products of three runs in eight rest on few networks.
@@ -143,6 +146,7 @@ def test_where_the_two_point_function_is_not_the_kernel_nothing_is_flagged(estim
         assert abs(found.connected(4)[entry] - total.mean()) < 4.5 * error
 
 
+@pytest.mark.slow
 def test_a_kernel_that_is_unknown_need_not_be_measured_on_all_networks():
     """The cumulants do not depend on the reference, known or measured."""
     net = deep("relu", 5, bias_std=1.0)
@@ -185,6 +189,7 @@ def test_exact_cumulants_of_any_law_of_the_output_weights(law):
         np.testing.assert_allclose(found.connected(order), factor[order] * x, 1e-11)
 
 
+@pytest.mark.slow_but("laplace-wick")
 @pytest.mark.parametrize("estimator", ["conditional", "wick"])
 @pytest.mark.parametrize("law", ["uniform", "laplace"])
 def test_measured_cumulants_of_other_laws_agree_with_the_exact_ones(law, estimator):

@@ -31,6 +31,7 @@ def a_job(num_draws):
     )[1]
 
 
+@pytest.mark.slow_but("700")
 @pytest.mark.parametrize("rest", [1, 700])
 def test_a_last_block_shorter_than_a_batch_counts(rest):
     """The mean over exactly the networks asked for, from the networks themselves."""
@@ -72,6 +73,7 @@ def test_no_blocks_compile_all_that_blocks_need():
     assert (some.values != 0).all()
 
 
+@pytest.mark.slow_but("7000")
 @pytest.mark.parametrize("num_draws", [4096, 7000])
 def test_sums_in_slices_are_those_in_one(monkeypatch, num_draws):
     """To the rounding of float64; the piece changes no bit."""

@@ -45,6 +45,29 @@ def measured(name, estimator, num_draws=100_000):
     )
 
 
+@pytest.mark.slow_but(
+    "2-erf-moments",
+    "2-gauss-moments",
+    "2-relu-moments",
+    "4-erf-conditional",
+    "4-erf-moments",
+    "4-erf-wick",
+    "4-gauss-conditional",
+    "4-gauss-moments",
+    "4-gauss-wick",
+    "4-relu-conditional",
+    "4-relu-moments",
+    "4-relu-wick",
+    "6-erf-conditional",
+    "6-erf-moments",
+    "6-erf-wick",
+    "6-gauss-conditional",
+    "6-gauss-moments",
+    "6-gauss-wick",
+    "6-relu-conditional",
+    "6-relu-moments",
+    "6-relu-wick",
+)
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("order", [2, 4, 6])
@@ -62,6 +85,7 @@ SMALL_EIGHT = {
 }
 
 
+@pytest.mark.slow_but("relu-moments", "relu-wick")
 @pytest.mark.parametrize(
     ("name", "estimator"),
     [*(("relu", estimator) for estimator in ESTIMATORS), ("erf", "conditional")],
@@ -196,6 +220,7 @@ def test_the_ensemble_is_the_one_that_sample_ensemble_draws():
     np.testing.assert_allclose(found.error(2), error, rtol=1e-3)
 
 
+@pytest.mark.slow_but("conditional")
 @pytest.mark.parametrize("estimator", ["conditional", "wick"])
 def test_without_a_kernel_it_is_measured_first(estimator):
     net, x = case("erf")
@@ -284,6 +309,7 @@ def test_a_sample_that_misses_the_tail_altogether_is_flagged(x):
     assert found.heavy_tailed(4).all()
 
 
+@pytest.mark.slow_but("moments")
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_a_kernel_that_is_a_poor_quadrature_is_not_taken_for_the_two_point_function(
     estimator,

@@ -102,6 +102,9 @@ WIDTHS = [(1, 65_536), (2, 65_536), (3, 65_536), (127, 16_384), (128, 16_384),
 """Odd, even, and on both sides of the units that are summed together."""
 
 
+@pytest.mark.slow_but(
+    "1-65536-relu-net", "128-16384-erf-net", "128-16384-relu-net", "2-65536-erf-net"
+)
 @pytest.mark.parametrize("name", ["erf-net", "relu-net"])
 @pytest.mark.parametrize(("width", "count"), WIDTHS)
 def test_random_kernels_have_the_exact_cumulants(name, width, count):
@@ -116,6 +119,7 @@ def test_random_kernels_have_the_exact_cumulants(name, width, count):
     assert_mean(sums[6], exact[6])
 
 
+@pytest.mark.slow_but("1-1-0.0", "1-1-0.8", "2-1-0.8", "4-2-0.0")
 @pytest.mark.parametrize("bias_std", [0.0, 0.8])
 @pytest.mark.parametrize(
     ("width", "output_dim"), [(1, 1), (2, 1), (3, 2), (4, 2), (131, 1), (3, 3)]
@@ -150,6 +154,7 @@ def test_fields_are_multiplied_leg_by_leg():
     np.testing.assert_allclose(scaled, factor[:, None] * plain, rtol=1e-5)
 
 
+@pytest.mark.slow_but("4-False")
 @pytest.mark.parametrize("outputs", [True, False])
 @pytest.mark.parametrize("width", [4, 131])
 def test_a_network_depends_on_key_and_number_alone(width, outputs):
@@ -166,6 +171,7 @@ def test_a_network_depends_on_key_and_number_alone(width, outputs):
     assert (beyond != whole).all()
 
 
+@pytest.mark.slow_but("erf-net-options0-conditional")
 @pytest.mark.parametrize("estimator", ["conditional", "moments"])
 @pytest.mark.parametrize(
     ("name", "options"),

@@ -58,6 +58,7 @@ def test_differences_of_elpd_are_those_of_the_entries(exact):
         assert row["num_high_pareto_k"] == 0
 
 
+@pytest.mark.slow
 def test_nested_evidence_can_be_asked_for(exact):
     actions = [nnft.Action(names) for names in NAMES[:2]]
     closed = nnft.compare_actions(exact, actions, 100.0, evidence="closed form")
@@ -89,6 +90,7 @@ def test_all_actions_face_the_same_noise():
     assert not np.allclose(alone.likelihood.variance, full.likelihood.variance)
 
 
+@pytest.mark.slow
 def test_actions_that_are_not_linear_are_compared_by_nested_sampling(monkeypatch):
     """A quadratic term too small to matter: the closed form is known all the same."""
     net = nnft.network("erf-net", width=5, input_dim=1, bias_std=1.0)

@@ -34,6 +34,7 @@ def make_fit(names, *, measured, discrepancy=True, prior=None):
     )
 
 
+@pytest.mark.slow_but("names0-False-True", "names1-True-False")
 @pytest.mark.parametrize(
     ("names", "measured", "discrepancy"),
     [
@@ -52,6 +53,7 @@ def test_nested_sampling_gives_the_closed_form(names, measured, discrepancy):
     assert abs(found.log_evidence - fit.log_evidence[1]) < 3 * found.error
 
 
+@pytest.mark.slow
 def test_where_the_draws_lie_does_not_matter():
     fit = make_fit(["lambda_0"], measured=True)
     spread = fit.dimensionless.std(axis=(0, 1))
@@ -64,6 +66,7 @@ def test_where_the_draws_lie_does_not_matter():
     assert abs(found.log_evidence - fit.log_evidence[0]) < 3 * found.error
 
 
+@pytest.mark.slow_but("False-0.01")
 @pytest.mark.parametrize(("discrepancy", "share"), [(True, 0.5), (False, 0.01)])
 def test_predictions_that_are_not_linear_are_integrated(discrepancy, share):
     """One coupling and a quadratic term, by quadrature.

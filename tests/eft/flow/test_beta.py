@@ -129,6 +129,7 @@ def test_operators_with_other_numbers_of_fields_do_not_mix():
     np.testing.assert_allclose(got["residual"], 0.0, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_flow_leads_from_the_couplings_of_one_cutoff_to_those_of_another():
     """Where the action follows exactly, dg/d log Λ = M g integrates to the fit."""
     network, action = net("relu-net", 0.0), Action(["lambda_0"])

@@ -274,6 +274,15 @@ def test_data_are_averaged_inside_the_cutoff():
 # Errors
 
 
+@pytest.mark.slow_but(
+    "squares-2-Ball()",
+    "squares-2-Box()",
+    "squares-2-GaussianCutoff()",
+    "squares-3-Ball()",
+    "squares-3-Box()",
+    "two_derivatives-2-Ball()",
+    "two_derivatives-2-GaussianCutoff()",
+)
 @pytest.mark.parametrize("measure", MEASURES, ids=repr)
 @pytest.mark.parametrize("dim", [2, 3])
 @pytest.mark.parametrize("factors", [squares, two_derivatives])

@@ -117,7 +117,7 @@ def draws(measure, dim, cutoff, number, rng):
     return radius * normal / np.linalg.norm(normal, axis=1, keepdims=True), volume
 
 
-@pytest.mark.slow_but("measure0-2", "measure1-2")
+@pytest.mark.slow_but("measure1-2")
 @pytest.mark.parametrize("dim", [2, 3])
 @pytest.mark.parametrize("measure", [Box(), Ball(), GaussianCutoff()])
 def test_trees_are_double_integrals(measure, dim):
@@ -167,6 +167,7 @@ def test_the_gradient_in_several_dimensions(dim):
         assert error < 0.1 * np.abs(found.values).max()
 
 
+@pytest.mark.slow
 def test_a_tree_that_stops_at_the_largest_rank_says_so(monkeypatch):
     net = network("erf-net", width=10, input_dim=2, bias_std=1.0)
     vertex = operator("lambda_0")

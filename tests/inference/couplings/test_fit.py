@@ -71,9 +71,11 @@ def measured():
     return nnft.measure_correlators(net, x, (2, 4), num_draws=50_000, key=KEY)
 
 
-def test_nuts_agrees_with_the_closed_form(measured):
+@pytest.mark.slow_but("100.0")
+@pytest.mark.parametrize("cutoff", [10.0, 100.0])
+def test_nuts_agrees_with_the_closed_form(measured, cutoff):
     action = nnft.Action(["lambda_0", "lambda_2", "lambda_nl"])
-    cutoffs = [10.0, 100.0]
+    cutoffs = [cutoff]
     fit = nnft.fit_couplings(
         measured, action, cutoffs, key=jax.random.key(7), num_samples=2500
     )

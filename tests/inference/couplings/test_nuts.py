@@ -88,6 +88,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("discrepancy", [True, False])
 def test_couplings_size_and_discrepancy_are_those_of_the_closed_form(discrepancy):
     problems = [make_problem(*case) for case in CASES.values()]
@@ -145,6 +146,7 @@ def brute_force(likelihood, prior, centre, width):
     return mean, np.sqrt(second - mean**2), top + np.log(total * cell)
 
 
+@pytest.mark.slow
 def test_quadratic_predictions_enter_whole():
     """Noise so large that the tangent will not do: the grid sees both, NUTS too."""
     prior = nnft.Prior(natural_size=20.0, spread=0.0)

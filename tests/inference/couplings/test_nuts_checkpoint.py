@@ -156,6 +156,12 @@ def test_without_a_checkpoint_the_interruption_says_how_far_it_came(
         fit(measured)
 
 
+@pytest.mark.slow_but(
+    "changes0-its cutoffs is \\\\[10.0, 100.0\\\\], expected",
+    "changes1-its key is",
+    "changes3-its num_warmup is 60, expected 61",
+    "changes6-its prior is .*1.5.*, expected .*1.0",
+)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

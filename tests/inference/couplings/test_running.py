@@ -47,6 +47,7 @@ def test_one_cutoff_has_a_local_exponent_alone():
         assert np.isnan(got[name]).all()
 
 
+@pytest.mark.slow_but("2-0.5")
 @pytest.mark.parametrize(("dim", "low"), [(2, 0.5), (3, 0.2)])
 def test_the_homogeneous_net_runs_with_its_dimension(dim, low):
     """λ_0 ∝ Λ^−(d + 4) without biases, whatever the misfit (theory.md §5)."""

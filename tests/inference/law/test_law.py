@@ -48,6 +48,7 @@ def noisy():
     return run(measured())
 
 
+@pytest.mark.slow
 def test_exact_data_with_homogeneous_kernel_give_the_exact_power():
     """λ_0 = −12.5/(N Λ⁵) (theory.md §4)."""
     fit = run(exact())

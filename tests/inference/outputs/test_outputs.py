@@ -252,6 +252,7 @@ def test_log_bracket_is_smooth_and_concave():
     assert at[1] - at[0] == pytest.approx(2e-5 / 0.1, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_an_action_of_the_wrong_shape_is_found_out():
     ensemble = draw(scaled_process(0.5), X, 10_000)
     right, wrong = (
