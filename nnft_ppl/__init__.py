@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from nnft_ppl.correlators.deep.recursion import (
         recursion_correlators as recursion_correlators,
     )
-    from nnft_ppl.correlators.deep.recursion import truncation_error as truncation_error
+    from nnft_ppl.correlators.deep.recursion import recursion_error as recursion_error
     from nnft_ppl.correlators.deviation import mean_deviation as mean_deviation
     from nnft_ppl.correlators.neuron.exact import exact_correlators as exact_correlators
     from nnft_ppl.correlators.sampled.measure import (
@@ -134,7 +134,7 @@ _HOME = {
     "PairCorrelators": "correlators.deep.recursion",
     "pair_recursion": "correlators.deep.recursion",
     "recursion_correlators": "correlators.deep.recursion",
-    "truncation_error": "correlators.deep.recursion",
+    "recursion_error": "correlators.deep.recursion",
     "architecture_from_function": "adapters.function",
     "architecture_from_nnx": "adapters.nnx",
     "architecture_from_equinox": "adapters.equinox",

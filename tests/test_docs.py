@@ -41,7 +41,7 @@ def test_the_examples_of_the_architectures_run():
         exec(compile(code, "architectures", "exec"), names)  # our own file
     theory, measured = names["theory"], names["measured"]
     gap = theory.connected(4) - measured.connected(4)
-    left_out = names["nnft"].truncation_error(theory)[4]
+    left_out = names["nnft"].recursion_error(theory)[4]
     assert (abs(gap) < 5 * measured.connected_error(4) + 5 * left_out).all()
     assert names["exact"].is_exact
     # Two outputs, each twice or one four times: nothing else survives.

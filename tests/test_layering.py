@@ -169,6 +169,32 @@ def test_core_names_no_architecture(path: Path):
             )
 
 
+ESTIMATOR_NAMES = {"conditional", "wick", "moments", "recursion"}
+
+
+def compared_names(source: str) -> set[str]:
+    """Names of estimators that a module compares something with."""
+    return {
+        constant.value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Compare)
+        for side in (node.left, *node.comparators)
+        for constant in ast.walk(side)
+        if isinstance(constant, ast.Constant) and constant.value in ESTIMATOR_NAMES
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_estimators_and_origins_are_asked_not_told_apart_by_name(path: Path):
+    # `RequiredWidth.method` is a word of its own, which has "recursion", too.
+    allowed = {"recursion"} if path.stem == "required_width" else set()
+    assert compared_names(path.read_text()) <= allowed
+
+
+def test_a_comparison_with_a_name_would_be_found():
+    assert compared_names("if c.estimator in ('wick', 'x'): pass") == {"wick"}
+
+
 def test_standard_plugins_import_only_public_names():
     for path in (ROOT / "plugins").rglob("*.py"):
         assert imported(ast.parse(path.read_text()), set()) <= {"nnft_ppl"}, path

@@ -17,6 +17,7 @@ from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
+from nnft_ppl.correlators.origin import Origin, origin_of
 from nnft_ppl.correlators.partitions import MAX_ORDER
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 from nnft_ppl.correlators.wick import gaussian_moment, moment_from_connected
@@ -24,8 +25,6 @@ from nnft_ppl.registry import network_from_json
 
 MAX_ENTRIES = 20_000
 """Joint covariances beyond this would take more than 3 GB."""
-UNSAMPLED = frozenset({"exact", "recursion"})
-"""Estimators that draw no networks: no sampling error, and none to store."""
 MIN_EFFECTIVE_BATCHES = 50
 """Error estimates that rest on fewer are off by more than about 15 %."""
 
@@ -116,14 +115,12 @@ class Correlators:
     @property
     def is_exact(self) -> bool:
         """Whether no sampling was involved; an expansion may still leave orders out."""
-        return self.estimator in UNSAMPLED
+        return not self.origin.is_sampled
 
     @property
-    def origin(self) -> str:
-        """Where the numbers come from, in a word or two."""
-        if self.estimator == "recursion":
-            return "first-order 1/width"
-        return "exact" if self.is_exact else "measured"
+    def origin(self) -> Origin:
+        """Where the numbers come from; as text in a word or two."""
+        return origin_of(self.estimator)
 
     @property
     def num_outputs(self) -> int:
@@ -298,7 +295,7 @@ class Correlators:
         """Rebuild from `data`, with the network where no plugin supplies it."""
         record = store.metadata(tree)
         orders = tuple(record["orders"])
-        exact = record["estimator"] in UNSAMPLED
+        exact = not origin_of(record["estimator"]).is_sampled
         return Correlators(
             network=network_from_json(record["network"], network),
             x=store.array(tree, "x"),

@@ -213,24 +213,22 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
     cutoffs = ", ".join(f"{row['cutoff']:g}" for row in np.array(rows)[alike])
     where = "at every cutoff" if alike.all() else f"at cutoff {cutoffs}"
     advice = ""
-    source, less = "sampling noise", "measure more networks"
-    if fit.correlators.estimator == "recursion":
-        source, less = "left out by the expansion in 1/width", "sample networks"
+    origin = fit.correlators.origin
     if worst["verdict"] == adequacy.UNDETERMINED:
         noisy = worst["relative_noise"] > adequacy.TOLERANCE
         measured = (
             "errors that rest on too few networks"
             if np.isinf(worst["relative_noise"])
-            else f"{_percent(worst['relative_noise'])} {source}"
+            else f"{_percent(worst['relative_noise'])} {origin.error}"
             if noisy
             else f"discrepancy up to {_percent(worst['discrepancy_upper'])}"
         )
-        advice = f"; {less}" if noisy else "; add inputs"
+        advice = f"; {origin.advice}" if noisy else "; add inputs"
     elif fit.has_discrepancy:
         several = "up to " if len(failing) > 1 else ""
         measured = f"{several}{_percent(worst['discrepancy'])} relative discrepancy"
         if worst["verdict"] == adequacy.DESCRIBES and worst["relative_noise"] > 0:
-            measured += f", {source} {_percent(worst['relative_noise'])}"
+            measured += f", {origin.error} {_percent(worst['relative_noise'])}"
     else:
         measured = f"{_percent(worst['relative_misfit'])} relative misfit"
     return [

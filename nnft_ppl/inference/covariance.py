@@ -35,7 +35,7 @@ _OWN_SHARE = 0.5
 """What an entry has to itself of an expansion's remainder, relative to all of it.
 
 Networks of width 30, depth 2 and 3, less the first order in 1/width: beside a factor
-common to all entries of the 4-pt function, 0.15 of `truncation_error` for a kinked
+common to all entries of the 4-pt function, 0.15 of `recursion_error` for a kinked
 activation, 0.6 for smooth ones, where the remainder is 50 times smaller.
 """
 _FAINT = 1e-2

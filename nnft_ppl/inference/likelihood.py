@@ -15,7 +15,8 @@ from jaxtyping import Float
 from nnft_ppl._errors import FitError, SpecError, UnavailableError
 from nnft_ppl._typing import Packed
 from nnft_ppl.correlators.correlators import Correlators, check_single_output
-from nnft_ppl.correlators.deep.recursion import truncation_error
+from nnft_ppl.correlators.deep.recursion import recursion_error
+from nnft_ppl.correlators.origin import FIRST_ORDER
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action
@@ -147,8 +148,8 @@ def build_likelihood(
         for part in (correlators.connected_values, correlators.numerical_error)
     )
     left_out = None
-    if correlators.estimator == "recursion":
-        known = truncation_error(correlators)
+    if correlators.origin is FIRST_ORDER:
+        known = recursion_error(correlators)
         left_out = np.concatenate([known[k] for k in action.orders])
         # The quadrature's alone: entries share what the expansion leaves out.
         rounding = np.maximum(rounding - left_out[alive] / size[alive], 0.0)

@@ -11,6 +11,8 @@ from matplotlib.ticker import NullFormatter
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.deviation import Deviation, mean_deviation
+from nnft_ppl.correlators.origin import EXACT, origin_of
+from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.plots.style import COLORS, INK, MUTED, look, panels
 
 _TAIL = "heavy tail: not to be trusted"
@@ -57,7 +59,7 @@ def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
     axis.set_xscale("log")
     axis.set_yscale("log", nonpositive="clip")
     for estimator, by_width in sorted(series.items()):
-        if estimator == "exact":
+        if origin_of(estimator) is EXACT:
             continue
         widths = np.array(sorted(by_width))
         rows = [by_width[w] for w in widths]
@@ -70,17 +72,17 @@ def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
             axis.plot(
                 widths[tail], value[tail], "x", ms=9, color=INK, mew=0.9, label=_TAIL
             )
-        if estimator == "moments":
-            axis.plot(
-                widths, value, "o", mfc="none", color=COLORS[1], label="plain moments"
-            )
+        route = ESTIMATORS.get(estimator)
+        label = f"{estimator} (1 sd)" if route is None else route.label
+        if route is not None and route.shows_background:
+            axis.plot(widths, value, "o", mfc="none", color=COLORS[1], label=label)
             axis.plot(
                 widths,
                 background,
                 "--",
                 color=MUTED,
                 lw=1.2,
-                label="background of the plain moments (1 sd)",
+                label=f"background of the {label} (1 sd)",
             )
         else:
             axis.errorbar(
@@ -91,10 +93,11 @@ def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
                 ms=4.5,
                 capsize=2.5,
                 color=COLORS[0],
-                label=f"{estimator} estimator (1 sd)",
+                label=label,
             )
-    if "exact" in series:
-        _exact_line(axis, series["exact"])
+    for estimator, by_width in series.items():
+        if origin_of(estimator) is EXACT:
+            _exact_line(axis, by_width)
     every = [width for by_width in series.values() for width in by_width]
     axis.set_xlim(min(every) / 1.5, max(every) * 1.5)  # one width alone has no span
     axis.yaxis.set_minor_formatter(NullFormatter())

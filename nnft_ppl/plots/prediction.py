@@ -40,11 +40,7 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
     reference = measured.moment(order)
     gaussian = measured.gaussian_moment(order)
     by_size = np.argsort(np.abs(gaussian))
-    z = (
-        0.0
-        if measured.estimator == "exact"
-        else float(stats.norm.ppf(0.5 + INTERVAL / 2))
-    )
+    z = float(stats.norm.ppf(0.5 + INTERVAL / 2)) if measured.origin.error else 0.0
     noise = (z * measured.error(order) / np.abs(reference))[by_size]
     cutoffs = chosen_cutoffs(fit.cutoffs)
     tails = [50 * (1 - INTERVAL), 50, 50 * (1 + INTERVAL)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from nnft_ppl.correlators.origin import FIRST_ORDER
 from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.couplings.result import INTERVAL
 from nnft_ppl.report.numbers import (
@@ -100,7 +101,7 @@ def _adequacy_sentence(results: Results) -> Markup:
     )
     noise = float(row["relative_noise"])
     data = results.fit.correlators
-    if data.estimator == "recursion":
+    if data.origin is FIRST_ORDER:
         known = Markup(
             "The data are of first order in 1/width, which leaves out {} of them by an "
             "estimate. Taken together with that, the action"

@@ -11,6 +11,8 @@ import numpy as np
 from markupsafe import Markup
 
 from nnft_ppl._typing import Points
+from nnft_ppl.correlators.origin import EXACT
+from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.correlators.sampled.measurement import relative_error
 from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.couplings.result import INTERVAL
@@ -62,7 +64,12 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
             key: "data:image/png;base64," + base64.b64encode(data).decode()
             for key, data in figures.items()
         },
-        estimators=sorted({c.estimator for c in results.correlators}),
+        shows_exact=any(c.origin is EXACT for c in results.correlators),
+        captions=[
+            route.caption
+            for name, route in ESTIMATORS.items()
+            if any(c.estimator == name for c in results.correlators)
+        ],
         heavy_tailed=any(
             c.heavy_tailed(k).any() for c in results.correlators for k in c.orders
         ),

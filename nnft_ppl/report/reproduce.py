@@ -19,15 +19,13 @@ def python_lines(results: Results) -> str:
         **data.network.options,
     }
     network = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-    if data.estimator == "recursion":
-        correlators = f"nnft.recursion_correlators(net, x, orders={data.orders})"
-    elif data.is_exact:
-        correlators = "nnft.exact_correlators(net, x, orders=(2, 4, 6))"
+    correlators = f"nnft.{data.origin.function}(net, x, orders={data.orders}"
+    if data.is_exact:
+        correlators += ")"
     else:
         target = results.target
-        correlators = (
-            "nnft.measure_correlators(net, x, orders=(2, 4, 6), "
-            f"num_draws={target.num_draws if target else data.num_draws},\n"
+        correlators += (
+            f", num_draws={target.num_draws if target else data.num_draws},\n"
             f"    key=sample_key, estimator={data.estimator!r}"
             f"{f', target_error={target.relative_error}' if target else ''})"
         )

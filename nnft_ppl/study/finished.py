@@ -8,6 +8,7 @@ import pandas as pd
 from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.sampled.estimators import PLAIN
 from nnft_ppl.diagnostics.checks import diagnose
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.report import Results
@@ -37,7 +38,7 @@ def load_results(path: str | Path) -> Results:
     target_error = record["ensemble"].get("target_error")
     files: dict[Path, None] = {}
     for width in record["network"]["widths"]:
-        for estimator in (record["ensemble"]["estimator"], "moments", "exact"):
+        for estimator in (record["ensemble"]["estimator"], PLAIN.name, "exact"):
             file = directory.correlators(width, estimator)
             if file.is_file():
                 files[file] = None

@@ -20,6 +20,7 @@ from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.neuron.exact import exact_correlators
+from nnft_ppl.correlators.sampled.estimators import PLAIN
 from nnft_ppl.correlators.sampled.measure import measure_correlators
 from nnft_ppl.correlators.sampled.measurement import relative_error
 from nnft_ppl.diagnostics.comparison.actions import compare_actions
@@ -179,7 +180,7 @@ class _Steps:
             key = jax.random.fold_in(self.keys.widths, width)
             routes = [(ensemble.estimator, ensemble.num_draws, ensemble.target_error)]
             if ensemble.plain_draws:
-                routes.append(("moments", ensemble.plain_draws, None))
+                routes.append((PLAIN.name, ensemble.plain_draws, None))
             for estimator, num_draws, target_error in routes:
                 self._measure(
                     self.directory.correlators(width, estimator),

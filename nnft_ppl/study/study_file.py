@@ -17,7 +17,7 @@ import numpy as np
 from nnft_ppl._errors import NnftError, SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
-from nnft_ppl.correlators.sampled.estimators import ESTIMATORS, choose_estimator
+from nnft_ppl.correlators.sampled.estimators import PLAIN, choose_estimator, named
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.eft.action import SCHEMES, Action
 from nnft_ppl.eft.measures import MEASURES, Measure, measure_named
@@ -210,11 +210,7 @@ def read_points(path: Path, where: str = "inputs") -> np.ndarray:
 def _ensemble(table: Table, net: Network, points: Points) -> EnsembleTable:
     """The [ensemble] table; the number of draws must serve the full covariance."""
     estimator = table.take("estimator", kinds.TEXT, "auto")
-    if estimator not in ("auto", *ESTIMATORS):
-        raise SpecError(
-            f"`{table.path('estimator')}` is {estimator!r}; choose one of "
-            f"{['auto', *ESTIMATORS]}"
-        )
+    _at(table.path("estimator"), lambda: named(estimator))
     num_draws = table.take("num_draws", kinds.WHOLE)
     target_error = table.take("target_error", kinds.POSITIVE, None)
     plain = table.take("plain_draws", kinds.COUNT, 0)
@@ -222,13 +218,13 @@ def _ensemble(table: Table, net: Network, points: Points) -> EnsembleTable:
     _check_draws(table.path("num_draws"), num_draws, points)
     if plain:
         _check_draws(table.path("plain_draws"), plain, points)
-    estimator = _at(table.path("estimator"), lambda: choose_estimator(net, estimator))
-    if plain and estimator == "moments":
+    route = _at(table.path("estimator"), lambda: choose_estimator(net, estimator))
+    if plain and route == PLAIN:
         raise SpecError(
             f"`{table.path('plain_draws')}` is {plain}, but the estimator is 'moments' "
             "already; expected 0, or another estimator"
         )
-    return EnsembleTable(num_draws, target_error, seed, estimator, plain)
+    return EnsembleTable(num_draws, target_error, seed, route.name, plain)
 
 
 def _check_draws(path: str, num_draws: int, points: Points) -> None:

@@ -33,6 +33,7 @@ from nnft_ppl.correlators.neuron.moments import (
     gaussian_moments,
     preactivation_covariance,
 )
+from nnft_ppl.correlators.origin import FIRST_ORDER
 from nnft_ppl.correlators.symmetric import entries, positions
 
 _JUMP = 5e-3
@@ -70,7 +71,7 @@ def recursion_correlators(
     Returns:
         `Correlators` without sampling error, estimator `recursion`;
         `connected_error` estimates the error of the quadrature and, by
-        `truncation_error`, what the expansion leaves out: together, since most of the
+        `recursion_error`, what the expansion leaves out: together, since most of the
         latter is one factor for all entries.
 
     Raises:
@@ -121,14 +122,14 @@ def recursion_correlators(
         effective_batches={},
         num_batches=0,
     )
-    left_out = truncation_error(found)
+    left_out = recursion_error(found)
     return replace(
         found,
         numerical_error={k: found.numerical_error[k] + left_out[k] for k in complete},
     )
 
 
-def truncation_error(correlators: Correlators) -> dict[int, Packed]:
+def recursion_error(correlators: Correlators) -> dict[int, Packed]:
     r"""How much the first order in 1/width leaves out of `recursion_correlators`.
 
     At a single input the next order is known: G4c(x,x,x,x) = 3 (C₁ + C₂) and
@@ -154,9 +155,9 @@ def truncation_error(correlators: Correlators) -> dict[int, Packed]:
     Raises:
         SpecError: They are no such correlators.
 
-    Source: `_single_input.second_order`.
+    Source: `second_order.second_order`.
     """
-    if correlators.estimator != "recursion":
+    if correlators.origin is not FIRST_ORDER:
         raise SpecError(
             f"the estimator of these correlators is {correlators.estimator!r}; only "
             "those of recursion_correlators leave out orders of 1/width"

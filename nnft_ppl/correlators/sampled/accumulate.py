@@ -239,7 +239,7 @@ def _identity(job: Job) -> dict[str, Any]:
         "jax": jax.__version__,
         "network": json.loads(job.network.to_json()),
         "orders": list(job.orders),
-        "estimator": job.estimator,
+        "estimator": job.estimator.name,
         "generator": job.generator,
         "key": np.asarray(jax.random.key_data(job.key)).tolist(),
         "inputs": inputs.hexdigest()[:16],

@@ -7,6 +7,7 @@ import numpy as np
 
 from nnft_ppl._typing import Matrix, Packed
 from nnft_ppl.correlators.partitions import cumulant_weight, even_partitions
+from nnft_ppl.correlators.sampled.estimators import BiasCorrection
 from nnft_ppl.correlators.sampled.sums import Mean
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 from nnft_ppl.correlators.wick import connected_from_moments
@@ -22,7 +23,7 @@ def connected_estimate(
     kernel: Packed,
     num_draws: int,
     *,
-    bias: str,
+    bias: BiasCorrection,
 ) -> tuple[dict[int, Packed], Matrix]:
     """Connected correlators and their joint covariance from the averages.
 

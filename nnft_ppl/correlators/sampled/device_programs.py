@@ -13,7 +13,8 @@ from jaxtyping import ArrayLike
 
 from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
-from nnft_ppl.correlators.sampled.estimators import Inputs, network_draws
+from nnft_ppl.correlators.sampled.draws import network_draws
+from nnft_ppl.correlators.sampled.estimators import Estimator, Inputs
 from nnft_ppl.correlators.sampled.network_products import mean_products
 from nnft_ppl.ensemble.blocks import MAX_CHUNK, in_chunks, on_each_device
 from nnft_ppl.ensemble.model import Stream
@@ -26,7 +27,7 @@ def _draw(
     inputs: Inputs,
     mesh: Mesh,
     network: Network,
-    estimator: str,
+    estimator: Estimator,
     orders: tuple[int, ...],
     generator: str,
     chunk: int,

@@ -16,12 +16,8 @@ import numpy as np
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Matrix, Packed
 from nnft_ppl.correlators.sampled.device_programs import average_piece, draw_piece
-from nnft_ppl.correlators.sampled.estimators import (
-    Inputs,
-    drawn_orders,
-    draws_preactivations,
-)
-from nnft_ppl.correlators.sampled.network_products import wick_matrix
+from nnft_ppl.correlators.sampled.draws import draws_preactivations
+from nnft_ppl.correlators.sampled.estimators import Estimator, Inputs
 from nnft_ppl.correlators.sampled.sums import Mean, Sums
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.ensemble.blocks import (
@@ -67,7 +63,7 @@ class Job:
         network: What is drawn.
         inputs: Where, and in which units.
         orders: All even orders from 2 up to the highest.
-        estimator: One of `ESTIMATORS`.
+        estimator: By which route.
         generator: One of `GENERATORS`.
         key: The ensemble's key.
         num_draws: Number of networks.
@@ -81,7 +77,7 @@ class Job:
     network: Network
     inputs: Inputs
     orders: tuple[int, ...]
-    estimator: str
+    estimator: Estimator
     generator: str
     key: Key
     num_draws: int
@@ -96,7 +92,7 @@ class Job:
         network: Network,
         inputs: Inputs,
         orders: tuple[int, ...],
-        estimator: str,
+        estimator: Estimator,
         generator: str,
         *,
         key: Key,
@@ -110,7 +106,7 @@ class Job:
             network: What is drawn.
             inputs: Where, and in which units.
             orders: All even orders from 2 up to the highest.
-            estimator: One of `ESTIMATORS`.
+            estimator: By which route.
             generator: One of `GENERATORS`.
             key: The ensemble's key.
             num_draws: Number of networks.
@@ -174,14 +170,12 @@ class Job:
     @property
     def drawn(self) -> tuple[int, ...]:
         """Orders of the cumulants drawn."""
-        return drawn_orders(self.network, self.estimator, self.orders)
+        return self.estimator.drawn_orders(self.network, self.orders)
 
     @property
     def num_rows(self) -> int:
         """Numbers that a network contributes before products."""
-        if self.estimator != "conditional":
-            return self.num_legs
-        return sum(num_entries(self.num_legs, k) for k in self.drawn)
+        return self.estimator.num_rows(self.network, self.num_legs, self.orders)
 
     @property
     def chunk(self) -> int:
@@ -299,7 +293,7 @@ class Job:
             self.num_legs,
             self.orders,
             self._group,
-            self.estimator != "conditional",
+            self.estimator.draws_outputs,
         )
         return np.asarray(means)
 
@@ -312,8 +306,8 @@ class Job:
         batches = groups[:, : whole * self.batch // size]
         batches = batches.reshape(len(groups), whole, self.batch // size).mean(axis=2)
         values = size * groups.sum(axis=1)
-        if self.estimator == "wick":
-            matrix, constant = self._wick
+        if self._reordered is not None:
+            matrix, constant = self._reordered
             values = matrix @ values + count * constant
             batches = matrix @ batches + constant[:, None]
         squares = batches * batches  # NumPy's power is slow
@@ -326,9 +320,9 @@ class Job:
         )
 
     @cached_property
-    def _wick(self) -> tuple[Matrix, Packed]:
+    def _reordered(self) -> tuple[Matrix, Packed] | None:
         kernel = np.asarray(self.inputs.kernel, np.float64)
-        return wick_matrix(kernel, self.num_legs, self.orders)
+        return self.estimator.reordered(kernel, self.num_legs, self.orders)
 
     def mean(self, sums: Sums, num_draws: int) -> Mean:
         """The mean over the first `num_draws` networks and its covariance."""

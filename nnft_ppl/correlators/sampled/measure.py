@@ -21,10 +21,11 @@ from nnft_ppl._typing import Key, Points
 from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.readout_weights import weight_moments
 from nnft_ppl.correlators.sampled.accumulate import Goal, Reached, accumulate, forecast
+from nnft_ppl.correlators.sampled.draws import draws_preactivations
 from nnft_ppl.correlators.sampled.estimators import (
+    Estimator,
     Inputs,
     choose_estimator,
-    draws_preactivations,
 )
 from nnft_ppl.correlators.sampled.job import Job
 from nnft_ppl.correlators.sampled.measurement import Measurement, known_kernel
@@ -117,7 +118,7 @@ def measure_correlators(
     num_legs = len(points) * num_outputs
     orders = check_orders(orders, len(points), num_outputs)
     check_block_size(block_size)
-    estimator = choose_estimator(network, estimator)
+    route = choose_estimator(network, estimator)
     check_generator(generator)
     weight_moments(network, max(orders))  # refuses
     key = check_key(key)
@@ -138,14 +139,14 @@ def measure_correlators(
         _out_of_memory_told(num_quantities),
         open_runner(used, scheduler) as run,
         watching(
-            progress, estimator, target_error, "G4c" if error_of is None else "error"
+            progress, route.name, target_error, "G4c" if error_of is None else "error"
         ) as monitor,
     ):
         measurement, job = _plan(
             network,
             points,
             orders,
-            estimator,
+            route,
             generator,
             key=key,
             num_draws=num_draws,
@@ -185,7 +186,7 @@ def _plan(
     network: Network,
     points: Points,
     orders: tuple[int, ...],
-    estimator: str,
+    estimator: Estimator,
     generator: str,
     *,
     key: Key,

@@ -12,8 +12,12 @@ import numpy as np
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Packed, Points
 from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.legs import over_outputs
 from nnft_ppl.correlators.sampled.connected import connected_estimate
-from nnft_ppl.correlators.sampled.estimators import over_outputs
+from nnft_ppl.correlators.sampled.estimators import (
+    ESTIMATORS,
+    Estimator,
+)
 from nnft_ppl.correlators.sampled.sums import Mean
 from nnft_ppl.correlators.symmetric import entries, entry_size
 from nnft_ppl.correlators.wick import pack_kernel
@@ -32,7 +36,7 @@ class Measurement:
         network: What is drawn.
         points: Inputs, float64 (point, dim).
         orders: All even orders from 2 up to the highest.
-        estimator: One of `ESTIMATORS`.
+        estimator: By which route.
         kernel: (entry,) packed 2-pt function to subtract, over legs, output bias left
             out where the estimator leaves it out.
     """
@@ -40,7 +44,7 @@ class Measurement:
     network: Network
     points: Points
     orders: tuple[int, ...]
-    estimator: str
+    estimator: Estimator
     kernel: Packed
 
     @property
@@ -62,7 +66,6 @@ class Measurement:
 
     def correlators(self, mean: Mean, num_draws: int) -> Correlators:
         """What the averages over `num_draws` networks give."""
-        conditional = self.estimator == "conditional"
         unit = {k: entry_size(self.scale**2, k) for k in self.orders}
         reference = self.reference
         is_two_point = self._kernel_is_two_point()
@@ -70,9 +73,9 @@ class Measurement:
             mean,
             self.num_legs,
             self.orders,
-            np.zeros_like(reference) if self.estimator == "moments" else reference,
+            self.estimator.reference(reference),
             num_draws,
-            bias=self._bias_correction(is_two_point=is_two_point),
+            bias=self.estimator.bias_correction(self.network, exact=is_two_point),
         )
         batches = _split(mean.effective_batches, unit)
         if is_two_point:
@@ -80,9 +83,7 @@ class Measurement:
                 batches, connected[2] - reference, covariance, self.num_legs
             )
         units = np.concatenate([unit[k] for k in self.orders])
-        rounding = {
-            k: _rounding(connected, k, conditional=conditional) for k in self.orders
-        }
+        rounding = {k: _rounding(connected, k, self.estimator) for k in self.orders}
         connected = {k: connected[k] * unit[k] for k in self.orders}
         connected[2] = connected[2] + output_bias(
             self.network, len(self.points), self.estimator
@@ -91,7 +92,7 @@ class Measurement:
             network=self.network,
             x=self.points,
             orders=self.orders,
-            estimator=self.estimator,
+            estimator=self.estimator.name,
             num_draws=num_draws,
             connected_values=connected,
             joint_covariance=covariance * np.outer(units, units),
@@ -140,27 +141,17 @@ class Measurement:
         error = self.network.kernel_error(self.points)
         return bool((error <= _KERNEL_ERROR * np.outer(size, size)).all())
 
-    def _bias_correction(self, *, is_two_point: bool) -> str:
-        """How the bias of products of averages is undone: see `connected_estimate`."""
-        if self.estimator == "moments":
-            return "plain"
-        if is_two_point:
-            return "linear"
-        if self.estimator == "conditional" and self.network.gaussian_readout():
-            return "k-statistics"
-        return "covariance"
 
-
-def output_bias(network: Network, num_points: int, estimator: str) -> Packed:
+def output_bias(network: Network, num_points: int, estimator: Estimator) -> Packed:
     """(entry,) variance of the output bias where the estimator leaves it out."""
     num_outputs = network.hyperparameters.output_dim
     first, second = entries(num_points * num_outputs, 2).T
     same = first % num_outputs == second % num_outputs
-    variance = network.output_bias_variance if estimator == "conditional" else 0.0
+    variance = network.output_bias_variance if estimator.leaves_out_bias else 0.0
     return np.asarray(same * variance)
 
 
-def known_kernel(network: Network, points: Points, estimator: str) -> Packed:
+def known_kernel(network: Network, points: Points, estimator: Estimator) -> Packed:
     """The network's kernel over legs, less the bias that the estimator leaves out."""
     num_outputs = network.hyperparameters.output_dim
     packed = pack_kernel(network.kernel(points))
@@ -175,7 +166,7 @@ def _split(values: Packed, like: Mapping[int, Packed]) -> dict[int, Packed]:
 
 
 def _rounding(
-    connected: Mapping[int, Packed], order: int, *, conditional: bool
+    connected: Mapping[int, Packed], order: int, estimator: Estimator
 ) -> float:
     """Rounding of float32 sums in units of the natural size of an entry.
 
@@ -184,9 +175,9 @@ def _rounding(
     """
     size = float(np.sqrt(np.mean(connected[order] ** 2)))
     cancelled = 1.0
-    if conditional and 4 in connected:
-        spread = np.sqrt(np.sqrt(np.mean(connected[4] ** 2)) / 3)
-        cancelled = max(1.0, 0.1 / spread) if spread > 0 else 1.0
+    if 4 in connected:
+        spread = float(np.sqrt(np.sqrt(np.mean(connected[4] ** 2)) / 3))
+        cancelled = estimator.cancellation(spread)
     return _FLOAT32_ROUNDING * cancelled * size
 
 
@@ -221,11 +212,12 @@ def relative_error(correlators: Correlators) -> float | None:
     Raises:
         SpecError: There is no order 4.
     """
-    kernel = known_kernel(correlators.network, correlators.x, correlators.estimator)
+    estimator = ESTIMATORS[correlators.estimator]
+    kernel = known_kernel(correlators.network, correlators.x, estimator)
     return Measurement(
         correlators.network,
         correlators.x,
         correlators.orders,
-        correlators.estimator,
+        estimator,
         kernel,
     ).relative_error_of(correlators)

@@ -23,6 +23,7 @@ from nnft_ppl._typing import Key, Params
 from nnft_ppl.adapters.function import architecture_from_function
 from nnft_ppl.architecture import Hyperparameters, Neuron, Readout
 from nnft_ppl.correlators.sampled.estimators import Inputs
+from nnft_ppl.correlators.sampled.estimators.conditional import Conditional
 from nnft_ppl.correlators.sampled.job import Job
 from nnft_ppl.correlators.sampled.preactivations import preactivation_factor
 from nnft_ppl.correlators.symmetric import num_entries
@@ -219,7 +220,7 @@ def _job(network: Network, orders: tuple[int, ...]) -> Job:
         network,
         inputs,
         orders,
-        "conditional",
+        Conditional(),
         "fused",
         key=jax.random.key(0),
         num_draws=TYPICAL_DRAWS,

@@ -20,7 +20,7 @@ from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Matrix, Packed, Points
 from nnft_ppl.correlators.correlators import Correlators
-from nnft_ppl.correlators.deep.recursion import recursion_correlators, truncation_error
+from nnft_ppl.correlators.deep.recursion import recursion_correlators, recursion_error
 from nnft_ppl.correlators.neuron.exact import exact_correlators
 from nnft_ppl.correlators.readout_weights import weight_moments
 from nnft_ppl.correlators.sampled.measure import measure_correlators
@@ -235,7 +235,7 @@ def _known(network: Network, points: Points, method: str) -> list[WidthLaw]:
     arguments = _deviation(correlators, kernel)
     errors, remainder = dict(correlators.numerical_error), 0.0
     if method == "recursion":  # what falls as 1/width² is bounded as a law of its own
-        left_out = truncation_error(correlators)
+        left_out = recursion_error(correlators)
         errors = {k: errors[k] - left_out[k] for k in (2, 4)}
         remainder = _remainder(correlators, left_out[4])
     laws = []

@@ -179,7 +179,7 @@ class CouplingFit:
             mean = self.dimensionless[:, :, which].mean(axis=(0, 1))
             p_value = (
                 np.nan
-                if self.correlators.estimator == "exact" and self.has_discrepancy
+                if not self.correlators.origin.error and self.has_discrepancy
                 else adequacy.predictive_p_value(self.likelihood, which, mean)
             )
             rows.append(

@@ -20,7 +20,7 @@ from nnft_ppl import (
 from nnft_ppl.correlators.deep.recursion import (
     pair_recursion,
     recursion_correlators,
-    truncation_error,
+    recursion_error,
 )
 from nnft_ppl.correlators.symmetric import entries, positions
 
@@ -114,7 +114,7 @@ def test_depth_one_is_exact(name, bias_std):
         allowed = found.numerical_error[order] + exact.numerical_error[order]
         assert (off <= allowed).all()
         assert off.max() < 1e-5 * exact.connected(order).max()
-    assert not any(values.any() for values in truncation_error(found).values())
+    assert not any(values.any() for values in recursion_error(found).values())
 
 
 @pytest.mark.parametrize(("name", "per_layer"), [("linear", 2), ("relu", 5)])
@@ -136,7 +136,7 @@ def test_chain_without_biases_has_the_kurtosis_of_leading_order(
 
     # The next order of Π(1 + c/n), which the estimate must be.
     left_out = (oracle.chain_kurtosis(widths, per_layer) - 3) * variance**2 - leading
-    estimate = truncation_error(found)[4] / HMS_RELU[legs, 0].prod(axis=1)
+    estimate = recursion_error(found)[4] / HMS_RELU[legs, 0].prod(axis=1)
     pairs = [a * b for i, a in enumerate(widths) for b in widths[:i]]
     next_order = 3 * variance**2 * sum(per_layer**2 / pair for pair in pairs)
     assert estimate == pytest.approx(next_order, rel=1e-10)
@@ -204,7 +204,7 @@ def test_agrees_with_networks_drawn_weight_by_weight(name, depth):
     assert error.max() < 0.2 * size
     # What is left out at the narrow width is about as large as said.
     remainder = np.abs(four[0] - unpacked(found[0], 4))
-    said = truncation_error(found[0])[4].max()
+    said = recursion_error(found[0])[4].max()
     assert (remainder < 2 * said + 4 * four[1]).all()
     pull = (two_wide[0] - unpacked(found[1], 2)) / two_wide[1]
     assert np.abs(pull).max() < 4
@@ -216,7 +216,7 @@ def test_correction_of_the_two_point_function_is_seen_in_samples():
     limit = recursion_correlators(deep_net("tanh", (10**9,) * 3), PLANE)
     kernels = oracle.random_kernels(np.tanh, PLANE, widths, 1.3, 0.4, 40_000, 3)
     (mean, error), _ = oracle.sampled_functions(kernels)
-    left_out = truncation_error(found)[2].max()
+    left_out = recursion_error(found)[2].max()
     assert (np.abs(mean - unpacked(found, 2)) < 4 * error + left_out).all()
     # Half the correction, or twice, would be seen.
     shift = np.abs(unpacked(found, 2) - unpacked(limit, 2))
@@ -235,8 +235,8 @@ def test_proportional_and_opposite_inputs_of_a_kinked_activation():
     assert four[1, 1, 1, 0] == pytest.approx(8 * four[0, 0, 0, 0], rel=1e-5)
     kernels = oracle.random_kernels(NUMPY["relu"], x, (12, 18), 1.3, 0.0, 20_000, 7)
     (mean, error), (sampled, four_error) = oracle.sampled_functions(kernels)
-    assert (np.abs(mean - two) < 4 * error + truncation_error(found)[2].max()).all()
-    slack = 4 * four_error + 1.5 * truncation_error(found)[4].max()
+    assert (np.abs(mean - two) < 4 * error + recursion_error(found)[2].max()).all()
+    slack = 4 * four_error + 1.5 * recursion_error(found)[4].max()
     assert (np.abs(sampled - four) < slack).all()
 
 
@@ -291,7 +291,7 @@ def test_outputs_are_independent_given_the_kernel():
         elif len(set(row // 2)) == 1:
             # One pairing of three, at one point.
             assert value == pytest.approx(four[tuple(row // 2)] / 3, rel=1e-12)
-    allowed = truncation_error(two)[4] > 0
+    allowed = recursion_error(two)[4] > 0
     assert (allowed == (two.connected(4) != 0)).all()
 
 
@@ -360,4 +360,4 @@ def test_unusable_arguments_are_refused():
             pair_recursion(net, PLANE, pairs)
     exact = exact_correlators(network("erf-net", width=3, input_dim=1), [[1.0]])
     with pytest.raises(SpecError, match=r"estimator .* is 'exact'; only"):
-        truncation_error(exact)
+        recursion_error(exact)

@@ -13,6 +13,7 @@ import pytest
 import nnft_ppl as nnft
 from nnft_ppl._checkpoint import CheckpointWarning, load_checkpoint, previous
 from nnft_ppl.correlators.sampled import accumulate, job, measure
+from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.correlators.sampled.measure import SamplingInterrupted
 from nnft_ppl.ensemble import blocks
 
@@ -304,7 +305,7 @@ def test_networks_beyond_two_to_the_32_are_others(monkeypatch):
         nnft.network("erf-net", width=5, input_dim=1, bias_std=1.0),
         X[:, None],
         (2, 4),
-        "conditional",
+        ESTIMATORS["conditional"],
         "fused",
         key=KEY,
         num_draws=2**33,

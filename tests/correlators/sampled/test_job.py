@@ -9,6 +9,7 @@ import pytest
 import nnft_ppl as nnft
 from nnft_ppl.correlators.sampled import job as job_module
 from nnft_ppl.correlators.sampled import measure
+from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.ensemble.blocks import draws_per_dispatch
 
 BLOCK = 1 << 17
@@ -21,7 +22,7 @@ def a_job(num_draws):
         nnft.network("erf-net", width=3, input_dim=1, bias_std=1.0),
         np.array([[-1.0], [0.3], [1.0]]),
         (2, 4),
-        "conditional",
+        ESTIMATORS["conditional"],
         "fused",
         key=jax.random.key(3),
         num_draws=num_draws,

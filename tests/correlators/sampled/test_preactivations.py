@@ -14,7 +14,8 @@ from scipy import stats
 
 import nnft_ppl as nnft
 from nnft_ppl.correlators.neuron.cumulants import exact_cumulants
-from nnft_ppl.correlators.sampled.estimators import Inputs, network_draws
+from nnft_ppl.correlators.sampled.draws import network_draws
+from nnft_ppl.correlators.sampled.estimators import ESTIMATORS, Inputs
 from nnft_ppl.correlators.sampled.preactivations import (
     has_independent_neurons,
     neuron_draws,
@@ -197,7 +198,7 @@ def test_the_law_is_that_of_prior_and_forward_pass(estimator, name, options):
         stream, low = stream_at(KEY, start)
         run = jax.jit(
             lambda stream, low: network_draws(
-                net, estimator, (2,), inputs, stream, low, 16_384, generator
+                net, ESTIMATORS[estimator], (2,), inputs, stream, low, 16_384, generator
             )
         )
         return np.asarray(run(stream, low), np.float64)

@@ -1,0 +1,57 @@
+"""Where the numbers of correlators come from, and what is then left to say."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The origin of correlators; as text its label.
+
+    Attributes:
+        label: In a word or two.
+        function: The public function that gives such correlators.
+        is_sampled: Whether networks were drawn.
+        error: What their error is made of; empty where there is none but rounding.
+        advice: What would make it smaller.
+    """
+
+    label: str
+    function: str
+    is_sampled: bool
+    error: str
+    advice: str
+
+    def __str__(self) -> str:
+        """The label."""
+        return self.label
+
+
+MEASURED = Origin(
+    label="measured",
+    function="measure_correlators",
+    is_sampled=True,
+    error="sampling noise",
+    advice="measure more networks",
+)
+EXACT = Origin(
+    label="exact",
+    function="exact_correlators",
+    is_sampled=False,
+    error="",
+    advice="",
+)
+FIRST_ORDER = Origin(
+    label="first-order 1/width",
+    function="recursion_correlators",
+    is_sampled=False,
+    error="left out by the expansion in 1/width",
+    advice="sample networks",
+)
+
+UNSAMPLED = {"exact": EXACT, "recursion": FIRST_ORDER}
+"""`Correlators.estimator` -> origin, where no networks are drawn."""
+
+
+def origin_of(estimator: str) -> Origin:
+    """The origin of correlators by their estimator."""
+    return UNSAMPLED.get(estimator, MEASURED)

@@ -1,0 +1,54 @@
+"""What each network contributes, before any product is taken."""
+
+import jax
+from jaxtyping import Float
+
+from nnft_ppl._network import Network
+from nnft_ppl.correlators.sampled.estimators import Estimator, Inputs
+from nnft_ppl.correlators.sampled.preactivations import (
+    has_independent_neurons,
+    neuron_draws,
+)
+from nnft_ppl.ensemble.model import Stream, over_networks
+
+
+def draws_preactivations(network: Network, generator: str) -> bool:
+    """Whether networks are drawn from their preactivations, not their parameters."""
+    return generator == "fused" and has_independent_neurons(network)
+
+
+def network_draws(
+    network: Network,
+    estimator: Estimator,
+    orders: tuple[int, ...],
+    inputs: Inputs,
+    stream: Stream,
+    start: jax.Array,
+    count: int,
+    generator: str,
+) -> Float[jax.Array, "row draw"]:
+    """What networks start … start+count−1 contribute, in scaled units.
+
+    Args:
+        network: What is drawn.
+        estimator: What of it.
+        orders: From `Estimator.drawn_orders`.
+        inputs: Where, and in which units.
+        stream: From `stream_at`.
+        start: First network's number in the stream, uint32.
+        count: Number of networks.
+        generator: One of `GENERATORS`.
+    """
+    if draws_preactivations(network, generator):
+        draws = neuron_draws(
+            network,
+            inputs.factor,
+            inputs.per_leg,
+            stream,
+            start,
+            count,
+            outputs=estimator.draws_outputs,
+        )
+        return estimator.of_neurons(draws, network, inputs)
+    one = estimator.of_network(network, orders, inputs)
+    return over_networks(network, one, stream, start, count, generator)

@@ -1,0 +1,72 @@
+"""Three routes from random networks to connected correlators, one a file.
+
+Where the 2-pt function is known exactly it is the reference of `conditional` and
+`wick`, which are then unbiased. Elsewhere the reference serves the precision of float32
+alone: the kernel of infinite width, or a measured one. See `connected.py` for what is
+then done.
+"""
+
+from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._network import Network
+from nnft_ppl.correlators.sampled.estimators.conditional import Conditional
+from nnft_ppl.correlators.sampled.estimators.estimator import (
+    BiasCorrection,
+    Estimator,
+    Inputs,
+)
+from nnft_ppl.correlators.sampled.estimators.moments import Moments
+from nnft_ppl.correlators.sampled.estimators.wick import Wick
+
+__all__ = [
+    "ESTIMATORS",
+    "PLAIN",
+    "BiasCorrection",
+    "Estimator",
+    "Inputs",
+    "choose_estimator",
+    "named",
+]
+
+PLAIN = Moments()
+"""The route that the literature takes, beside which a study shows its own."""
+ESTIMATORS: dict[str, Estimator] = {
+    estimator.name: estimator for estimator in (Conditional(), Wick(), PLAIN)
+}
+"""Name -> estimator; a new one is a file here and a word in this line."""
+
+
+def named(name: str) -> Estimator | None:
+    """The estimator of a name, or `None` for `auto`.
+
+    Raises:
+        SpecError: No such estimator.
+    """
+    if name not in ("auto", *ESTIMATORS):
+        raise SpecError(
+            f"`estimator` is {name!r}; choose one of {['auto', *ESTIMATORS]}"
+        )
+    return ESTIMATORS.get(name)
+
+
+def choose_estimator(network: Network, name: str) -> Estimator:
+    """Resolve `auto`: the first that serves; and refuse what this network cannot do.
+
+    Raises:
+        SpecError: No such estimator.
+        UnavailableError: The network lacks what the estimator needs.
+    """
+    asked = named(name)
+    if asked is not None and not asked.serves(network):
+        raise UnavailableError(
+            f"architecture {network.name!r} has no linear readout here, which the "
+            f"{asked.name} estimator needs; use estimator='wick' or 'moments'"
+        )
+    if network.readout() is None and "sign" not in network.architecture.symmetries:
+        raise UnavailableError(
+            f"architecture {network.name!r} has neither a linear readout nor "
+            "the symmetry 'sign'; its odd correlators may not vanish, as the "
+            "connected correlators here assume"
+        )
+    if asked is not None:
+        return asked
+    return next(one for one in ESTIMATORS.values() if one.serves(network))
