@@ -297,6 +297,10 @@ class SamplingInterrupted(KeyboardInterrupt):
         self.checkpoint = checkpoint
         self.correlators = correlators
 
+    def __reduce__(self) -> tuple[type, tuple[int, Path | None, Correlators | None]]:
+        """For pickle: out of a process pool."""
+        return type(self), (self.num_draws, self.checkpoint, self.correlators)
+
 
 def _check_target(
     target_error: float | None, error_of: object, orders: tuple[int, ...]
