@@ -16,6 +16,7 @@ import pytest
 import nnft_ppl as nnft
 from nnft_ppl.adapters.priors import sample_tree
 from nnft_ppl.correlators.sampled.measure import SamplingInterrupted
+from nnft_ppl.inference.outputs.design import scaled_design
 
 X = np.array([0.2, 0.6, 1.0])
 CUTOFFS = [1.5, 5.0, 20.0, 80.0]
@@ -69,7 +70,7 @@ def objects():
             action=action,
             cutoffs=(10.0,),
             prior=nnft.Prior(),
-            scale=drawn(1, 1),
+            scale=scaled_design(action, erf_net(), X[:, None], (10.0,))[1],
             dimensionless=drawn(1, 9, 1, 1),
             statistics={"diverging": np.zeros((1, 9, 1), bool)},
             bound=drawn(1, 1),
@@ -107,6 +108,27 @@ def test_what_was_computed_since_is_not_pickled(objects):
     small = len(pickle.dumps(fit))
     assert fit.data  # predictive draws and pointwise likelihoods of every cutoff
     assert len(pickle.dumps(fit)) == small
+
+
+@pytest.mark.parametrize("kind", ["ensemble", "correlators", "function space"])
+def test_data_that_say_all_are_read_as_what_they_are_of(objects, kind, tmp_path):
+    objects[kind].data.to_netcdf(tmp_path / "data.nc")
+    back = nnft.load(tmp_path / "data.nc")
+    assert type(back) is type(objects[kind])
+    assert back.data.equals(objects[kind].data)
+
+
+@pytest.mark.parametrize("kind", ["fit", "running"])
+def test_data_of_a_fit_are_not_taken_for_a_damaged_fit(objects, kind, tmp_path):
+    objects[kind].data.to_netcdf(tmp_path / "data.nc")
+    with pytest.raises(nnft.SpecError, match=r"' holds what ArviZ.*fit\.save\("):
+        nnft.load(tmp_path / "data.nc")
+
+
+def test_data_of_one_cutoff_are_not_taken_for_a_fit(objects, tmp_path):
+    objects["fit"].at(5.0).to_netcdf(tmp_path / "data.nc")
+    with pytest.raises(nnft.SpecError, match=r"one saved by.*the method `save`"):
+        nnft.load(tmp_path / "data.nc")
 
 
 @pytest.mark.parametrize("name", sorted(nnft.architectures()))
