@@ -99,7 +99,8 @@ def measure_correlators(
         block_size: Networks dispatched together, rounded to a power of two; changes
             memory and speed alone.
         memory: Bytes that these may take, in place of `block_size`.
-        progress: Show a progress bar on a terminal, or a function that is told.
+        progress: Show a progress bar, on a terminal or in a notebook, or a function
+            that is told.
 
     Returns:
         `Correlators` with the full covariance of the estimates.
