@@ -24,6 +24,9 @@ _KINDS: dict[str, Callable[[xr.DataTree, Network | None], Saved]] = {
     "running_fit": RunningFit.from_data,
 }
 
+_OVER_CORRELATORS = ("fit", "running_fit")
+"""Kinds whose files hold the correlators, which their `data` does not."""
+
 
 def load(path: str | Path, *, network: Network | None = None) -> Saved:
     """The object that was saved at `path`.
@@ -34,8 +37,8 @@ def load(path: str | Path, *, network: Network | None = None) -> Saved:
             file holds its name and hyperparameters, no code. They must agree.
 
     Raises:
-        SpecError: No such file, damaged, or not of nnft_ppl; or `network` is not the
-            one in the file, or is needed.
+        SpecError: No such file, damaged, being written, or not of nnft_ppl, or it holds
+            the `data` of a fit; or `network` is not the one in the file, or is needed.
         PluginError: A plugin it needs is not installed.
     """
     tree = store.read(path)
@@ -43,5 +46,11 @@ def load(path: str | Path, *, network: Network | None = None) -> Saved:
     if holds not in _KINDS:
         raise SpecError(
             f"{str(path)!r} holds {holds!r}; expected one of {list(_KINDS)}"
+        )
+    if holds in _OVER_CORRELATORS and "correlators" not in tree.children:
+        raise SpecError(
+            f"{str(path)!r} holds what ArviZ reads of a fit, its `data`, and not the "
+            "fit; write it with fit.save(path) to have it back, or read these data "
+            "with xarray.open_datatree"
         )
     return _KINDS[holds](tree, network)

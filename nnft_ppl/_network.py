@@ -19,9 +19,10 @@ import numpy as np
 from jax.stages import Wrapped
 from jaxtyping import ArrayLike, Float
 
-from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._errors import PluginError, SpecError, UnavailableError
 from nnft_ppl._inputs import check_inputs
 from nnft_ppl._pair_table import all_pairs, pair_table
+from nnft_ppl._travel import Reduced
 from nnft_ppl._typing import Matrix, Params, Points
 from nnft_ppl.activations import Activation
 from nnft_ppl.architecture import (
@@ -114,6 +115,18 @@ class Network:
     def __hash__(self) -> int:
         """Equal networks hash alike, so that each is compiled once."""
         return hash((self.architecture.apply, self.to_json()))
+
+    def __reduce__(self) -> Reduced:
+        """For pickle: the architecture of a plugin by name, any other by value."""
+        return _received, (self.architecture, self.hyperparameters)
+
+    def __copy__(self) -> "Network":
+        """Itself: nothing of it changes, and what is compiled is shared."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Network":
+        """As `__copy__`."""
+        return self
 
     @property
     def name(self) -> str:
@@ -365,3 +378,19 @@ class Network:
         """A function of two inputs as one of two flat inputs."""
         shape = self.hyperparameters.input_shape
         return lambda x, y: function(x.reshape(shape), y.reshape(shape))
+
+
+def _received(architecture: Architecture, hyperparameters: Hyperparameters) -> Network:
+    """A network that was pickled, of the architecture as it is known here.
+
+    Raises:
+        PluginError: Its plugin here has other options.
+    """
+    sent, known = set(hyperparameters.options), set(architecture.options)
+    if sent != known:
+        raise PluginError(
+            f"a network of architecture {architecture.name!r} was pickled with the "
+            f"options {sorted(sent)} and its plugin here has {sorted(known)}; install "
+            "the same version of the plugin on both sides"
+        )
+    return Network(architecture, hyperparameters)

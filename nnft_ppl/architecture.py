@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from nnft_ppl._errors import PluginError, SpecError
+from nnft_ppl._travel import Reduced, by_fields, by_value
 from nnft_ppl._typing import Params
 from nnft_ppl.activations import Activation
 
@@ -141,6 +142,10 @@ class Hyperparameters:
         """Complete the shape of one input."""
         if not self.input_shape:
             object.__setattr__(self, "input_shape", (self.input_dim,))
+
+    def __reduce__(self) -> Reduced:
+        """For pickle."""
+        return by_fields(self)
 
     def option[T](self, name: str, kind: type[T]) -> T:
         """The option `name`, known to be of its default's type.
@@ -329,3 +334,11 @@ class Architecture:
                     f"architecture {self.name!r} gives {part} without a readout; the "
                     "scales of output weight and bias there are needed for cumulants"
                 )
+
+    def __reduce__(self) -> Reduced:
+        """For pickle; one of a plugin goes by name, see `nnft_ppl.registry`."""
+        return by_value(
+            self,
+            f"the architecture {self.name!r}, which is of no installed plugin,",
+            "make it one with `nnft new-plugin`",
+        )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl._travel import Reduced, by_value
 from nnft_ppl._typing import Points
 
 
@@ -103,6 +104,14 @@ class Operator:
                 f"product weight of {len(self.weight.factors)} factors; expected one "
                 "factor per point"
             )
+
+    def __reduce__(self) -> Reduced:
+        """For pickle; one of a plugin goes by name, see `nnft_ppl.registry`."""
+        return by_value(
+            self,
+            f"the operator {self.name!r}",
+            "define its functions at the top of a module",
+        )
 
     @property
     def num_fields(self) -> int:

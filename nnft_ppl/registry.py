@@ -6,6 +6,7 @@ still load. Plugins run with the user's rights; `NNFT_PPL_DISABLE_PLUGINS=a,b` k
 named ones from being imported.
 """
 
+import copyreg
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ import pluggy
 from nnft_ppl import hookspecs
 from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._network import Network
+from nnft_ppl._travel import Reduced
 from nnft_ppl.architecture import Architecture, OptionValue
 from nnft_ppl.operator import Operator
 
@@ -278,3 +280,32 @@ def unknown_name(
             f"{refusal.reason}"
         )
     return message
+
+
+def _by_name(supplied: Architecture | Operator) -> Reduced:
+    """What pickle takes of a plugin's architecture or operator: its name."""
+    kind, name = type(supplied), supplied.name
+    if load_registry().named(kind).get(name) == supplied:
+        return _named, (kind, name)
+    return supplied.__reduce__()
+
+
+def _named[T](kind: type[T], name: str) -> T:
+    """What a plugin here supplies under this name.
+
+    Raises:
+        PluginError: None does.
+    """
+    registry = load_registry()
+    known = registry.named(kind)
+    if name not in known:
+        message = unknown_name(kind.__name__.lower(), name, known, registry)
+        raise PluginError(
+            f"{message}. What was pickled needs it; install here the plugins that are "
+            "installed there"
+        )
+    return known[name]
+
+
+for _kind in _HOOK_RESULTS.values():
+    copyreg.pickle(_kind, _by_name)

@@ -46,7 +46,8 @@ def metadata(tree: xr.DataTree) -> dict[str, Any]:
     text = tree.attrs.get(_ATTRIBUTE)
     if text is None:
         raise SpecError(
-            f"the file has no `{_ATTRIBUTE}` attribute; expected one saved by nnft_ppl"
+            f"the file has no `{_ATTRIBUTE}` attribute; expected one saved by "
+            "nnft_ppl, with the method `save` of what it is to hold"
         )
     try:
         record: dict[str, Any] = json.loads(text)
@@ -136,7 +137,7 @@ def read(path: str | Path) -> xr.DataTree:
     """Read a file that `write` made, whole.
 
     Raises:
-        SpecError: No such file, or it is damaged or no netCDF.
+        SpecError: No such file, or it is damaged, no netCDF, or being written.
     """
     target = _as_path(path)
     if not target.is_file():
@@ -144,6 +145,11 @@ def read(path: str | Path) -> xr.DataTree:
     try:
         return xr.load_datatree(target, engine="h5netcdf")
     except (OSError, ValueError) as error:
+        if "unable to lock file" in str(error):  # HDF5's words, whatever the system
+            raise SpecError(
+                f"{str(target)!r} is locked: another process has it open for writing "
+                f"({error}); load it when that has closed it"
+            ) from error
         raise SpecError(
             f"{str(target)!r} is damaged or no netCDF file: {error}"
         ) from error

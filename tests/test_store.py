@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -93,3 +96,26 @@ def test_a_damaged_file_does_not_read_silently(net, tmp_path):
     (tmp_path / "e.nc").write_bytes(raw)
     with pytest.raises(nnft.SpecError, match="damaged"):
         nnft.load(tmp_path / "e.nc")
+
+
+WRITER = """
+import sys, h5py
+with h5py.File(sys.argv[1], "a"):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_process_writes_is_locked_not_damaged(net, tmp_path):
+    path = tmp_path / "c.nc"
+    nnft.exact_correlators(net, X).save(path)
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as writer:
+        assert writer.stdout.readline() == b"open\n"
+        with pytest.raises(nnft.SpecError, match=r"c\.nc' is locked: another process"):
+            nnft.load(path)
+        writer.stdin.close()
+    assert nnft.load(path).network == net

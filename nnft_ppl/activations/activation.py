@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl._travel import Reduced, by_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,14 @@ class Activation:
     dual: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] | None = None
     homogeneity: int | None = None
     kinks: tuple[float, ...] = ()
+
+    def __reduce__(self) -> Reduced:
+        """For pickle."""
+        return by_value(
+            self,
+            f"the activation {self.name!r}",
+            "define its functions at the top of a module",
+        )
 
     @staticmethod
     def named_after(function: Callable[[jax.Array], jax.Array]) -> "Activation":

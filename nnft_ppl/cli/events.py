@@ -58,7 +58,7 @@ class Events:
 
     @contextmanager
     def watching_each(self) -> "Iterator[bool | Monitor]":
-        """The same for several measurements: told as events, or a bar for each."""
+        """The same for several works: told as events, or a bar for each."""
         if self.as_json:
             with self.watching("") as monitor:
                 yield monitor or False
@@ -93,7 +93,7 @@ class Events:
                     "event": "progress",
                     "num_draws": progress.num_draws,
                     "total": progress.total,
-                    "networks_per_second": progress.networks_per_second,
+                    f"{progress.unit}_per_second": progress.rate,
                     "seconds_left": None if left == float("inf") else left,
                     "relative_error": progress.relative_error,
                     "memory_bytes": progress.memory,

@@ -7,14 +7,13 @@ from typing import Any
 import click
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl.cli.events import Events
 from nnft_ppl.cli.interruption import INTERRUPTED, interruptible
 from nnft_ppl.cli.options import (
     FAILED,
     as_json,
     emit,
-    on_terminal,
     output_options,
-    say,
     seed,
     table,
 )
@@ -105,8 +104,9 @@ def fit(
             "`nnft correlators`"
         )
     checkpoint = output.with_name(f"{output.name}.checkpoint")
+    events = Events(as_json=as_json)
     try:
-        with interruptible():
+        with interruptible(), events.watching("NUTS") as monitor:
             found = fit_couplings(
                 data,
                 Action(
@@ -127,13 +127,17 @@ def fit(
                 discrepancy=not no_discrepancy,
                 sampler=sampler,
                 checkpoint=checkpoint if sampler == "nuts" else None,
-                progress=on_terminal(),
+                progress=monitor or False,
             )
             found.save(output)
     except KeyboardInterrupt as interruption:
         if not str(interruption):  # before or after NUTS
             raise
-        say(f"nnft: interrupted; {interruption}; the same command goes on from there")
+        events.tell(
+            "interrupted",
+            f"interrupted; {interruption}; the same command goes on from there",
+            checkpoint=checkpoint,
+        )
         raise SystemExit(INTERRUPTED) from None
     if sampler == "nuts":
         remove_checkpoint(checkpoint)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nnft_ppl.cli.events import Events
 from nnft_ppl.cli.options import (
     as_json,
     emit,
@@ -71,16 +72,17 @@ def width(
 
     from nnft_ppl.diagnostics.width.required_width import required_width
 
-    result = required_width(
-        network,
-        points,
-        tolerance,
-        key=jax.random.key(seed),
-        group_size=group_size,
-        num_groups=num_groups,
-        num_draws=num_draws,
-        progress=True,
-    )
+    with Events(as_json=as_json).watching("inputs") as monitor:
+        result = required_width(
+            network,
+            points,
+            tolerance,
+            key=jax.random.key(seed),
+            group_size=group_size,
+            num_groups=num_groups,
+            num_draws=num_draws,
+            progress=monitor or False,
+        )
     rows = [
         [str(measure), *map(str, row)]
         for measure, row in zip(

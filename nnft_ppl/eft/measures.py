@@ -85,6 +85,10 @@ class Empirical:
         given.flags.writeable = False
         object.__setattr__(self, "points", given)
 
+    def __reduce__(self) -> tuple[type, tuple[Points]]:
+        """For pickle, which leaves arrays writeable."""
+        return Empirical, (self.points,)
+
     def __eq__(self, other: object) -> bool:
         """Equal when the points are, in the same order."""
         if not isinstance(other, Empirical):

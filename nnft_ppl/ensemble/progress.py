@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
-from tqdm import tqdm
+from tqdm.auto import tqdm  # a widget in a notebook, else text
 
 try:
     import resource
@@ -22,22 +22,30 @@ class Progress:
     """A moment of a run.
 
     Attributes:
-        num_draws: Networks so far, those of earlier runs included.
-        total: Networks wanted; with a target error, as forecast.
-        networks_per_second: Of this run.
+        num_draws: Networks so far, those of earlier runs included; or what `unit` says.
+        total: How many are wanted; with a target error, as forecast.
+        rate: How many a second, of this run.
         seconds_left: At this rate; infinite before it is known.
         relative_error: Of G4c so far, or of what the target error is of; `None` before
             it is known or without order 4.
         memory: Bytes that the process has held at most, 0 where the system does not
             tell.
+        unit: What is counted: `networks`, or in a fit by NUTS `steps` of each chain,
+            those of the warm-up included.
     """
 
     num_draws: int
     total: int
-    networks_per_second: float
+    rate: float
     seconds_left: float
     relative_error: float | None
     memory: int
+    unit: str = "networks"
+
+    @property
+    def networks_per_second(self) -> float:
+        """The rate of a measurement."""
+        return self.rate
 
 
 _REDRAW_SECONDS = 0.1
@@ -46,13 +54,16 @@ type Monitor = Callable[[Progress], None]
 
 
 class Pace:
-    """Makes `Progress` of counts of networks."""
+    """Makes `Progress` of counts of networks, or of what `unit` says."""
 
-    def __init__(self, num_draws: int) -> None:
-        """Start the clock at this many networks."""
+    def __init__(self, num_draws: int, unit: str = "networks") -> None:
+        """Start the clock at this many."""
         self._start = self._first = (num_draws, time.perf_counter())
+        self._unit = unit
 
-    def at(self, num_draws: int, total: int, relative_error: float | None) -> Progress:
+    def at(
+        self, num_draws: int, total: int, relative_error: float | None = None
+    ) -> Progress:
         """Now."""
         now = time.perf_counter()
         number, since = self._first
@@ -68,13 +79,14 @@ class Pace:
             _seconds_left(total - num_draws, rate if known else 0.0),
             relative_error,
             peak_memory(),
+            self._unit,
         )
 
 
-def _seconds_left(networks: int, rate: float) -> float:
-    if networks <= 0:
+def _seconds_left(number: int, rate: float) -> float:
+    if number <= 0:
         return 0.0
-    return networks / rate if rate > 0 else float("inf")
+    return number / rate if rate > 0 else float("inf")
 
 
 def peak_memory() -> int:
@@ -85,8 +97,15 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this; asked as tqdm asks, without importing it."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and "IPKernelApp" in shell.config
+
+
 class ProgressBar:
-    """A bar on stderr, on a terminal only, that leaves nothing behind.
+    """A bar: on stderr of a terminal, leaving nothing behind, or in a notebook.
 
     It closes itself at the end of the run; a run that may end before is put in `with`.
     """
@@ -106,40 +125,53 @@ class ProgressBar:
         )
         self._bar: Any = None
         self._drawn = 0.0
+        self._stays = _in_notebook()
 
     def __enter__(self) -> Self:
         """For `with`."""
         return self
 
     def __exit__(self, *reason: object) -> None:
-        """Clear the line."""
+        """Clear the line; in a notebook the bar stays, red if the work is not done."""
         if self._bar is not None:
             self._bar.close()
 
     def __call__(self, progress: Progress) -> None:
         """Draw it."""
-        if progress.num_draws >= progress.total:
-            self.__exit__()
-            return
-        text = self._text(progress)
+        done = progress.num_draws >= progress.total
         if self._bar is None:
-            self._bar = tqdm(
-                initial=progress.num_draws,
-                total=progress.total,
-                desc=text,
-                bar_format="{percentage:3.0f}%|{bar}| {desc}",
-                ncols=_columns(),
-                nrows=24,  # any; asked for, some terminals answer 0 and see nothing
-                disable=None,
-                leave=False,
-            )
-        elif time.perf_counter() - self._drawn > _REDRAW_SECONDS:
-            self._bar.n, self._bar.total = progress.num_draws, progress.total
-            self._bar.ncols = _columns()
-            self._bar.set_description_str(text)
-        else:
-            return
-        self._drawn = time.perf_counter()
+            if not done:
+                self._bar = self._first(progress)
+                self._drawn = time.perf_counter()
+        elif done and not self._stays:
+            self._bar.close()
+        elif done or time.perf_counter() - self._drawn > _REDRAW_SECONDS:
+            self._draw(progress)
+            self._drawn = time.perf_counter()
+            if done:
+                self._bar.close()
+
+    def _first(self, progress: Progress) -> Any:
+        """The bar itself, as it is shown at first; nothing on what is no terminal."""
+        return tqdm(
+            initial=progress.num_draws,
+            total=progress.total,
+            desc=self._text(progress),
+            bar_format="{percentage:3.0f}%|{bar}| {desc}",
+            ncols=None if self._stays else _columns(),
+            nrows=24,  # any; asked for, some terminals answer 0 and see nothing
+            disable=False if self._stays else None,
+            leave=self._stays,
+        )
+
+    def _draw(self, progress: Progress) -> None:
+        bar = self._bar
+        if progress.total != bar.total:
+            bar.reset(progress.total)
+        bar.n = progress.num_draws
+        if not self._stays:
+            bar.ncols = _columns()
+        bar.set_description_str(self._text(progress))
 
 
 def describe(
@@ -152,7 +184,7 @@ def describe(
     forecast = "" if target_error is None else "~"
     parts = [
         f"{label} {_short(progress.num_draws)}/{forecast}{_short(progress.total)}",
-        f"{_short(progress.networks_per_second)}/s",
+        f"{_short(progress.rate)}/s",
     ]
     if progress.seconds_left < float("inf"):
         parts.append(f"{tqdm.format_interval(progress.seconds_left)} left")
@@ -187,7 +219,8 @@ def watching(
     """The monitor that an argument `progress` asks for; a bar is closed at the end.
 
     Args:
-        progress: `True` for a bar on a terminal, `False` for none, or a monitor.
+        progress: `True` for a bar on a terminal or in a notebook, `False` for none, or
+            a monitor.
         label: What is at work.
         target_error: The relative error at which the run will stop, or `None`.
         quantity: Of which the error is.

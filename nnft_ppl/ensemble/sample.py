@@ -122,7 +122,8 @@ def sample_ensemble(
         devices: Devices of this process to use, or how many; all when `None`.
         block_size: Networks dispatched together, rounded to a power of two; it
             trades memory for speed and changes no value.
-        progress: Show a progress bar on a terminal, or a function that is told.
+        progress: Show a progress bar, on a terminal or in a notebook, or a function
+            that is told.
 
     Returns:
         `Ensemble`, its values float32 (draw, point, output).

@@ -99,8 +99,8 @@ def run_study(
     Args:
         study: From `read_study`.
         say: Gets one line for each step, naming what is reused.
-        progress: Show progress bars on a terminal, or a function that is told of every
-            measurement.
+        progress: Show progress bars, on a terminal or in a notebook, or a function that
+            is told of every measurement and of the fit.
         rerun: Do not reuse anything.
         devices: Devices of this process to measure on, or how many; all when `None`.
         scheduler: Address of a Dask scheduler whose workers measure instead.
@@ -138,7 +138,7 @@ def run_study(
         memory=memory,
         progress=progress,
     )
-    steps = _Steps(study, directory, say, measure, progress=progress is True)
+    steps = _Steps(study, directory, say, measure, progress=progress)
     steps.measure_widths()
     steps.measure_fit_data()
     steps.fit()
@@ -156,7 +156,7 @@ class _Steps:
         say: Say,
         measure: Callable[..., Correlators],
         *,
-        progress: bool,
+        progress: bool | Monitor,
     ) -> None:
         self.study = study
         self.directory = directory

@@ -100,7 +100,8 @@ def measure_correlators(
         block_size: Networks dispatched together, rounded to a power of two; changes
             memory and speed alone.
         memory: Bytes that these may take, in place of `block_size`.
-        progress: Show a progress bar on a terminal, or a function that is told.
+        progress: Show a progress bar, on a terminal or in a notebook, or a function
+            that is told.
 
     Returns:
         `Correlators` with the full covariance of the estimates.
@@ -297,6 +298,10 @@ class SamplingInterrupted(KeyboardInterrupt):
         self.num_draws = num_draws
         self.checkpoint = checkpoint
         self.correlators = correlators
+
+    def __reduce__(self) -> tuple[type, tuple[int, Path | None, Correlators | None]]:
+        """For pickle: out of a process pool."""
+        return type(self), (self.num_draws, self.checkpoint, self.correlators)
 
 
 def _check_target(

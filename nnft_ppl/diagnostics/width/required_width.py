@@ -14,7 +14,6 @@ import jax
 import numpy as np
 import pandas as pd
 from jaxtyping import ArrayLike
-from tqdm import tqdm
 
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
@@ -28,6 +27,7 @@ from nnft_ppl.correlators.wick import pack_kernel
 from nnft_ppl.diagnostics.width.gp_distance import GPDistance
 from nnft_ppl.diagnostics.width.law import WidthLaw
 from nnft_ppl.ensemble.model import check_key, check_num_draws
+from nnft_ppl.ensemble.progress import Monitor, Pace, watching
 
 _MAX_GROUP = 8
 _SURE = 2.0
@@ -99,7 +99,7 @@ def required_width(
     num_groups: int = 20,
     widths: Sequence[int] = (32, 64, 128),
     num_draws: int = 20_000,
-    progress: bool = False,
+    progress: bool | Monitor = False,
 ) -> RequiredWidth:
     """The smallest width at which the ensemble is within `tolerance` of its GP.
 
@@ -117,7 +117,8 @@ def required_width(
         num_groups: Groups drawn.
         widths: Widths sampled where nothing is known exactly, at least three.
         num_draws: Networks sampled at each width and group.
-        progress: Show a progress bar on a terminal.
+        progress: Show a progress bar, on a terminal or in a notebook, or a function
+            that is told.
 
     Raises:
         SpecError: An argument is unusable.
@@ -147,14 +148,17 @@ def required_width(
     groups = _groups(len(points), group_size, num_groups, key)
     method = _method(network, points[groups[0]])
     laws: dict[str, list[WidthLaw]] = {measure: [] for measure in MEASURES}
-    bar = tqdm(groups, desc="inputs", leave=False, disable=None if progress else True)
-    for group in bar:
-        if method == "sampled":
-            found = _sampled(network, points[group], widths, num_draws, key)
-        else:
-            found = _known(network, points[group], method)
-        for measure, law in zip(MEASURES, found, strict=True):
-            laws[measure].append(law)
+    pace = Pace(0, "groups")
+    with watching(progress, "inputs") as monitor:
+        for done, group in enumerate(groups, 1):
+            if method == "sampled":
+                found = _sampled(network, points[group], widths, num_draws, key)
+            else:
+                found = _known(network, points[group], method)
+            for measure, law in zip(MEASURES, found, strict=True):
+                laws[measure].append(law)
+            if monitor is not None:
+                monitor(pace.at(done, len(groups)))
     rows = []
     for measure, of_groups in laws.items():
         solved = [law.solve(tolerance) for law in of_groups]

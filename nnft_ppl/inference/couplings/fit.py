@@ -20,6 +20,7 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.integration.pair_sums import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
+from nnft_ppl.ensemble.progress import Monitor
 from nnft_ppl.inference.couplings.conjugate import ClosedForm, require_settled, solve
 from nnft_ppl.inference.couplings.nuts import problem_at, run_nuts
 from nnft_ppl.inference.couplings.result import CouplingFit
@@ -44,7 +45,7 @@ def fit_couplings(
     sampler: str = "nuts",
     prior: Prior | None = None,
     checkpoint: str | Path | None = None,
-    progress: bool = False,
+    progress: bool | Monitor = False,
 ) -> CouplingFit:
     """Infer the couplings of `action` from connected correlators at each cutoff.
 
@@ -80,7 +81,8 @@ def fit_couplings(
             its result is not yet saved, and the same call then gives it at once; they
             are the caller's to remove. Refused with `conjugate`, which is done before
             there is anything to keep.
-        progress: Show a bar on a terminal.
+        progress: Show a bar, on a terminal or in a notebook, or a function that NUTS
+            tells of its steps every second or so.
 
     Returns:
         `CouplingFit`, with draws of every coupling at every cutoff.
@@ -163,7 +165,7 @@ def infer_couplings(
     discrepancy: bool,
     sampler: str,
     checkpoint: Path | None = None,
-    progress: bool = False,
+    progress: bool | Monitor = False,
 ) -> CouplingFit:
     """Infer without checking arguments or that the couplings can be told apart.
 
@@ -180,7 +182,7 @@ def infer_couplings(
         discrepancy: Infer s.
         sampler: `nuts` or `conjugate`.
         checkpoint: Where NUTS keeps its state.
-        progress: Show a bar on a terminal.
+        progress: Show a bar, or a function that is told.
 
     Raises:
         SpecError: The checkpoint is of another fit.

@@ -18,6 +18,7 @@ from nnft_ppl import store
 from nnft_ppl._compile import compiled
 from nnft_ppl._typing import Key
 from nnft_ppl.eft.action import Action
+from nnft_ppl.ensemble.progress import Monitor
 from nnft_ppl.inference.couplings.conjugate import ClosedForm
 from nnft_ppl.inference.couplings.model import Problem, correlator_model
 from nnft_ppl.inference.likelihood import Likelihood
@@ -87,7 +88,7 @@ def run_nuts(
     num_chains: int,
     checkpoint: Path | None = None,
     whose: Mapping[str, Any] = MappingProxyType({}),
-    progress: bool = False,
+    progress: bool | Monitor = False,
 ) -> dict[str, np.ndarray]:
     """Run NUTS on all problems, which have the same shapes, in one program.
 
@@ -101,7 +102,7 @@ def run_nuts(
         num_chains: Number of chains.
         checkpoint: Where the state is kept as the run goes on; see `run_in_segments`.
         whose: What the problems come from, for people who mix up checkpoints.
-        progress: Show a bar on a terminal.
+        progress: Show a bar, or a function that is told; see `run_in_segments`.
 
     Returns:
         `dimensionless` (chain, draw, cutoff, operator), `discrepancy` and

@@ -18,6 +18,7 @@ import xarray as xr
 from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
+from nnft_ppl._travel import fields_alone
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.operators import check_saved_by_name
@@ -66,6 +67,8 @@ class CouplingFit:
     statistics: Mapping[str, np.ndarray]
     log_evidence: np.ndarray
     seed: tuple[int, ...]
+
+    __getstate__ = fields_alone  # pickle leaves behind what `data` keeps
 
     def __repr__(self) -> str:
         """Show what was fitted to what, and the verdict."""

@@ -19,6 +19,7 @@ from jaxtyping import ArrayLike
 from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
+from nnft_ppl._travel import fields_alone
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.flow.exponents import running_alone
@@ -63,6 +64,8 @@ class RunningFit:
     curvature: np.ndarray
     scatter: np.ndarray
     statistics: Mapping[str, np.ndarray]
+
+    __getstate__ = fields_alone  # pickle leaves behind what `data` keeps
 
     def __repr__(self) -> str:
         """Show what was fitted to what, and the exponents."""

@@ -14,9 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
 from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
+from nnft_ppl.ensemble.progress import Monitor, Pace, watching
 
 _SEGMENT_SECONDS = 1.0
 """What a segment should take: how long Ctrl-C may wait."""
@@ -37,7 +37,7 @@ def run_in_segments[T](
     num_samples: int,
     checkpoint: Path | None,
     whose: Mapping[str, Any],
-    progress: bool,
+    progress: bool | Monitor,
 ) -> T:
     """Take all steps of a run, a second's worth at a time.
 
@@ -49,7 +49,7 @@ def run_in_segments[T](
         checkpoint: Where the state is kept, and read from if it is there; the file
             stays when the run is done, and then gives the result at once.
         whose: JSON values that say what is run.
-        progress: Show a bar on a terminal.
+        progress: Show a bar, or a function that is told after every segment.
 
     Raises:
         SpecError: The checkpoint is of another run.
@@ -63,18 +63,11 @@ def run_in_segments[T](
     saved = reached[1]
     last_saving, saving_took = time.monotonic(), 0.0
     steps = _FIRST_STEPS
-    bar = tqdm(
-        total=total,
-        initial=saved,
-        desc="NUTS",
-        unit="step",
-        disable=None if progress else True,
-        leave=False,
-    )
     try:
-        with bar:
+        with watching(progress, "NUTS") as monitor:
             if saved < total:
                 advance(*reached, 0)  # compiles, which is not to count as a step
+            pace = Pace(saved, "steps")
             while reached[1] < total:
                 state, done = reached
                 count = min(steps, total - done)
@@ -84,14 +77,15 @@ def run_in_segments[T](
                     done + count,
                 )
                 now = time.monotonic()
-                bar.update(count)
-                pace = _SEGMENT_SECONDS / max(now - begun, 1e-9)
-                steps = max(1, int(count * min(pace, _GROWTH)))
+                growth = _SEGMENT_SECONDS / max(now - begun, 1e-9)
+                steps = max(1, int(count * min(growth, _GROWTH)))
                 due = now - last_saving > saving_took / _WRITING_SHARE
                 if checkpoint is not None and (due or reached[1] == total):
                     _save(checkpoint, whose, *reached)
                     saved, last_saving = reached[1], time.monotonic()
                     saving_took = last_saving - now
+                if monitor is not None:
+                    monitor(pace.at(reached[1], total))
     except KeyboardInterrupt:
         how_far = _how_far(reached[1], num_warmup, num_samples)
         if checkpoint is not None:

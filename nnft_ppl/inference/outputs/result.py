@@ -14,6 +14,7 @@ import xarray as xr
 from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
+from nnft_ppl._travel import fields_alone
 from nnft_ppl._typing import Points
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.operators import check_saved_by_name
@@ -67,6 +68,8 @@ class FunctionSpaceFit:
     negative_over_posterior: np.ndarray
     modes_kept: int
     modes_dropped: int
+
+    __getstate__ = fields_alone  # pickle leaves behind what `data` keeps
 
     def __repr__(self) -> str:
         """Show what was fitted to what."""

@@ -150,8 +150,13 @@ def test_sampled_widths_agree_with_exact_cumulants():
 
 def test_a_data_set_is_judged_by_the_worst_of_its_groups():
     x = np.random.default_rng(2).normal(size=(12, 2))
-    found = required_width(ERF, x, 0.05, num_groups=3, group_size=2)
+    told = []
+    found = required_width(
+        ERF, x, 0.05, num_groups=3, group_size=2, progress=told.append
+    )
     assert [len(group) for group in found.groups] == [2, 2, 2]
+    assert [moment.num_draws for moment in told] == [1, 2, 3]
+    assert {(moment.total, moment.unit) for moment in told} == {(3, "groups")}
     points = np.unique(x, axis=0)
     widths = [
         required_width(ERF, points[group], 0.05).table["width"].to_numpy()
