@@ -95,6 +95,50 @@ class Directions(Protocol):
         ...
 
 
+class NodeSet(Protocol):
+    """Nodes in an order, to be cut in pieces."""
+
+    @property
+    def size(self) -> int:
+        """Number of nodes."""
+        ...
+
+    def chunk(self, start: int, stop: int) -> Chunk:
+        """Nodes start … stop."""
+        ...
+
+
+class Mesh(Protocol):
+    """The nodes of a region, at every level of refinement.
+
+    Attributes:
+        replicates: How many independent rules there are.
+        num_levels: How many levels.
+        is_sum: Whether the nodes are all there is: the only level is exact, and nothing
+            lies beyond the last node or on an edge.
+    """
+
+    replicates: int
+    num_levels: int
+    is_sum: bool
+
+    def bounded(self, level: int) -> NodeSet:
+        """The shells up to the outermost mark."""
+        ...
+
+    def tail(self, level: int, index: int) -> NodeSet:
+        """Tail shell `index` = 0, 1, … beyond it."""
+        ...
+
+    def surfaces(self, level: int) -> NodeSet:
+        """The boundaries of the shells, weighted to give d/d log r of the integral."""
+        ...
+
+    def num_nodes(self, level: int, num_tail: int) -> int:
+        """Nodes at one level, with `num_tail` tail shells."""
+        ...
+
+
 class RayMesh:
     """Rays of all shells at every level of refinement.
 
@@ -107,6 +151,8 @@ class RayMesh:
         marks: More radii that are to be panel edges; the largest ends the last shell.
         directions: The rule for u, and the levels of refinement.
     """
+
+    is_sum = False
 
     def __init__(
         self,
@@ -123,11 +169,6 @@ class RayMesh:
         self._dim = dim
         all_marks = np.concatenate([marks, radii])
         self._edges = graded_edges(all_marks if all_marks.size else np.ones(1))
-
-    @property
-    def num_shells(self) -> int:
-        """Number of shells that are no tail."""
-        return len(self.radii) + 1
 
     def num_nodes(self, level: int, num_tail: int) -> int:
         """Nodes at one level, with `num_tail` tail shells."""
@@ -148,7 +189,7 @@ class RayMesh:
         start = TAIL_DOUBLINGS * index
         powers = np.arange(start, start + TAIL_DOUBLINGS + 1)
         radii, weights = self._radial(np.ldexp(self._edges[-1], powers), level)
-        shells = np.full(len(radii), self.num_shells + index)
+        shells = np.full(len(radii), len(self.radii) + 1 + index)
         return self._rays(radii, weights, shells, level)
 
     def surfaces(self, level: int) -> Rays:
@@ -191,14 +232,15 @@ class Cloud:
 
     replicates = 1
     num_levels = 1
+    is_sum = True
 
     def __init__(self, points: Points, radii: Radii) -> None:
         """Sort the points by their largest coordinate."""
+        self._radii = radii
         norms = np.abs(points).max(axis=1)
         order = np.argsort(norms, kind="stable")
         self._points, self._norms = points[order], norms[order]
         self._shells = np.searchsorted(radii, self._norms)
-        self.num_shells = len(radii) + 1
 
     @property
     def size(self) -> int:
@@ -218,6 +260,14 @@ class Cloud:
     def bounded(self, level: int) -> "Cloud":
         """All points, whatever the level."""
         return self
+
+    def tail(self, level: int, index: int) -> "Cloud":
+        """No points."""
+        return Cloud(self._points[:0], self._radii)
+
+    def surfaces(self, level: int) -> "Cloud":
+        """No points: the sum runs with the cutoff in steps."""
+        return Cloud(self._points[:0], self._radii)
 
     def num_nodes(self, level: int, num_tail: int) -> int:
         """Nodes at one level."""
