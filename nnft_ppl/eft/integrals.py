@@ -94,16 +94,14 @@ class Integrals:
         network: Network,
         x: ArrayLike,
         cutoffs: ArrayLike,
-        measure: Measure | None = None,
+        measure: Measure = Box(),  # noqa: B008 - frozen
     ) -> None:
         """Check the inputs and lay the panels."""
         self.cutoffs = check_cutoffs(cutoffs)
         self._points = network.check_inputs(x, distinct=True)
         self._network = network
-        self._measure = Box() if measure is None else measure
-        self._quadrature = Quadrature(
-            network, self._points, self.cutoffs, self._measure
-        )
+        self._measure = measure
+        self._quadrature = Quadrature(network, self._points, self.cutoffs, measure)
         self._sources = Sources(len(self._points), np.zeros((0, 0)))
         self._done: dict[tuple[Operator, int], Response] = {}
         self._open_vertices: dict[Operator, Response] = {}

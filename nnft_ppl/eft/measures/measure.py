@@ -17,10 +17,11 @@ from nnft_ppl.eft.mesh.regions import Region, Setting
 class Measure(ABC):
     """What y runs over at a cutoff Λ, ∫ dμ_Λ(y): a frozen dataclass derived from this.
 
-    Two measures are equal where their classes and fields are. The fields are numbers,
-    words or arrays: a file holds the name and the fields, and reading it calls the
-    class with them. The class must be known by then: one of your own is defined, or
-    its module imported, before `nnft_ppl.load`.
+    Two measures are equal, and hash alike, where their classes and fields do. The
+    fields are numbers and words, or arrays where the class compares and hashes them, as
+    `Empirical` does: a file holds name and fields, and reading it calls the class with
+    them. The class must be known by then: one of your own is defined, or its module
+    imported, before `nnft_ppl.load`.
     """
 
     name: ClassVar[str] = ""

@@ -102,8 +102,7 @@ def check_measure_is_saved(measure: Measure) -> None:
         raise SpecError(
             f"measure {measure!r} would not come back from a file, which holds its "
             f"name {measure.name!r} and its fields; give the class a name that no "
-            "other has, and fields that are numbers, words or arrays, to save fits "
-            "with it"
+            "other has, and fields that are numbers or words, to save fits with it"
         )
 
 

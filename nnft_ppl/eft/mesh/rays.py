@@ -95,50 +95,6 @@ class Directions(Protocol):
         ...
 
 
-class NodeSet(Protocol):
-    """Nodes in an order, to be cut in pieces."""
-
-    @property
-    def size(self) -> int:
-        """Number of nodes."""
-        ...
-
-    def chunk(self, start: int, stop: int) -> Chunk:
-        """Nodes start … stop."""
-        ...
-
-
-class Mesh(Protocol):
-    """The nodes of a region, at every level of refinement.
-
-    Attributes:
-        replicates: How many independent rules there are.
-        num_levels: How many levels.
-        is_sum: Whether the nodes are all there is: the only level is exact, and nothing
-            lies beyond the last node or on an edge.
-    """
-
-    replicates: int
-    num_levels: int
-    is_sum: bool
-
-    def bounded(self, level: int) -> NodeSet:
-        """The shells up to the outermost mark."""
-        ...
-
-    def tail(self, level: int, index: int) -> NodeSet:
-        """Tail shell `index` = 0, 1, … beyond it."""
-        ...
-
-    def surfaces(self, level: int) -> NodeSet:
-        """The boundaries of the shells, weighted to give d/d log r of the integral."""
-        ...
-
-    def num_nodes(self, level: int, num_tail: int) -> int:
-        """Nodes at one level, with `num_tail` tail shells."""
-        ...
-
-
 class RayMesh:
     """Rays of all shells at every level of refinement.
 
@@ -153,6 +109,7 @@ class RayMesh:
     """
 
     is_sum = False
+    """Whether the nodes are all there is: exact as they are, with nothing beyond."""
 
     def __init__(
         self,
@@ -272,3 +229,7 @@ class Cloud:
     def num_nodes(self, level: int, num_tail: int) -> int:
         """Nodes at one level."""
         return len(self._points)
+
+
+type Mesh = RayMesh | Cloud
+type NodeSet = Rays | Cloud

@@ -133,28 +133,27 @@ def ball_region(setting: Setting, profile: Profile | None = None) -> Region:
     """
     x, dim, network = setting.x, setting.dim, setting.network
     is_direct = dim <= DIRECT_DIMENSIONS
-    if not is_direct and "rotation" not in network.architecture.symmetries:
+    if is_direct:
+        axes, steps = np.eye(dim), np.ones(1)
+    elif "rotation" in network.architecture.symmetries:
+        axes = span_basis(np.concatenate([x, setting.sources]))
+        steps = np.array([1.0, 1 - 2 / dim])  # in many dimensions r^{d−1} is all near Λ
+    else:
         raise UnavailableError(
             f"the measure {setting.measure} in {dim} dimensions needs a kernel with "
             f"the symmetry 'rotation', which architecture {network.name!r} does not "
             "declare; use the measure Empirical(points), or declare the symmetry if "
             "the kernel has it"
         )
-    basis = (
-        np.eye(dim) if is_direct else span_basis(np.concatenate([x, setting.sources]))
-    )
-    # In many dimensions r^{d−1} is all near Λ.
-    steps = np.ones(1) if is_direct else np.array([1.0, 1 - 2 / dim])
     if profile is not None:
         steps = profile.steps
     scales = np.unique(np.multiply.outer(setting.radii, steps))
-    marks, lengths = radial_marks(network, x, np.linalg.norm(x, axis=1), scales, basis)
-    rules: list[Directions]
+    marks, lengths = radial_marks(network, x, np.linalg.norm(x, axis=1), scales, axes)
     if is_direct:
-        rules, span = [_sphere(x, lengths, _RUNGS[dim])], dim
-    else:
-        rules, span = _reduced(x, lengths, basis), min(dim, len(basis) + 1)
-    return _ray_region(setting, marks, rules, span, profile)
+        panels = _sphere(x, lengths, _RUNGS[dim])
+        return _ray_region(setting, marks, [panels], dim, profile)
+    rules = _reduced(x, lengths, axes)
+    return _ray_region(setting, marks, rules, min(dim, len(axes) + 1), profile)
 
 
 def data_region(setting: Setting, points: Points) -> Region:
