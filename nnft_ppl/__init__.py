@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from nnft_ppl.eft.measures import Box as Box
     from nnft_ppl.eft.measures import Empirical as Empirical
     from nnft_ppl.eft.measures import GaussianCutoff as GaussianCutoff
+    from nnft_ppl.eft.measures import Measure as Measure
     from nnft_ppl.eft.operators import operators as operators
     from nnft_ppl.ensemble.progress import Progress as Progress
     from nnft_ppl.ensemble.sample import Ensemble as Ensemble
@@ -158,6 +159,7 @@ _HOME = {
     "Ball": "eft.measures",
     "GaussianCutoff": "eft.measures",
     "Empirical": "eft.measures",
+    "Measure": "eft.measures",
     "beta_functions": "eft.flow.beta",
     "relevance": "eft.flow.relevance",
     "first_order": "eft.integrals",

@@ -9,11 +9,12 @@ from test_readme import code_blocks
     "page", ["operators", "comparison", "running", "function_space"]
 )
 def test_the_example_of_a_page_runs(page):
-    (code,) = code_blocks(f"docs/{page}.md", "python")
     names = {}
-    exec(compile(code, page, "exec"), names)  # our own file
+    for code in code_blocks(f"docs/{page}.md", "python"):
+        exec(compile(code, page, "exec"), names)  # our own file
     if page == "operators":
         assert names["action"].names == ("lambda_0", "soft", "kinetic")
+        assert names["fit"].action.measure.rate == 2
     elif page == "comparison":
         assert names["fit"].adequacy()["verdict"][0] == "describes"
     elif page == "running":

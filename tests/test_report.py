@@ -4,7 +4,7 @@ import ast
 import base64
 import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ import pytest
 from toy_study import TOY
 
 import nnft_ppl as nnft
+from nnft_ppl.eft.mesh.regions import Region, Setting, box_region
 from nnft_ppl.report.headline import _comparison_sentence
 from nnft_ppl.report.numbers import (
     cutoff_text,
@@ -194,8 +195,19 @@ def test_python_in_the_page_is_ten_statements(run: StudyRun, page: Page):
     assert len(ast.parse(script).body) <= 10
 
 
+@dataclass(frozen=True)
+class OwnBox(nnft.Measure):
+    """A user's measure, which a script cannot write down."""
+
+    name = "own-box"
+
+    def region(self, setting: Setting) -> Region:
+        return box_region(setting)
+
+
 @pytest.mark.parametrize(
-    "measure", [nnft.Ball(), nnft.GaussianCutoff(), nnft.Empirical([[1.0], [2.0]])]
+    "measure",
+    [nnft.Ball(), nnft.GaussianCutoff(), nnft.Empirical([[1.0], [2.0]]), OwnBox()],
 )
 def test_python_in_the_page_knows_measure_and_scheme(
     run: StudyRun, measure, tmp_path: Path, monkeypatch

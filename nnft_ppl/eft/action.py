@@ -11,15 +11,14 @@ from typing import Any
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl.eft.measures import (
-    Ball,
     Box,
-    Empirical,
-    GaussianCutoff,
     Measure,
+    check_measure,
+    check_measure_is_saved,
     measure_from_json,
     measure_named,
 )
-from nnft_ppl.eft.operators import operator
+from nnft_ppl.eft.operators import operator, operators
 from nnft_ppl.operator import Operator
 
 SCHEMES = ("renormalised", "bare")
@@ -63,11 +62,7 @@ class Action:
             raise SpecError(f"`scheme` is {scheme!r}; choose one of {list(SCHEMES)}")
         if measure is None or isinstance(measure, str):
             measure = measure_named(measure or "box")
-        if not isinstance(measure, (Box, Ball, GaussianCutoff, Empirical)):
-            raise SpecError(
-                f"`measure` is {measure!r}; expected nnft_ppl.Box(), Ball(), "
-                "GaussianCutoff() or Empirical(points)"
-            )
+        measure = check_measure(measure)
         if isinstance(operators, (str, Operator)):
             raise SpecError(
                 f"an action needs a list of operators, not {operators!r} alone; write "
@@ -135,6 +130,22 @@ class Action:
         if self.is_bare or self.power < 2:
             return ()
         return tuple(i for i, o in enumerate(self.operators) if o.num_fields == 4)
+
+    def check_is_saved(self) -> None:
+        """Refuse an action that `record` would not bring back.
+
+        Raises:
+            SpecError: An operator is not built in or of an installed plugin, or the
+                measure is more than its name and fields.
+        """
+        for one in self.operators:
+            if operators().get(one.name) != one:
+                raise SpecError(
+                    f"operator {one.name!r} is neither built in nor of an installed "
+                    "plugin, and a file holds its name alone; make it a plugin to save "
+                    "fits with it"
+                )
+        check_measure_is_saved(self.measure)
 
     def record(self) -> dict[str, Any]:
         """The form that files carry: operators by name, measure and scheme."""

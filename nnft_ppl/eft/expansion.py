@@ -4,7 +4,7 @@ In: an action, a network, inputs and cutoffs. Out: the linear response of every 
 and the trees of two quartic vertices where a sextic coupling makes them of its order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import NamedTuple
@@ -14,9 +14,11 @@ from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
-from nnft_ppl._typing import Packed
+from nnft_ppl._typing import Matrix, Packed
 from nnft_ppl.correlators.symmetric import num_entries
+from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.full_functions import check_order
 from nnft_ppl.eft.integrals import Integrals
 
 
@@ -119,17 +121,54 @@ def design_matrix(
     return _linear(action, Integrals(network, x, cutoffs, action.measure), order)
 
 
+def coupling_scale(
+    action: Action,
+    cutoffs: Sequence[float],
+    linear: Mapping[int, DesignMatrix],
+    propagator: Matrix,
+) -> Float[np.ndarray, "cutoff operator"]:
+    r"""What makes a coupling dimensionless, c = g · scale.
+
+    .. math:: \text{scale} = \max_k \mathrm{rms}(\partial G^{(k)}_c/\partial g) \,/\,
+        \mathrm{rms}(\textstyle\sum K \ldots K),
+
+    root mean squares over entries, so that c is the size of a connected correlator
+    beside that of the Gaussian moment, the output bias left out.
+
+    Args:
+        action: The operators.
+        cutoffs: Λ per row, for messages.
+        linear: Order k -> `DesignMatrix`.
+        propagator: K_W between the inputs, (point, point).
+
+    Raises:
+        SpecError: An operator has no effect at a cutoff.
+    """
+    scale = np.max(
+        [
+            np.sqrt(np.mean(design.values**2, axis=1))
+            / np.sqrt(np.mean(gaussian_moment(propagator, order) ** 2))
+            for order, design in linear.items()
+        ],
+        axis=0,
+    )
+    idle = np.argwhere(~(scale > 0))
+    if len(idle):
+        cutoff, operator = idle[0]
+        raise SpecError(
+            f"operator {action.names[operator]!r} has no effect on these inputs at "
+            f"cutoff {cutoffs[cutoff]}; choose a larger cutoff or leave it out"
+        )
+    return np.asarray(scale)
+
+
 def _linear(action: Action, integrals: Integrals, order: int) -> DesignMatrix:
     """The linear part at one order.
 
     Raises:
         SpecError: The order is not even and positive.
     """
-    if order < 2 or order % 2:
-        raise SpecError(
-            f"order {order!r} is not allowed; expected an even number ≥ 2, because "
-            "odd correlators vanish"
-        )
+    check_order(order)
     shape = (
         len(integrals.cutoffs),
         num_entries(integrals.num_points, order),

@@ -95,7 +95,7 @@ def full_map(kernel: Packed, order: int, max_power: int) -> FullMap:
     Raises:
         SpecError: The order is not even and positive, or the kernel is not packed.
     """
-    _check_order(order)
+    check_order(order)
     num_points = _num_points(kernel)
     table = entries(num_points, order)
     rows = np.arange(len(table))
@@ -147,7 +147,12 @@ def full_from_connected(
     return full_map(kernel, order, max_power).apply(connected)
 
 
-def _check_order(order: int) -> None:
+def check_order(order: int) -> None:
+    """Refuse an order that no correlator has.
+
+    Raises:
+        SpecError: It is not even and positive.
+    """
     if order < 2 or order % 2:
         raise SpecError(
             f"order {order!r} is not allowed; expected an even number ≥ 2, because odd "

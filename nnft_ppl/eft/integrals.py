@@ -19,7 +19,7 @@ from nnft_ppl.eft.integration.low_rank import Factorisation, factorise
 from nnft_ppl.eft.integration.pair_sums import check_cutoffs
 from nnft_ppl.eft.integration.quadrature import Quadrature
 from nnft_ppl.eft.integration.rows import Sources
-from nnft_ppl.eft.measures import Box, Empirical, Measure
+from nnft_ppl.eft.measures import Box, Measure
 from nnft_ppl.eft.trees import Tree
 from nnft_ppl.operator import Operator
 
@@ -74,8 +74,9 @@ def first_order(
 
     Source: theory.md §4.
     """
-    (given,) = Action([operator], measure=measure).operators
-    return Integrals(network, x, cutoffs, measure).first_order(given)
+    action = Action([operator], measure=measure)
+    integrals = Integrals(network, x, cutoffs, action.measure)
+    return integrals.first_order(action.operators[0])
 
 
 class Integrals:
@@ -93,16 +94,14 @@ class Integrals:
         network: Network,
         x: ArrayLike,
         cutoffs: ArrayLike,
-        measure: Measure | None = None,
+        measure: Measure = Box(),  # noqa: B008 - frozen
     ) -> None:
         """Check the inputs and lay the panels."""
         self.cutoffs = check_cutoffs(cutoffs)
         self._points = network.check_inputs(x, distinct=True)
         self._network = network
-        self._measure = Box() if measure is None else measure
-        self._quadrature = Quadrature(
-            network, self._points, self.cutoffs, self._measure
-        )
+        self._measure = measure
+        self._quadrature = Quadrature(network, self._points, self.cutoffs, measure)
         self._sources = Sources(len(self._points), np.zeros((0, 0)))
         self._done: dict[tuple[Operator, int], Response] = {}
         self._open_vertices: dict[Operator, Response] = {}
@@ -141,15 +140,12 @@ class Integrals:
                 sum of products.
         """
         line, _ = self._line
-        measure = self._measure
         tree = Tree(
             self._vertex(first),
             self._vertex(second),
             len(self._points),
             # All of a data set was looked at, of a region only some nodes.
-            is_complete=line.is_complete
-            and isinstance(measure, Empirical)
-            and len(measure.points) <= _CANDIDATES,
+            is_complete=line.is_complete and self._quadrature.num_points <= _CANDIDATES,
         )
         return FirstOrder(tree.values, tree.error)
 

@@ -1,11 +1,11 @@
 """The operators that the toolkit knows: the built-in ones and the plugins'."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
 
-from nnft_ppl._errors import PluginError, SpecError
+from nnft_ppl._errors import PluginError
 from nnft_ppl._typing import Points
 from nnft_ppl.operator import Operator, ProductWeight
 from nnft_ppl.registry import (
@@ -115,18 +115,3 @@ def _from_plugins(registry: Registry) -> dict[str, Operator]:
                 f"{DISABLE_VARIABLE}={plugin.name}"
             )
     return registry.named(Operator)
-
-
-def check_saved_by_name(given: Iterable[Operator]) -> None:
-    """Refuse operators that a file could not bring back.
-
-    Raises:
-        SpecError: An operator is not built in or of an installed plugin.
-    """
-    for one in given:
-        if operators().get(one.name) != one:
-            raise SpecError(
-                f"operator {one.name!r} is neither built in nor of an installed "
-                "plugin, and a file holds its name alone; make it a plugin to save "
-                "fits with it"
-            )

@@ -18,9 +18,8 @@ from nnft_ppl.correlators.correlators import Correlators, check_single_output
 from nnft_ppl.correlators.deep.recursion import recursion_error
 from nnft_ppl.correlators.origin import FIRST_ORDER
 from nnft_ppl.correlators.symmetric import entry_size
-from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.expansion import DesignMatrix, Expansion, expand
+from nnft_ppl.eft.expansion import DesignMatrix, Expansion, coupling_scale, expand
 from nnft_ppl.inference.covariance import (
     common_factor,
     gaussian_models,
@@ -140,7 +139,7 @@ def build_likelihood(
         sizes[order] = natural * _rms(correlators.connected(order)) / _rms(natural)
     size = np.concatenate(list(sizes.values()))
     alive = size > 0  # a field that is zero at an input carries no data there
-    scale = _coupling_scale(action, cutoffs, expansion, propagator)
+    scale = coupling_scale(action, cutoffs, expansion.linear, propagator)
     design, quadratic = _natural_units(expansion, action.orders, scale)
     design = design[:, alive] / size[alive, None]
     data, rounding = (
@@ -224,35 +223,6 @@ def _check_data(correlators: Correlators, action: Action) -> None:
                 f"every connected {order}-pt correlator is zero; there is no coupling "
                 "to infer"
             )
-
-
-def _coupling_scale(
-    action: Action,
-    cutoffs: tuple[float, ...],
-    expansion: Expansion,
-    propagator: np.ndarray,
-) -> np.ndarray:
-    """(cutoff, operator) c = g · scale: an integral's size over that of Σ K…K.
-
-    Raises:
-        SpecError: An operator has no effect at a cutoff.
-    """
-    scale = np.max(
-        [
-            np.sqrt(np.mean(design.values**2, axis=1))
-            / _rms(gaussian_moment(propagator, order))
-            for order, design in expansion.linear.items()
-        ],
-        axis=0,
-    )
-    for name, column in zip(action.names, scale.T, strict=True):
-        if not (column > 0).all():
-            raise SpecError(
-                f"operator {name!r} has no effect on these inputs at cutoff "
-                f"{cutoffs[int(np.argmin(column > 0))]}; choose a larger cutoff or "
-                "leave it out"
-            )
-    return np.asarray(scale)
 
 
 def _natural_units(

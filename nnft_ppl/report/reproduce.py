@@ -1,7 +1,7 @@
 """The ten lines of Python that repeat the fit of a study."""
 
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.measures import Box, Empirical
+from nnft_ppl.eft.measures import Box
 from nnft_ppl.report.results import Results
 
 _WIDTH = 78
@@ -50,8 +50,9 @@ def python_lines(results: Results) -> str:
 
 def _extras(action: Action) -> str:
     """Measure and scheme where they are not the usual ones."""
-    measure = "" if action.measure == Box() else f", measure=nnft.{action.measure!r}"
-    if isinstance(action.measure, Empirical):  # its data may be any number of points
+    written = action.measure.script
+    measure = "" if action.measure == Box() else f", measure={written}"
+    if written is None:
         measure = ",\n    measure=nnft.load('fit.nc').action.measure"
     return measure + (f", scheme={action.scheme!r}" if action.is_bare else "")
 

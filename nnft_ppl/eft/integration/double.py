@@ -7,15 +7,14 @@ nodes at every cutoff, walked through in pieces so that memory stays flat.
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
 
 from nnft_ppl._typing import Matrix
 from nnft_ppl.eft.integration.node_blocks import Block, Blocks, Shares
 from nnft_ppl.eft.integration.nodes import Nodes
+from nnft_ppl.eft.integration.pair_sums import Table
 
 type Factor = Callable[[Nodes], Matrix]
 type PairWeight = Callable[[np.ndarray, np.ndarray], np.ndarray]
-type Table = Float[np.ndarray, "cutoff row column"]
 
 _PAIRS = 1 << 20  # weights held at once
 

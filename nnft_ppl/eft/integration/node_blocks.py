@@ -15,7 +15,7 @@ from jaxtyping import Float
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
 from nnft_ppl.eft.integration.nodes import KernelTables, Nodes
-from nnft_ppl.eft.mesh.rays import Chunk, Cloud, Rays
+from nnft_ppl.eft.mesh.rays import Chunk, NodeSet
 from nnft_ppl.eft.mesh.regions import Region
 
 _MEMORY = 1 << 30  # bytes of kernel tables that are kept
@@ -80,10 +80,7 @@ class Blocks:
             yield from self._kept[key]
             return
         mesh = self.region.mesh
-        if index == 0 or isinstance(mesh, Cloud):
-            source: Rays | Cloud = mesh.bounded(level)
-        else:
-            source = mesh.tail(level, index - 1)
+        source = mesh.tail(level, index - 1) if index else mesh.bounded(level)
         if source.size > self._max_kept:
             yield from self._cut(source)
             return
@@ -100,16 +97,16 @@ class Blocks:
     def edges(self, level: int, num_tail: int) -> Iterator[tuple[Block, Shares]]:
         """As `inside`, but counting towards d/d log Λ; none for data.
 
-        The edge of a box or ball as nodes on it; the derivative of a soft cutoff.
+        The edge of a region as nodes on it; the derivative of a soft cutoff.
         """
-        mesh = self.region.mesh
-        if self.region.soft:
-            for block, shares in self.inside(level, num_tail):
-                yield block, shares * (block.chunk.radius / self.cutoffs[:, None]) ** 2
-        elif not isinstance(mesh, Cloud):
-            index = np.arange(len(self.cutoffs))[:, None]
-            for block in self._cut(mesh.surfaces(level)):
-                yield block, (block.chunk.shell == index).astype(np.float64)
+        profile = self.region.profile
+        if profile is not None:
+            for block, _ in self.inside(level, num_tail):
+                yield block, profile.slope(self._ratio(block.chunk))
+            return
+        edge = np.arange(len(self.cutoffs))[:, None]
+        for block in self._cut(self.region.mesh.surfaces(level)):
+            yield block, (block.chunk.shell == edge).astype(np.float64)
 
     def single(self, position: Points) -> Nodes:
         """Nodes off the mesh, with weight 1."""
@@ -117,7 +114,7 @@ class Blocks:
 
     def partition(self, chunk: Chunk, shares: Shares, most: int) -> list[Part]:
         """Parts of nodes that count alike; per replicate and cutoff if over `most`."""
-        key = chunk.radius if self.region.soft else chunk.shell
+        key = chunk.shell if self.region.profile is None else chunk.radius
         change = (np.diff(key) != 0) | (np.diff(chunk.replicate) != 0)
         edges = [0, *(np.flatnonzero(change) + 1), len(key)]
         if len(edges) - 1 <= most or self.region.mesh.replicates > 1:
@@ -132,14 +129,17 @@ class Blocks:
 
     def _shares(self, chunk: Chunk) -> Shares:
         """How much of each node counts at each distinct cutoff."""
-        if self.region.soft:
-            ratio = chunk.radius / self.cutoffs[:, None]
-            return np.asarray(np.exp(-(ratio**2) / 2))
+        if self.region.profile is not None:
+            return self.region.profile.weight(self._ratio(chunk))
         # Without end every shell counts, those beyond the outermost mark too.
         last = np.where(np.isinf(self.cutoffs), np.inf, np.arange(len(self.cutoffs)))
         return (chunk.shell <= last[:, None]).astype(np.float64)
 
-    def _cut(self, source: Rays | Cloud) -> Iterator[Block]:
+    def _ratio(self, chunk: Chunk) -> Shares:
+        """r/Λ."""
+        return np.asarray(chunk.radius / self.cutoffs[:, None])
+
+    def _cut(self, source: NodeSet) -> Iterator[Block]:
         """Cut a mesh in blocks of one size."""
         step = self.region.block
         for start in range(0, source.size, step):

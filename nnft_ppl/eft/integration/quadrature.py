@@ -6,6 +6,7 @@ tables are shared by everything that one `Quadrature` integrates; the caller nee
 choose nodes, nor know where the kernel has kinks.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -22,8 +23,8 @@ from nnft_ppl.eft.integration.pair_sums import PairSums as PairSums
 from nnft_ppl.eft.integration.pair_sums import Table
 from nnft_ppl.eft.integration.pair_sums import check_cutoffs as check_cutoffs
 from nnft_ppl.eft.measures import Box, Measure
-from nnft_ppl.eft.mesh.rays import Chunk, Cloud
-from nnft_ppl.eft.mesh.regions import region
+from nnft_ppl.eft.mesh.rays import Chunk
+from nnft_ppl.eft.mesh.regions import Setting
 
 _MAX_PAIR_NODES = 1 << 15
 _MAX_TAIL_SHELLS = 32
@@ -78,7 +79,9 @@ class Quadrature:
         self.sources = points if sources is None else network.check_inputs(sources)
         self._distinct = np.unique(self.cutoffs)
         radii = self._distinct[np.isfinite(self._distinct)]
-        self._region = region(network, points, self.sources, measure, radii)
+        self._region = measure.region(
+            Setting(network, points, self.sources, radii, repr(measure))
+        )
         self._blocks = Blocks(self._region, network, self.sources, self._distinct)
         self.tolerance = self._region.tolerance if tolerance is None else tolerance
 
@@ -119,6 +122,12 @@ class Quadrature:
             if slope and slopes is None:
                 slopes = np.zeros_like(values)
         return self._in_order(values, error, slopes)
+
+    @property
+    def num_points(self) -> float:
+        """How many points y the measure has: ∞ unless it is a sum, over a data set."""
+        mesh = self._region.mesh
+        return mesh.num_nodes(0, 0) if mesh.is_sum else math.inf
 
     def positions(self, limit: int) -> Points:
         """At most `limit` of the nodes, spread as they are: (node, input_dim)."""
@@ -192,7 +201,7 @@ class Quadrature:
         """
         mesh = self._region.mesh
         level, (coarse, size) = 0, sums(0)
-        if isinstance(mesh, Cloud):
+        if mesh.is_sum:
             return 0, coarse.mean(axis=0), _ROUNDING * size
         while True:
             level += 1
@@ -287,7 +296,7 @@ class Quadrature:
         Raises:
             SpecError: It does not settle.
         """
-        if np.isfinite(self._distinct).all() or isinstance(self._region.mesh, Cloud):
+        if np.isfinite(self._distinct).all() or self._region.mesh.is_sum:
             return 0
         total: Matrix | None = None
         for index in range(1 + _MAX_TAIL_SHELLS):
@@ -344,7 +353,7 @@ class Quadrature:
         """Raise `UnavailableError` where all pairs of nodes are out of reach."""
         mesh = self._region.mesh
         advice = "write the weight as a sum of products"
-        if np.isinf(self._distinct).any() and not isinstance(mesh, Cloud):
+        if np.isinf(self._distinct).any() and not mesh.is_sum:
             raise UnavailableError(
                 f"{label} has a weight w(y, y') that is no sum of products; such "
                 "double integrals are done at finite cutoffs only. "

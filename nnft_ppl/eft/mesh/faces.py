@@ -5,11 +5,12 @@ of the faces of the unit cube, with panel corners at those directions and their 
 images, and the same carried over to the unit sphere.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from nnft_ppl._typing import Points
 from nnft_ppl.eft.mesh.panels import Edges, graded_edges, panel_nodes
@@ -18,6 +19,7 @@ _SAME = 1e-9  # breakpoints closer than this are one
 _NARROW = 0.125  # width, beside a face of 2
 
 type Weights = Float[np.ndarray, " direction"]
+type Belongs = Callable[[Points], Bool[np.ndarray, " direction"]]
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,33 @@ class Sphere:
         directions, weights = self._faces.rule(level)
         norms = np.linalg.norm(directions, axis=1)
         return directions / norms[:, None], weights / norms**self._faces.dim
+
+
+class Part:
+    """A rule without the directions that do not belong.
+
+    Args:
+        whole: The rule.
+        belongs: (direction, dim) -> (direction,).
+    """
+
+    replicates = 1
+
+    def __init__(self, whole: Ends | CubeFaces, belongs: Belongs) -> None:
+        """Keep the rule."""
+        self._whole = whole
+        self._belongs = belongs
+        self.rungs = whole.rungs
+
+    def size(self, level: int) -> int:
+        """Number of directions at a level."""
+        return len(self.rule(level)[1])
+
+    def rule(self, level: int) -> tuple[Points, Weights]:
+        """Directions and weights."""
+        directions, weights = self._whole.rule(level)
+        here = self._belongs(directions)
+        return directions[here], weights[here]
 
 
 def _line(marks: Edges, widths: Float[np.ndarray, " mark"]) -> Edges:

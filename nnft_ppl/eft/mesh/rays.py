@@ -108,6 +108,9 @@ class RayMesh:
         directions: The rule for u, and the levels of refinement.
     """
 
+    is_sum = False
+    """Whether the nodes are all there is: exact as they are, with nothing beyond."""
+
     def __init__(
         self,
         dim: int,
@@ -123,11 +126,6 @@ class RayMesh:
         self._dim = dim
         all_marks = np.concatenate([marks, radii])
         self._edges = graded_edges(all_marks if all_marks.size else np.ones(1))
-
-    @property
-    def num_shells(self) -> int:
-        """Number of shells that are no tail."""
-        return len(self.radii) + 1
 
     def num_nodes(self, level: int, num_tail: int) -> int:
         """Nodes at one level, with `num_tail` tail shells."""
@@ -148,7 +146,7 @@ class RayMesh:
         start = TAIL_DOUBLINGS * index
         powers = np.arange(start, start + TAIL_DOUBLINGS + 1)
         radii, weights = self._radial(np.ldexp(self._edges[-1], powers), level)
-        shells = np.full(len(radii), self.num_shells + index)
+        shells = np.full(len(radii), len(self.radii) + 1 + index)
         return self._rays(radii, weights, shells, level)
 
     def surfaces(self, level: int) -> Rays:
@@ -191,14 +189,15 @@ class Cloud:
 
     replicates = 1
     num_levels = 1
+    is_sum = True
 
     def __init__(self, points: Points, radii: Radii) -> None:
         """Sort the points by their largest coordinate."""
+        self._radii = radii
         norms = np.abs(points).max(axis=1)
         order = np.argsort(norms, kind="stable")
         self._points, self._norms = points[order], norms[order]
         self._shells = np.searchsorted(radii, self._norms)
-        self.num_shells = len(radii) + 1
 
     @property
     def size(self) -> int:
@@ -219,6 +218,18 @@ class Cloud:
         """All points, whatever the level."""
         return self
 
+    def tail(self, level: int, index: int) -> "Cloud":
+        """No points."""
+        return Cloud(self._points[:0], self._radii)
+
+    def surfaces(self, level: int) -> "Cloud":
+        """No points: the sum runs with the cutoff in steps."""
+        return Cloud(self._points[:0], self._radii)
+
     def num_nodes(self, level: int, num_tail: int) -> int:
         """Nodes at one level."""
         return len(self._points)
+
+
+type Mesh = RayMesh | Cloud
+type NodeSet = Rays | Cloud

@@ -1,9 +1,11 @@
-"""The mesh of each measure: which norm the cutoff bounds and where the marks are.
+"""Regions: the meshes that measures are made of, and how an integral uses them.
 
-In: a network, inputs, a measure and its finite cutoffs. Out: a mesh with panels at the
-inputs, at the cutoffs and at the kernel's own lengths, and how far to refine it.
+In: a network, inputs and finite cutoffs. Out: a mesh with panels at the inputs, at the
+cutoffs and at the kernel's own lengths, and how far to refine it. A measure picks one
+of `box_region`, `ball_region` and `data_region`.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +13,9 @@ import numpy as np
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Points
-from nnft_ppl.eft.measures import Box, Empirical, GaussianCutoff, Measure
-from nnft_ppl.eft.mesh.faces import CubeFaces, Ends, Rung, Sphere
-from nnft_ppl.eft.mesh.lengths import kernel_lengths
-from nnft_ppl.eft.mesh.rays import Cloud, Directions, Radii, RayMesh
+from nnft_ppl.eft.mesh.faces import Belongs, CubeFaces, Ends, Part, Rung, Sphere
+from nnft_ppl.eft.mesh.marks import radial_marks
+from nnft_ppl.eft.mesh.rays import Cloud, Directions, Mesh, Radii, RayMesh
 from nnft_ppl.eft.mesh.spheres import ReducedSphere, SobolSphere, off_span, span_basis
 
 DIRECT_DIMENSIONS = 3
@@ -26,8 +27,46 @@ _RUNGS = {
     3: (*(Rung(n) for n in (4, 6, 8, 11)), Rung(11, 1)),
 }
 _SOBOL_LEVELS = 8
-_SAME = 1e-12  # relative distance below which two marks are one
-_GAUSSIAN_STEPS = (-6.0, -3.0, 0.0, 3.0, 6.0, 9.0, 12.5)  # e^{−12.5²/2} < 1e-33
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What a measure lays its region for.
+
+    Args:
+        network: Its propagator is used to find the kernel's lengths.
+        x: Distinct inputs (point, dim), where the propagator may have kinks.
+        sources: All points whose propagators are wanted, (source, dim).
+        radii: Finite cutoffs, sorted, distinct; may be empty.
+        measure: What messages call the measure.
+    """
+
+    network: Network
+    x: Points
+    sources: Points
+    radii: Radii
+    measure: str
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the inputs and of y."""
+        return int(self.x.shape[1])
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A soft cutoff: nodes at radius r have the weight p(r/Λ).
+
+    Args:
+        weight: p(t), array to array, with p(0) = 1: at Λ = ∞ it is all of space.
+        slope: −t p′(t), the derivative of p(r/Λ) with log Λ.
+        steps: Values t > 0 between which p(t) t^{d−1} is smooth and about a polynomial;
+            beyond the largest it is nothing beside the rest.
+    """
+
+    weight: Callable[[np.ndarray], np.ndarray]
+    slope: Callable[[np.ndarray], np.ndarray]
+    steps: Radii
 
 
 @dataclass(frozen=True)
@@ -39,119 +78,143 @@ class Region:
         tolerance: Refinement stops at this change beside the largest entry.
         max_nodes: Nodes that one level may have.
         block: Nodes of one kernel call.
-        soft: Whether the cutoff is a weight instead of an edge.
-        reduced: Whether the directions stand for others through rotation symmetry.
+        profile: The weight that is the cutoff; `None` where the cutoff is an edge.
+        reduced: The directions, if they stand for others through rotation symmetry.
     """
 
-    mesh: RayMesh | Cloud
+    mesh: Mesh
     tolerance: float
     max_nodes: int
     block: int
-    soft: bool = False
+    profile: Profile | None = None
     reduced: ReducedSphere | None = None
 
 
-def region(
-    network: Network, x: Points, sources: Points, measure: Measure, radii: Radii
-) -> Region:
-    """The mesh for ∫ dμ_Λ(y) at all finite cutoffs.
+def box_region(setting: Setting, part: Belongs | None = None) -> Region:
+    """Rays through [−Λ, Λ]^d, or through part of it; Λ bounds the largest |y_a|.
 
     Args:
-        network: Its propagator is used to find the kernel's lengths.
-        x: Distinct inputs (point, dim), where the propagator may have kinks.
-        sources: All points whose propagators are wanted, (source, dim).
-        measure: The measure.
-        radii: Finite cutoffs, sorted, distinct; may be empty.
+        setting: What it is laid for.
+        part: Which directions belong, (direction, dim) -> (direction,) booleans; all
+            when `None`. It may end where a coordinate is 0, as panels do; elsewhere the
+            integral converges slowly.
 
     Raises:
-        SpecError: The data set is of another dimension than the inputs.
-        UnavailableError: The dimension is too high for the measure.
+        UnavailableError: More than three dimensions.
     """
-    dim = x.shape[1]
-    if isinstance(measure, Empirical):
-        if measure.points.shape[1] != dim:
-            raise SpecError(
-                f"the measure {measure!r} does not fit inputs of dimension {dim}; give "
-                "data points of that dimension"
-            )
-        return Region(Cloud(measure.points, radii), 0.0, 0, 1 << 12)
-    _refuse_high_dimension(network, measure)
-    soft = isinstance(measure, GaussianCutoff)
-    norms = np.linalg.norm(x, axis=1)
-    if isinstance(measure, Box):
-        norms = np.abs(x).max(axis=1)
-    scales = np.unique(np.multiply.outer(radii, _scales(dim, soft)))
-    basis = span_basis(np.concatenate([x, sources]))
-    axes = np.eye(dim) if dim <= DIRECT_DIMENSIONS else basis
-    fixed = _distinct_marks(norms, scales)
-    lengths = kernel_lengths(network, x, axes, fixed[-1])
-    marks, shells = _marks(fixed, norms, lengths), radii[:0] if soft else radii
-    span = min(dim, len(basis) + 1) if dim > DIRECT_DIMENSIONS else dim
-    max_nodes = {1: 1 << 17, 2: 1 << 20}.get(span, 6_000_000)
-    directions, reduced = _directions(x, lengths[:-1], basis, measure)
-    mesh = RayMesh(dim, shells, marks, directions)
-    if reduced is not None and mesh.num_nodes(1, 0) > max_nodes:
-        directions, reduced = SobolSphere(basis, _SOBOL_LEVELS), None
-        mesh = RayMesh(dim, shells, marks, directions)
-    sampled = isinstance(directions, SobolSphere)
-    return Region(
-        mesh,
-        1e-3 if sampled else {1: 1e-10, 2: 1e-8}.get(span, 1e-5),
-        max_nodes,
-        1 << 11 if dim == 1 else 1 << 14 if dim <= DIRECT_DIMENSIONS else 1 << 12,
-        soft,
-        reduced,
-    )
-
-
-def _scales(dim: int, soft: bool) -> Radii:
-    """Radii, in units of Λ, between which the radial weight is smooth.
-
-    In many dimensions r^{d−1} is all near Λ, r^{d−1} e^{−r²/2Λ²} all near √(d − 1) Λ.
-    """
-    if soft:
-        steps = np.array([*_GAUSSIAN_STEPS, 1.0]) + np.sqrt(dim - 1)
-        return np.asarray(steps[steps > 0])
-    return np.ones(1) if dim <= DIRECT_DIMENSIONS else np.array([1.0, 1 - 2 / dim])
-
-
-def _refuse_high_dimension(network: Network, measure: Measure) -> None:
-    """Raise `UnavailableError` where a measure cannot be integrated."""
-    dim = network.hyperparameters.input_dim
-    if dim <= DIRECT_DIMENSIONS:
-        return
-    if isinstance(measure, Box):
+    dim = setting.dim
+    if dim > DIRECT_DIMENSIONS:
         raise UnavailableError(
-            f"the box is integrated in up to {DIRECT_DIMENSIONS} dimensions and "
-            f"{network!r} has input_dim {dim}; use the measure Ball(), "
-            "GaussianCutoff() or Empirical(points)"
+            f"the measure {setting.measure} is integrated in up to {DIRECT_DIMENSIONS} "
+            f"dimensions and {setting.network!r} has input_dim {dim}; use the measure "
+            "Ball(), GaussianCutoff() or Empirical(points)"
         )
-    if "rotation" not in network.architecture.symmetries:
+    norms = np.abs(setting.x).max(axis=1)
+    marks, lengths = radial_marks(
+        setting.network, setting.x, norms, setting.radii, np.eye(dim)
+    )
+    whole = Ends(_RUNGS[1]) if dim == 1 else _faces(setting.x, lengths, _RUNGS[dim])
+    directions = whole if part is None else Part(whole, part)
+    return _ray_region(setting, marks, [directions], dim)
+
+
+def ball_region(setting: Setting, profile: Profile | None = None) -> Region:
+    """Rays through |y| ≤ Λ, or through all of space with a profile of r = |y|.
+
+    Beyond three dimensions, which takes a kernel with the symmetry "rotation", their
+    directions are reduced to the span of the inputs, or sampled.
+
+    Args:
+        setting: What it is laid for.
+        profile: A soft cutoff in place of the edge.
+
+    Raises:
+        UnavailableError: More than three dimensions, and not that symmetry.
+    """
+    x, dim, network = setting.x, setting.dim, setting.network
+    is_direct = dim <= DIRECT_DIMENSIONS
+    if is_direct:
+        axes, steps = np.eye(dim), np.ones(1)
+    elif "rotation" in network.architecture.symmetries:
+        axes = span_basis(np.concatenate([x, setting.sources]))
+        steps = np.array([1.0, 1 - 2 / dim])  # in many dimensions r^{d−1} is all near Λ
+    else:
         raise UnavailableError(
-            f"the measure {measure!r} in {dim} dimensions needs a kernel with the "
-            f"symmetry 'rotation', which architecture {network.name!r} does not "
+            f"the measure {setting.measure} in {dim} dimensions needs a kernel with "
+            f"the symmetry 'rotation', which architecture {network.name!r} does not "
             "declare; use the measure Empirical(points), or declare the symmetry if "
             "the kernel has it"
         )
+    if profile is not None:
+        steps = profile.steps
+    scales = np.unique(np.multiply.outer(setting.radii, steps))
+    marks, lengths = radial_marks(network, x, np.linalg.norm(x, axis=1), scales, axes)
+    if is_direct:
+        panels = _sphere(x, lengths, _RUNGS[dim])
+        return _ray_region(setting, marks, [panels], dim, profile)
+    rules = _reduced(x, lengths, axes)
+    return _ray_region(setting, marks, rules, min(dim, len(axes) + 1), profile)
 
 
-def _directions(
-    x: Points, lengths: Radii, basis: Matrix, measure: Measure
-) -> tuple[Directions, ReducedSphere | None]:
-    """The rule for u, and the same if it rests on rotation symmetry."""
-    dim, span = x.shape[1], len(basis)
-    if dim <= DIRECT_DIMENSIONS:
-        if dim == 1:
-            return Ends(_RUNGS[1]), None
-        faces = _faces(x, lengths, _RUNGS[dim])
-        return (faces if isinstance(measure, Box) else Sphere(faces)), None
-    if span > DIRECT_DIMENSIONS or span == dim:
-        return SobolSphere(basis, _SOBOL_LEVELS), None
-    rungs = _RUNGS[min(3, span + 1)]
-    projected = x @ basis.T
-    inner = Ends(rungs) if span == 1 else Sphere(_faces(projected, lengths, rungs))
-    reduced = ReducedSphere(basis, inner, off_span(basis))
-    return reduced, reduced
+def data_region(setting: Setting, points: Points) -> Region:
+    """The mean over points (point, dim); Λ bounds their largest coordinate.
+
+    Raises:
+        SpecError: The points are of another dimension than the inputs.
+    """
+    if points.shape[1] != setting.dim:
+        raise SpecError(
+            f"the measure {setting.measure} does not fit inputs of dimension "
+            f"{setting.dim}; give data points of that dimension"
+        )
+    return Region(Cloud(points, setting.radii), 0.0, 0, 1 << 12)
+
+
+def _ray_region(
+    setting: Setting,
+    marks: Radii,
+    rules: Sequence[Directions],
+    span: int,
+    profile: Profile | None = None,
+) -> Region:
+    """Rays in the directions of the first rule that is not too large, or the last.
+
+    Args:
+        setting: What it is laid for.
+        marks: Radii that are to be panel edges.
+        rules: Directions.
+        span: Dimensions that are left to panels.
+        profile: See `Region`.
+    """
+    dim = setting.dim
+    edges = setting.radii if profile is None else setting.radii[:0]
+    max_nodes = {1: 1 << 17, 2: 1 << 20}.get(span, 6_000_000)
+    for directions in rules:
+        mesh = RayMesh(dim, edges, marks, directions)
+        if mesh.num_nodes(1, 0) <= max_nodes:
+            break
+    return Region(
+        mesh,
+        1e-3 if mesh.replicates > 1 else {1: 1e-10, 2: 1e-8}.get(span, 1e-5),
+        max_nodes,
+        1 << 11 if dim == 1 else 1 << 14 if dim <= DIRECT_DIMENSIONS else 1 << 12,
+        profile,
+        directions if isinstance(directions, ReducedSphere) else None,
+    )
+
+
+def _sphere(x: Points, lengths: Radii, rungs: tuple[Rung, ...]) -> Ends | Sphere:
+    """The unit sphere by panels."""
+    return Ends(rungs) if x.shape[1] == 1 else Sphere(_faces(x, lengths, rungs))
+
+
+def _reduced(x: Points, lengths: Radii, basis: Matrix) -> list[Directions]:
+    """Rules for the unit sphere in many dimensions, the better one first."""
+    span, sampled = len(basis), SobolSphere(basis, _SOBOL_LEVELS)
+    if span > DIRECT_DIMENSIONS or span == x.shape[1]:
+        return [sampled]
+    inner = _sphere(x @ basis.T, lengths, _RUNGS[min(3, span + 1)])
+    return [ReducedSphere(basis, inner, off_span(basis)), sampled]
 
 
 def _faces(x: Points, lengths: Radii, rungs: tuple[Rung, ...]) -> CubeFaces:
@@ -159,26 +222,3 @@ def _faces(x: Points, lengths: Radii, rungs: tuple[Rung, ...]) -> CubeFaces:
     away = np.abs(x).max(axis=1) > 0
     kinks = x[away]
     return CubeFaces(kinks, lengths[away] / np.abs(kinks).max(axis=1), rungs)
-
-
-def _distinct_marks(norms: Radii, scales: Radii) -> Radii:
-    """0, the cutoffs' marks and the norms; norms that differ by rounding are one."""
-    same = np.abs(norms[:, None] - scales) <= _SAME * norms[:, None]
-    others = np.unique(norms[~same.any(axis=1)])
-    others = others[np.diff(others, prepend=-1.0) > _SAME * others]
-    fixed = np.unique(np.concatenate([[0.0], others, scales]))
-    return fixed if len(fixed) > 1 else np.arange(2.0)
-
-
-def _marks(fixed: Radii, norms: Radii, lengths: Radii) -> Radii:
-    """Radii of the inputs, and those at the kernel's length from them and from 0."""
-    found: list[float] = []
-    for centre, length in zip(np.append(norms, 0.0), lengths, strict=True):
-        # Where the marks are as close as that already, they do.
-        gaps = np.abs(fixed - centre)
-        gap = gaps[gaps > _SAME * centre].min()
-        if length < gap / 4:
-            found += [centre + length, centre - length]
-    seeds = np.array(found)
-    seeds = seeds[(seeds > 0) & (seeds < fixed[-1])]
-    return np.concatenate([fixed[1:], seeds])

@@ -21,7 +21,6 @@ from nnft_ppl._network import Network
 from nnft_ppl._travel import fields_alone
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.operators import check_saved_by_name
 from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.couplings.arviz_tree import build_groups, stack
 from nnft_ppl.inference.couplings.omitted_orders import TruncationPrior
@@ -290,10 +289,10 @@ class CouplingFit:
         """Write as netCDF: draws and correlators; the other groups follow from them.
 
         Raises:
-            SpecError: An operator is not built in or of an installed plugin, so that
-                its name in a file would not bring it back.
+            SpecError: An operator or the measure would not come back from its name in
+                a file (`Action.check_is_saved`).
         """
-        check_saved_by_name(self.action.operators)
+        self.action.check_is_saved()
         coords = {"cutoff": list(self.cutoffs), "operator": list(self.action.names)}
         sampled = ("chain", "draw", "cutoff")
         posterior = xr.Dataset(

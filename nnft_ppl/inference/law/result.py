@@ -24,7 +24,6 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.flow.exponents import running_alone
 from nnft_ppl.eft.integration.pair_sums import check_cutoffs
-from nnft_ppl.eft.operators import check_saved_by_name
 from nnft_ppl.inference import adequacy
 
 LAW_TOLERANCE = 0.01
@@ -216,10 +215,10 @@ class RunningFit:
         """Write as netCDF, in one step: draws, couplings and correlators.
 
         Raises:
-            SpecError: An operator is not built in or of an installed plugin, so that
-                its name in a file would not bring it back.
+            SpecError: An operator or the measure would not come back from its name in
+                a file (`Action.check_is_saved`).
         """
-        check_saved_by_name(self.action.operators)
+        self.action.check_is_saved()
         # The logarithm too: an amplitude known to 10⁻⁹ loses digits of its spread.
         posterior = self.data["posterior"].to_dataset()
         posterior["log_amplitude"] = (("chain", "draw", "operator"), self.log_amplitude)

@@ -6,12 +6,10 @@ outputs share them, and a fit that was saved is checked against them.
 
 import numpy as np
 
-from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
-from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.expansion import design_matrix
+from nnft_ppl.eft.expansion import coupling_scale, design_matrix
 
 
 def scaled_design(
@@ -20,26 +18,18 @@ def scaled_design(
     """Responses of the connected 4-pt function to the dimensionless couplings.
 
     Returns:
-        Responses (cutoff, entry, operator); scale (cutoff, operator), c = g · scale,
-        so that c is the rms of G4c over that of Σ_3 KK, the output bias left out of K;
+        Responses (cutoff, entry, operator); their `coupling_scale` (cutoff, operator);
         and the largest error of a response.
 
     Raises:
         SpecError: An operator has no effect.
         FitError: An integral did not converge.
     """
-    design, error = design_matrix(action, network, x, np.array(cutoffs), 4)
-    natural = _rms(gaussian_moment(network.propagator(x), 4))
-    scale = np.sqrt(np.mean(design**2, axis=1)) / natural
-    if not (scale > 0).all():
-        cutoff, operator = np.argwhere(~(scale > 0))[0]
-        raise SpecError(
-            f"operator {action.names[operator]!r} has no effect on these inputs at "
-            f"cutoff {cutoffs[cutoff]}; choose a larger cutoff or leave it out"
-        )
+    design = design_matrix(action, network, x, np.array(cutoffs), 4)
+    scale = coupling_scale(action, cutoffs, {4: design}, network.propagator(x))
     per_operator = scale[:, None, :]
-    return design / per_operator, scale, float(np.max(error / per_operator))
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2)))
+    return (
+        design.values / per_operator,
+        scale,
+        float(np.max(design.error / per_operator)),
+    )

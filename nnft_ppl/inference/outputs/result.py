@@ -17,7 +17,6 @@ from nnft_ppl._network import Network
 from nnft_ppl._travel import fields_alone
 from nnft_ppl._typing import Points
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.operators import check_saved_by_name
 from nnft_ppl.inference.couplings.result import INTERVAL
 from nnft_ppl.inference.outputs.design import scaled_design
 from nnft_ppl.inference.priors import Prior
@@ -230,10 +229,10 @@ class FunctionSpaceFit:
         """Write as netCDF, in one step; the log prior, which follows, is left out.
 
         Raises:
-            SpecError: An operator is not built in or of an installed plugin, so that
-                its name in a file would not bring it back.
+            SpecError: An operator or the measure would not come back from its name in
+                a file (`Action.check_is_saved`).
         """
-        check_saved_by_name(self.action.operators)
+        self.action.check_is_saved()
         groups = {
             name: group.to_dataset()
             for name, group in self.data.children.items()

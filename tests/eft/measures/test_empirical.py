@@ -2,28 +2,9 @@ import numpy as np
 import pytest
 
 from nnft_ppl._errors import SpecError
-from nnft_ppl.eft.measures import (
-    Ball,
-    Box,
-    Empirical,
-    GaussianCutoff,
-    measure_from_json,
-)
+from nnft_ppl.eft.measures import Empirical
 
 POINTS = np.array([[0.1, -2.0], [1 / 3, 5.0]])
-MEASURES = [Box(), Ball(), GaussianCutoff(), Empirical(POINTS)]
-
-
-@pytest.mark.parametrize("measure", MEASURES, ids=repr)
-def test_json_gives_the_measure_back(measure):
-    again = measure_from_json(measure.to_json())
-    assert again == measure
-    assert hash(again) == hash(measure)
-
-
-def test_different_measures_differ():
-    assert len({*MEASURES, Empirical(POINTS[::-1]), Box()}) == 5
-    assert Empirical(POINTS) != Box()
 
 
 def test_a_data_set_is_kept_as_it_was():
@@ -53,15 +34,6 @@ def test_a_zero_with_a_sign_hashes_alike():
 def test_a_data_set_is_checked(points, message):
     with pytest.raises(SpecError, match=message):
         Empirical(points)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", '{"measure": "cone"}', '{"measure": "box", "a": 1}', '{"points": 1}'],
-)
-def test_anything_else_is_refused(text):
-    with pytest.raises(SpecError, match="is no measure; expected"):
-        measure_from_json(text)
 
 
 def test_images_of_an_empirical_measure_are_flattened():

@@ -1,0 +1,75 @@
+"""A data set as a measure: its points, all with one weight."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import ArrayLike
+
+from nnft_ppl._errors import SpecError
+from nnft_ppl._typing import Points
+from nnft_ppl.eft.measures.measure import Measure
+from nnft_ppl.eft.mesh.regions import Region, Setting, data_region
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Empirical(Measure):
+    """(1/n) Σ over those of n data points whose largest coordinate |y_a| is ≤ Λ.
+
+    Any dimension. It is dimensionless, and it runs with Λ in steps only.
+
+    Args:
+        points: The data set, (n, dim).
+
+    Raises:
+        SpecError: No points, not two axes, or a number that is not finite.
+    """
+
+    name = "empirical"
+    points: Points
+
+    def __init__(self, points: ArrayLike) -> None:
+        """Check the points and keep a read-only copy."""
+        try:
+            given = np.array(points, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise SpecError(
+                f"the points of an empirical measure are no array of real numbers "
+                f"({error}); expected shape (number of points, dimension)"
+            ) from error
+        if given.ndim > 2:  # images, as networks take them
+            given = given.reshape(len(given), -1)
+        if given.ndim != 2 or not given.size:
+            raise SpecError(
+                f"the points of an empirical measure have shape {given.shape}; "
+                "expected (number of points, dimension), at least one of each"
+            )
+        bad = np.flatnonzero(~np.isfinite(given).all(axis=1))
+        if bad.size:
+            raise SpecError(
+                f"point {bad[0]} of an empirical measure is {given[bad[0]].tolist()}; "
+                "points must be finite"
+            )
+        given.flags.writeable = False
+        object.__setattr__(self, "points", given)
+
+    def __reduce__(self) -> tuple[type, tuple[Points]]:
+        """For pickle, which leaves arrays writeable."""
+        return Empirical, (self.points,)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when the points are, in the same order."""
+        if not isinstance(other, Empirical):
+            return NotImplemented
+        return np.array_equal(self.points, other.points)
+
+    def __hash__(self) -> int:
+        """Equal measures hash alike."""
+        return hash((self.points.shape, (self.points + 0.0).tobytes()))
+
+    def __repr__(self) -> str:
+        """Show the size of the data set."""
+        return f"Empirical({len(self.points)} points of {self.points.shape[1]})"
+
+    def region(self, setting: Setting) -> Region:
+        """The points themselves; the cutoff bounds their largest coordinate."""
+        return data_region(setting, self.points)
