@@ -6,7 +6,7 @@ import numpy as np
 from markupsafe import Markup
 
 from nnft_ppl.inference import adequacy
-from nnft_ppl.inference.couplings.result import INTERVAL
+from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.report.numbers import (
     SMALL,
     cutoff_text,

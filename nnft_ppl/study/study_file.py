@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nnft_ppl._arguments import check_choice
 from nnft_ppl._errors import NnftError, SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
@@ -209,12 +210,7 @@ def read_points(path: Path, where: str = "inputs") -> np.ndarray:
 
 def _ensemble(table: Table, net: Network, points: Points) -> EnsembleTable:
     """The [ensemble] table; the number of draws must serve the full covariance."""
-    estimator = table.take("estimator", kinds.TEXT, "auto")
-    if estimator not in ("auto", *ESTIMATORS):
-        raise SpecError(
-            f"`{table.path('estimator')}` is {estimator!r}; choose one of "
-            f"{['auto', *ESTIMATORS]}"
-        )
+    estimator = _choice(table, "estimator", ("auto", *ESTIMATORS))
     num_draws = table.take("num_draws", kinds.WHOLE)
     target_error = table.take("target_error", kinds.POSITIVE, None)
     plain = table.take("plain_draws", kinds.COUNT, 0)
@@ -320,10 +316,7 @@ def _measure(table: Table, folder: Path) -> Measure:
 def _choice(table: Table, key: str, allowed: tuple[str, ...]) -> str:
     """One of a few words; the first is the default."""
     value = table.take(key, kinds.TEXT, allowed[0])
-    if value not in allowed:
-        raise SpecError(
-            f"`{table.path(key)}` is {value!r}; choose one of {list(allowed)}"
-        )
+    check_choice(table.path(key), value, allowed)
     return value
 
 

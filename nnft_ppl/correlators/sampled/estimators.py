@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._arguments import check_choice
+from nnft_ppl._errors import UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Params
 from nnft_ppl.correlators.readout_weights import weight_cumulants, weight_moments
@@ -43,10 +44,7 @@ def choose_estimator(network: Network, estimator: str) -> str:
         SpecError: No such estimator.
         UnavailableError: The network lacks what the estimator needs.
     """
-    if estimator not in ("auto", *ESTIMATORS):
-        raise SpecError(
-            f"`estimator` is {estimator!r}; choose one of {['auto', *ESTIMATORS]}"
-        )
+    check_choice("estimator", estimator, ("auto", *ESTIMATORS))
     has_readout = network.readout() is not None
     if estimator == "conditional" and not has_readout:
         raise UnavailableError(

@@ -1,0 +1,143 @@
+"""What the posteriors of all fits share: tables of couplings, and files.
+
+A file holds draws and data. What follows from them is computed again when it is read,
+with the plugins then installed; where these give other integrals the file is refused.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import arviz as az
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from nnft_ppl import store
+from nnft_ppl._errors import SpecError
+from nnft_ppl._network import Network
+from nnft_ppl.eft.action import Action
+from nnft_ppl.eft.operators import check_saved_by_name
+
+INTERVAL = 0.9
+"""Probability of the equal-tailed intervals in every table."""
+
+
+def cutoff_number(cutoffs: Sequence[float], cutoff: float) -> int:
+    """Which of a fit's cutoffs this is.
+
+    Raises:
+        SpecError: None of them.
+    """
+    if cutoff not in cutoffs:
+        raise SpecError(f"the fit has no cutoff {cutoff!r}; it has {list(cutoffs)}")
+    return cutoffs.index(cutoff)
+
+
+def sample_coordinates(draws: Float[np.ndarray, "chain draw ..."]) -> dict[str, Any]:
+    """Numbers of the chains and of the draws."""
+    return {name: np.arange(draws.shape[i]) for i, name in enumerate(("chain", "draw"))}
+
+
+def coupling_rows(
+    tree: xr.DataTree, cutoff: float, operators: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Estimates of the coupling g of each operator, and how its chains converged.
+
+    Args:
+        tree: One cutoff's own, with `coupling` in its posterior.
+        cutoff: Λ.
+        operators: Their names.
+
+    Returns:
+        For each operator: cutoff, operator, mean, sd, lower, upper (equal-tailed),
+        rhat, ess_bulk, ess_tail, num_divergent (0 of independent draws).
+    """
+    percent = round(100 * INTERVAL)
+    table = az.summary(
+        tree,
+        var_names=["coupling"],
+        ci_kind="eti",
+        ci_prob=INTERVAL,
+        round_to="none",
+    )
+    columns = {
+        "mean": "mean",
+        "sd": "sd",
+        "lower": f"eti{percent}_lb",
+        "upper": f"eti{percent}_ub",
+        "rhat": "r_hat",
+        "ess_bulk": "ess_bulk",
+        "ess_tail": "ess_tail",
+    }
+    statistics = tree["sample_stats"]
+    divergent = int(statistics["diverging"].sum()) if "diverging" in statistics else 0
+    return [
+        {
+            "cutoff": cutoff,
+            "operator": name,
+            **{ours: table[theirs].iloc[i] for ours, theirs in columns.items()},
+            "num_divergent": divergent,
+        }
+        for i, name in enumerate(operators)
+    ]
+
+
+def provenance(
+    holds: str, network: Network, action: Action, **fields: Any
+) -> dict[str, str]:
+    """Root attributes of a fit's tree and file: what was fitted to what, `fields`."""
+    return store.provenance(
+        holds, network=json.loads(network.to_json()), **action.record(), **fields
+    )
+
+
+def save(
+    path: str | Path,
+    action: Action,
+    groups: Mapping[str, xr.Dataset | xr.DataTree],
+    attributes: Mapping[Any, Any],
+) -> None:
+    """Write the groups of a fit as netCDF, in one step.
+
+    Raises:
+        SpecError: An operator is not built in or of an installed plugin, so that its
+            name in a file would not bring it back; or there is no such folder.
+    """
+    check_saved_by_name(action.operators)
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(), **groups})
+    tree.attrs = dict(attributes)
+    store.write(tree, path)
+
+
+def saved_statistics(tree: xr.DataTree) -> dict[str, np.ndarray]:
+    """The sampler's statistics in a file: ArviZ name -> (chain, draw, …)."""
+    statistics = store.child(tree, "sample_stats")
+    return {str(name): v.to_numpy() for name, v in statistics.data_vars.items()}
+
+
+def check_integrals(
+    network: Network,
+    action: Action,
+    found: np.ndarray,
+    saved: np.ndarray,
+    absolute: float = 0.0,
+) -> None:
+    """Refuse a file whose numbers are not those of what is installed now.
+
+    Args:
+        network: Rebuilt from the file.
+        action: Rebuilt from the file.
+        found: What they give.
+        saved: The same in the file.
+        absolute: How far apart they may be, beside 10⁻⁶ of the numbers.
+
+    Raises:
+        SpecError: They differ.
+    """
+    if not np.allclose(found, saved, rtol=1e-6, atol=absolute):
+        raise SpecError(
+            f"{action} of {network!r} does not give the integrals in the file; a "
+            "plugin of the same name has changed since it was written"
+        )
