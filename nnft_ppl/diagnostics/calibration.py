@@ -21,8 +21,8 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.integration.pair_sums import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
-from nnft_ppl.inference.couplings.conjugate import ClosedForm, solve
-from nnft_ppl.inference.couplings.fit import SAMPLERS
+from nnft_ppl.inference.couplings.conjugate import solve
+from nnft_ppl.inference.couplings.fit import SAMPLERS, side_by_side
 from nnft_ppl.inference.couplings.nuts import problem_at, run_nuts
 from nnft_ppl.inference.identifiability import check_identifiable
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
@@ -139,7 +139,8 @@ def calibrate(
         for each in simulated
     ]
     if sampler == "conjugate":
-        posterior = _independent_draws(forms, prior, rng)
+        drawn = [form.draw(rng, _RANKED_DRAWS) for form in forms]
+        posterior = side_by_side(drawn, prior)
     else:
         out = run_nuts(
             [
@@ -200,21 +201,6 @@ def _simulate(
     sd = np.sqrt(likelihood.variance + np.square(s))
     data = expected + sd * rng.standard_normal(expected.shape)
     return [dataclasses.replace(likelihood, amplitudes=each) for each in data]
-
-
-def _independent_draws(
-    forms: list[ClosedForm], prior: Prior, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """(draw, simulation, …) from the closed forms."""
-    drawn = [form.draw(rng, _RANKED_DRAWS) for form in forms]
-    couplings, discrepancy, size = (
-        np.stack(part, axis=1) for part in zip(*drawn, strict=True)
-    )
-    return {
-        "dimensionless": couplings,
-        "discrepancy": discrepancy,
-        "natural_size": size * prior.natural_size,
-    }
 
 
 def _tree(

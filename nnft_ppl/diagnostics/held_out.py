@@ -123,8 +123,7 @@ def check_held_out(fitted: Correlators, held_out: Correlators) -> None:
             order above 2.
     """
     for given in (fitted, held_out):
-        if not isinstance(given, Correlators):
-            raise SpecError(f"{given!r} is given; expected nnft_ppl.Correlators")
+        check_kind("correlators", given, Correlators)
         check_single_output(given)
     if held_out.network != fitted.network:
         raise SpecError(

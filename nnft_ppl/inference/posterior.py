@@ -5,12 +5,13 @@ with the plugins then installed; where these give other integrals the file is re
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import arviz as az
 import numpy as np
+import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
@@ -40,48 +41,44 @@ def sample_coordinates(draws: Float[np.ndarray, "chain draw ..."]) -> dict[str, 
     return {name: np.arange(draws.shape[i]) for i, name in enumerate(("chain", "draw"))}
 
 
-def coupling_rows(
-    tree: xr.DataTree, cutoff: float, operators: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Estimates of the coupling g of each operator, and how its chains converged.
+def coupling_table(
+    at: Callable[[float], xr.DataTree],
+    cutoffs: Sequence[float],
+    operators: Sequence[str],
+) -> pd.DataFrame:
+    """Estimates of the couplings g, and how their chains converged.
 
     Args:
-        tree: One cutoff's own, with `coupling` in its posterior.
-        cutoff: Λ.
+        at: Cutoff -> its own tree, with `coupling` in its posterior.
+        cutoffs: Λ of each fit.
         operators: Their names.
 
     Returns:
-        For each operator: cutoff, operator, mean, sd, lower, upper (equal-tailed),
-        rhat, ess_bulk, ess_tail, num_divergent (0 of independent draws).
+        One row per cutoff and operator: cutoff, operator, mean, sd, lower, upper
+        (equal-tailed), rhat, ess_bulk, ess_tail, num_divergent (0 of independent
+        draws).
     """
     percent = round(100 * INTERVAL)
-    table = az.summary(
-        tree,
-        var_names=["coupling"],
-        ci_kind="eti",
-        ci_prob=INTERVAL,
-        round_to="none",
-    )
-    columns = {
-        "mean": "mean",
-        "sd": "sd",
-        "lower": f"eti{percent}_lb",
-        "upper": f"eti{percent}_ub",
-        "rhat": "r_hat",
-        "ess_bulk": "ess_bulk",
-        "ess_tail": "ess_tail",
-    }
-    statistics = tree["sample_stats"]
-    divergent = int(statistics["diverging"].sum()) if "diverging" in statistics else 0
-    return [
-        {
-            "cutoff": cutoff,
-            "operator": name,
-            **{ours: table[theirs].iloc[i] for ours, theirs in columns.items()},
-            "num_divergent": divergent,
-        }
-        for i, name in enumerate(operators)
-    ]
+    ours = {f"eti{percent}_lb": "lower", f"eti{percent}_ub": "upper", "r_hat": "rhat"}
+    kept = ["mean", "sd", *ours.values(), "ess_bulk", "ess_tail"]
+    tables = []
+    for cutoff in cutoffs:
+        tree = at(cutoff)
+        table: pd.DataFrame = az.summary(
+            tree,
+            var_names=["coupling"],
+            ci_kind="eti",
+            ci_prob=INTERVAL,
+            round_to="none",
+        ).rename(columns=ours)
+        statistics = tree["sample_stats"]
+        divergent = statistics["diverging"].sum() if "diverging" in statistics else 0
+        table = table[kept].assign(num_divergent=int(divergent))
+        table.insert(0, "cutoff", cutoff)
+        table.insert(1, "operator", list(operators))
+        tables.append(table)
+    together: pd.DataFrame = pd.concat(tables, ignore_index=True)
+    return together
 
 
 def provenance(

@@ -6,6 +6,7 @@ inference; all of them share shapes, so one compiled program serves any number.
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,12 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.integration.pair_sums import check_distinct_cutoffs
 from nnft_ppl.ensemble.model import check_key
-from nnft_ppl.inference.couplings.conjugate import ClosedForm, require_settled, solve
+from nnft_ppl.inference.couplings.conjugate import (
+    ClosedForm,
+    Draws,
+    require_settled,
+    solve,
+)
 from nnft_ppl.inference.couplings.nuts import problem_at, run_nuts
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.identifiability import check_identifiable
@@ -146,18 +152,8 @@ def infer_couplings(
 ) -> CouplingFit:
     """Infer without checking arguments or that the couplings can be told apart.
 
-    Args:
-        correlators: As in `fit_couplings`, and so are all others.
-        action: The operators.
-        values: The cutoffs.
-        likelihood: From `build_likelihood` at these cutoffs.
-        prior: Of all parameters.
-        key: A JAX random key.
-        sampling: Lengths and number of the chains.
-        discrepancy: Infer s.
-        sampler: `nuts` or `conjugate`.
-        checkpoint: Where NUTS keeps its state.
-        progress: Show a bar on a terminal.
+    Arguments are those of `fit_couplings`; `values` are the cutoffs, and `likelihood`
+    is what `build_likelihood` gives at them.
 
     Raises:
         SpecError: The checkpoint is of another fit.
@@ -178,8 +174,7 @@ def infer_couplings(
     statistics: dict[str, np.ndarray] = {}
     if sampler == "conjugate":
         require_settled(forms, values, "use sampler='nuts', which does not linearise")
-        draws = _closed_form_draws(forms, chain_key, sampling)
-        draws["natural_size"] *= prior.natural_size
+        draws = _closed_form_draws(forms, prior, chain_key, sampling)
     else:
         out = run_nuts(
             [
@@ -230,18 +225,27 @@ def infer_couplings(
 
 
 def _closed_form_draws(
-    forms: list[ClosedForm], key: Key, sampling: Sampling
+    forms: list[ClosedForm], prior: Prior, key: Key, sampling: Sampling
 ) -> dict[str, np.ndarray]:
     """Independent draws, shaped like MCMC output, with common random numbers."""
     words = [int(word) for word in jax.random.key_data(key)]
-    shape = (sampling.num_chains, sampling.num_samples, len(forms))
-    total = sampling.num_chains * sampling.num_samples
-    drawn = [form.draw(np.random.default_rng(words), total) for form in forms]
+    shape = (sampling.num_chains, sampling.num_samples)
+    drawn = [
+        form.draw(np.random.default_rng(words), math.prod(shape)) for form in forms
+    ]
+    return {
+        name: values.reshape(*shape, *values.shape[1:])
+        for name, values in side_by_side(drawn, prior).items()
+    }
+
+
+def side_by_side(drawn: list[Draws], prior: Prior) -> dict[str, np.ndarray]:
+    """Parameter -> (draw, form, …), from what each of several closed forms drew."""
     couplings, discrepancy, relative_size = (
         np.stack(part, axis=1) for part in zip(*drawn, strict=True)
     )
     return {
-        "dimensionless": couplings.reshape(*shape, -1),
-        "discrepancy": discrepancy.reshape(shape),
-        "natural_size": relative_size.reshape(shape),
+        "dimensionless": couplings,
+        "discrepancy": discrepancy,
+        "natural_size": relative_size * prior.natural_size,
     }

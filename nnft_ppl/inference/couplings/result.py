@@ -117,16 +117,9 @@ class CouplingFit:
         ess_bulk, ess_tail, num_divergent, verdict. The mean, sd and interval are of
         the coupling g.
         """
-        verdicts = self.adequacy().set_index("cutoff")["verdict"]
-        return pd.DataFrame(
-            [
-                {**row, "verdict": verdicts[cutoff]}
-                for cutoff in self.cutoffs
-                for row in posterior.coupling_rows(
-                    self.at(cutoff), cutoff, self.action.names
-                )
-            ]
-        )
+        table = posterior.coupling_table(self.at, self.cutoffs, self.action.names)
+        verdicts = self.adequacy()["verdict"].to_numpy()
+        return table.assign(verdict=np.repeat(verdicts, len(self.action.names)))
 
     def adequacy(self) -> pd.DataFrame:
         """One row per cutoff: does this action describe this network here?
@@ -293,16 +286,7 @@ class CouplingFit:
 
     @staticmethod
     def from_data(tree: xr.DataTree, network: Network | None = None) -> "CouplingFit":
-        """Rebuild from what `save` wrote; the plugins used must be installed.
-
-        Args:
-            tree: The file.
-            network: The network, where no plugin supplies it.
-
-        Raises:
-            SpecError: The operators or the architecture now installed under these names
-                are not those of the file.
-        """
+        """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
         record = store.metadata(tree)
         correlators = Correlators.from_data(store.child(tree, "correlators"), network)
         action = Action.from_record(record)

@@ -224,16 +224,7 @@ class RunningFit:
 
     @staticmethod
     def from_data(tree: xr.DataTree, network: Network | None = None) -> "RunningFit":
-        """Rebuild from what `save` wrote; the plugins used must be installed.
-
-        Args:
-            tree: The file.
-            network: The network, where no plugin supplies it.
-
-        Raises:
-            SpecError: The operators or the architecture now installed under these names
-                are not those of the file.
-        """
+        """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
         record = store.metadata(tree)
         draws = store.child(tree, "posterior")
         constant = store.child(tree, "constant_data")

@@ -181,22 +181,14 @@ class FunctionSpaceFit:
         negative_fraction (at the posterior mean). The mean, sd, interval and bound are
         of the coupling g.
         """
-        rows = []
-        for which, cutoff in enumerate(self.cutoffs):
-            estimates = posterior.coupling_rows(
-                self.at(cutoff), cutoff, self.action.names
-            )
-            for i, row in enumerate(estimates):
-                rows.append(
-                    {
-                        **row,
-                        "bound": self.bound[which, i] / self.scale[which, i],
-                        "efficiency": self.efficiency[which, i],
-                        "p_value": self.p_value[which],
-                        "negative_fraction": self.negative_at_mean[which],
-                    }
-                )
-        return pd.DataFrame(rows)
+        number = len(self.action.names)
+        table = posterior.coupling_table(self.at, self.cutoffs, self.action.names)
+        return table.assign(
+            bound=(self.bound / self.scale).ravel(),
+            efficiency=self.efficiency.ravel(),
+            p_value=np.repeat(self.p_value, number),
+            negative_fraction=np.repeat(self.negative_at_mean, number),
+        )
 
     def save(self, path: str | Path) -> None:
         """Write as netCDF, in one step; the log prior, which follows, is left out.
@@ -216,16 +208,7 @@ class FunctionSpaceFit:
     def from_data(
         tree: xr.DataTree, network: Network | None = None
     ) -> "FunctionSpaceFit":
-        """Rebuild from what `save` wrote; the plugins used must be installed.
-
-        Args:
-            tree: The file.
-            network: The network, where no plugin supplies it.
-
-        Raises:
-            SpecError: The operators or the architecture now installed under these names
-                are not those of the file.
-        """
+        """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
         record = store.metadata(tree)
         network = network_from_json(record["network"], network)
         action = Action.from_record(record)
