@@ -92,13 +92,14 @@ def _template(module: "eqx.Module", make: Callable[[int], "eqx.Module"]) -> Temp
         if jnp.issubdtype(leaf.dtype, jnp.floating)
     }
     # Their weights multiply no sum over a layer of known size.
-    other = (eqx.nn.LayerNorm, eqx.nn.RMSNorm, eqx.nn.GroupNorm, eqx.nn.BatchNorm)
+    nn = eqx.nn
+    other = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.BatchNorm, nn.Embedding)
     special = [
         path
         for path, node in jax.tree_util.tree_leaves_with_path(
-            module, is_leaf=lambda node: isinstance(node, (*other, eqx.nn.Embedding))
+            module, is_leaf=lambda node: isinstance(node, other)
         )
-        if isinstance(node, (*other, eqx.nn.Embedding))
+        if isinstance(node, other)
     ]
 
     def initial(seed: int) -> Mapping[str, jax.Array]:
