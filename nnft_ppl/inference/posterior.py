@@ -123,15 +123,9 @@ def check_integrals(
 ) -> None:
     """Refuse a file whose numbers are not those of what is installed now.
 
-    Args:
-        network: Rebuilt from the file.
-        action: Rebuilt from the file.
-        found: What they give.
-        saved: The same in the file.
-        absolute: How far apart they may be, beside 10⁻⁶ of the numbers.
-
     Raises:
-        SpecError: They differ.
+        SpecError: What network and action give, `found`, is farther from what was
+            `saved` than `absolute` and 10⁻⁶ of it.
     """
     if not np.allclose(found, saved, rtol=1e-6, atol=absolute):
         raise SpecError(

@@ -73,22 +73,19 @@ class Prior:
 
     def __post_init__(self) -> None:
         """Check the numbers and make them floats."""
-        for name in ("natural_size", "discrepancy_scale"):
-            scale = check_number(
-                name,
-                getattr(self, name),
-                lambda scale: 0 < scale < math.inf,
-                "a scale of the prior, a number > 0",
-            )
-            object.__setattr__(self, name, scale)
-        spread = check_number(
-            "spread",
-            self.spread,
-            lambda spread: 0 <= spread <= _MAX_SPREAD,
+        scale = (lambda s: 0 < s < math.inf, "a scale of the prior, a number > 0")
+        spread = (
+            lambda s: 0 <= s <= _MAX_SPREAD,
             "a spread of the prior, a number from 0, which fixes the natural size, "
             f"to {_MAX_SPREAD:g}",
         )
-        object.__setattr__(self, "spread", spread)
+        for name, allowed in (
+            ("natural_size", scale),
+            ("spread", spread),
+            ("discrepancy_scale", scale),
+        ):
+            number = check_number(name, getattr(self, name), *allowed)
+            object.__setattr__(self, name, number)
 
     @property
     def is_hierarchical(self) -> bool:
