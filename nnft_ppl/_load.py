@@ -38,7 +38,9 @@ def load(path: str | Path, *, network: Network | None = None) -> Saved:
 
     Raises:
         SpecError: No such file, damaged, being written, or not of nnft_ppl, or it holds
-            the `data` of a fit; or `network` is not the one in the file, or is needed.
+            the `data` of a fit; or `network` is not the one in the file, or is needed;
+            or the architecture or the operators now installed under these names are
+            not those of the file.
         PluginError: A plugin it needs is not installed.
     """
     tree = store.read(path)

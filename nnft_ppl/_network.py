@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
-from numbers import Integral, Real
 from types import MappingProxyType
 
 import jax
@@ -19,6 +18,7 @@ import numpy as np
 from jax.stages import Wrapped
 from jaxtyping import ArrayLike, Float
 
+from nnft_ppl._arguments import check_number, check_whole
 from nnft_ppl._errors import PluginError, SpecError, UnavailableError
 from nnft_ppl._inputs import check_inputs
 from nnft_ppl._pair_table import all_pairs, pair_table
@@ -74,16 +74,9 @@ class Network:
             ("output_dim", output_dim),
             *(("input_dim", size) for size in shape or (0,)),
         ):
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-                raise SpecError(f"`{name}` is {value!r}; expected a whole number ≥ 1")
+            check_whole(name, value)
         for name, std in (("weight_std", weight_std), ("bias_std", bias_std)):
-            if (
-                not isinstance(std, Real)
-                or isinstance(std, bool)
-                or not math.isfinite(std)
-                or std < 0
-            ):
-                raise SpecError(f"`{name}` is {std!r}; expected a finite number ≥ 0")
+            check_number(name, std, lambda s: 0 <= s < math.inf, "a finite number ≥ 0")
         if weight_std == 0:
             raise SpecError("`weight_std` is 0; the output would be its bias alone")
         unknown = set(options) - set(architecture.options)

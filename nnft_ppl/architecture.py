@@ -13,6 +13,7 @@ from types import MappingProxyType
 import jax
 import numpy as np
 
+from nnft_ppl._arguments import is_whole
 from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._travel import Reduced, by_fields, by_value
 from nnft_ppl._typing import Params
@@ -64,7 +65,7 @@ class Option:
         kind = type(self.default)
         if isinstance(value, np.generic):
             value = value.item()
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        if kind is float and is_whole(value):
             value = float(value)
         if kind is str and isinstance(value, (int, float)):  # a text such as "2"
             value = str(value)

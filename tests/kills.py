@@ -22,6 +22,7 @@ from nnft_ppl.correlators.sampled import accumulate
 from nnft_ppl.ensemble import blocks
 from nnft_ppl.inference.couplings import nuts
 from nnft_ppl.inference.mcmc import segments
+from nnft_ppl.inference.mcmc.sampling import Sampling
 
 NUM_STEPS = 800
 
@@ -44,8 +45,7 @@ def slow_walk(checkpoint: Path, result: Path) -> None:
     _, _, drawn = segments.run_in_segments(
         (jax.random.key(3), np.zeros(2, np.float32), np.zeros((NUM_STEPS, 2), "f4")),
         advance,
-        num_warmup=0,
-        num_samples=NUM_STEPS,
+        sampling=Sampling(num_warmup=1, num_samples=NUM_STEPS - 1, num_chains=1),
         checkpoint=checkpoint,
         whose={"work": "walk"},
         progress=False,
@@ -79,9 +79,7 @@ def chains(checkpoint: Path, result: Path) -> None:
         discrepancy=True,
         hierarchical=False,
         key=jax.random.key(1),
-        num_warmup=300,
-        num_samples=6000,
-        num_chains=2,
+        sampling=Sampling(num_warmup=300, num_samples=6000, num_chains=2),
         checkpoint=checkpoint,
     )
     np.savez(result, **drawn)

@@ -13,6 +13,7 @@ PACKAGE = ROOT / "nnft_ppl"
 LAYERS = (
     {
         "_errors",
+        "_arguments",
         "_typing",
         "_version",
         "_checkpoint",

@@ -66,9 +66,8 @@ def architecture_from_equinox(
 
     def template(hp: Hyperparameters) -> Template:
         if isinstance(make, eqx.Module):
-            return _template(hp, make, lambda seed: make)
+            return _template(make, lambda seed: make)
         return _template(
-            hp,
             eqx.filter_eval_shape(make, hp, jax.random.key(0)),
             lambda seed: make(hp, jax.random.key(seed)),
         )
@@ -77,9 +76,7 @@ def architecture_from_equinox(
     return module_architecture(name, template, prior, call, width, fields)
 
 
-def _template(
-    hp: Hyperparameters, module: "eqx.Module", make: Callable[[int], "eqx.Module"]
-) -> Template:
+def _template(module: "eqx.Module", make: Callable[[int], "eqx.Module"]) -> Template:
     leaves, structure = jax.tree_util.tree_flatten_with_path(
         eqx.nn.inference_mode(module)
     )
@@ -95,20 +92,15 @@ def _template(
         if jnp.issubdtype(leaf.dtype, jnp.floating)
     }
     # Their weights multiply no sum over a layer of known size.
-    other = (eqx.nn.LayerNorm, eqx.nn.RMSNorm, eqx.nn.GroupNorm, eqx.nn.BatchNorm)
+    nn = eqx.nn
+    other = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.BatchNorm, nn.Embedding)
     special = [
         path
         for path, node in jax.tree_util.tree_leaves_with_path(
-            module, is_leaf=lambda node: isinstance(node, (*other, eqx.nn.Embedding))
+            module, is_leaf=lambda node: isinstance(node, other)
         )
-        if isinstance(node, (*other, eqx.nn.Embedding))
+        if isinstance(node, other)
     ]
-    std = {}
-    for name, (path, shape) in parameters.items():
-        if name.split(".")[-1] == "bias":
-            std[name] = hp.bias_std
-        elif len(shape) >= 2 and path[:-1] not in special:
-            std[name] = hp.weight_std / math.sqrt(math.prod(shape[1:]))
 
     def initial(seed: int) -> Mapping[str, jax.Array]:
         made = jax.tree_util.tree_leaves_with_path(make(seed))
@@ -121,9 +113,13 @@ def _template(
         return merged
 
     return Template(
+        paths=tuple(arrays),
         shapes={name: shape for name, (_, shape) in parameters.items()},
-        default_std=std,
-        state=tuple(name for name in arrays if name not in parameters),
+        fan_in={
+            name: math.prod(shape[1:])
+            for name, (path, shape) in parameters.items()
+            if len(shape) >= 2 and path[:-1] not in special
+        },
         initial=initial,
         build=build,
     )

@@ -11,9 +11,8 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Params
 from nnft_ppl.adapters.knowledge import (
     Knowledge,
-    check_fixed_width,
-    check_runs,
     check_width_given,
+    checked_architecture,
 )
 from nnft_ppl.adapters.priors import sample_tree
 from nnft_ppl.architecture import Architecture, Hyperparameters
@@ -48,28 +47,16 @@ def architecture_from_function(
     check_width_given(name, width, fixed=fixed)
 
     def sample(hp: Hyperparameters) -> Params:
-        return sample_tree(name, prior if fixed else prior(hp))
-
-    def apply_one(hp: Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
-        return jnp.atleast_1d(apply(params, x))
-
-    also = knowledge.get("check")
-
-    def check(hp: Hyperparameters) -> None:
-        if also is not None:
-            also(hp)
-        check_fixed_width(name, hp, width)
         if fixed and (hp.weight_std, hp.bias_std) != (1.0, 0.0):
             raise SpecError(
                 f"`weight_std` is {hp.weight_std} and `bias_std` {hp.bias_std}, but "
                 f"the prior of {name!r} is a fixed pytree without them; leave them "
                 "out, or give a function of hyperparameters"
             )
-        check_runs(name, hp, sample, apply_one)
+        return sample_tree(name, prior if fixed else prior(hp))
 
-    fields: Knowledge = {
-        "description": "a function and its prior",
-        **knowledge,
-        "check": check,
-    }
-    return Architecture(name=name, prior=sample, apply=apply_one, **fields)
+    def apply_one(hp: Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
+        return jnp.atleast_1d(apply(params, x))
+
+    fields: Knowledge = {"description": "a function and its prior", **knowledge}
+    return checked_architecture(name, sample, apply_one, width, fields)

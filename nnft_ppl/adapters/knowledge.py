@@ -10,6 +10,7 @@ from numpyro import handlers
 from nnft_ppl._errors import NnftError, SpecError
 from nnft_ppl._typing import Key, Params
 from nnft_ppl.architecture import (
+    Architecture,
     HiddenLayers,
     Hyperparameters,
     Neuron,
@@ -54,16 +55,39 @@ def check_width_given(name: str, width: int | None, *, fixed: bool) -> None:
         )
 
 
-def check_fixed_width(name: str, hp: Hyperparameters, width: int | None) -> None:
-    """Refuse another width than the only one there is; any where `width` is `None`."""
-    if width is not None and hp.width != width:
-        raise SpecError(
-            f"`width` is {hp.width}, but {name!r} was given at the one width {width}; "
-            "give a function of hyperparameters to have others"
-        )
+def checked_architecture(
+    name: str,
+    prior: Callable[[Hyperparameters], Params],
+    apply: Callable[[Hyperparameters, Params, jax.Array], jax.Array],
+    width: int | None,
+    knowledge: Knowledge,
+) -> Architecture:
+    """An architecture that refuses sizes at which it does not run.
+
+    Args:
+        name: What files and messages call it.
+        prior: Hyperparameters -> parameters, a NumPyro model.
+        apply: (hyperparameters, params, one input) -> (output_dim,).
+        width: The only one there is; any where it is `None`.
+        knowledge: The other fields, a `check` of the user's own among them.
+    """
+    also = knowledge.get("check")
+
+    def check(hp: Hyperparameters) -> None:
+        if also is not None:
+            also(hp)
+        if width is not None and hp.width != width:
+            raise SpecError(
+                f"`width` is {hp.width}, but {name!r} was given at the one width "
+                f"{width}; give a function of hyperparameters to have others"
+            )
+        _check_runs(name, hp, prior, apply)
+
+    fields: Knowledge = {**knowledge, "check": check}
+    return Architecture(name=name, prior=prior, apply=apply, **fields)
 
 
-def check_runs(
+def _check_runs(
     name: str,
     hp: Hyperparameters,
     prior: Callable[[Hyperparameters], Params],

@@ -6,6 +6,7 @@ flat dict, path -> value. NumPyro's own `random_*_module` are not used: they sam
 evaluate in one go, from an instance whose values they register as a `param` site.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -19,7 +20,7 @@ import numpyro.distributions as dist
 
 from nnft_ppl._errors import NnftError, SpecError
 from nnft_ppl._typing import Params
-from nnft_ppl.adapters.knowledge import Knowledge, check_fixed_width, check_runs
+from nnft_ppl.adapters.knowledge import Knowledge, checked_architecture
 from nnft_ppl.adapters.priors import ParameterPrior, centred_normal, fitted
 from nnft_ppl.architecture import Architecture, Hyperparameters, Readout
 
@@ -32,18 +33,26 @@ class Template:
     """A module at fixed hyperparameters, but for the values of its arrays.
 
     Args:
+        paths: Of all arrays.
         shapes: Path -> shape, of the floating parameters.
-        default_std: Path -> standard deviation of the default prior, where it has one.
-        state: Paths of the other arrays.
+        fan_in: Path -> how many numbers a weight's sum is over; `None` or no entry
+            where that cannot be known.
         initial: Seed -> path -> what the module makes of each array; for JAX to trace.
         build: path -> array, of all arrays -> the module.
     """
 
+    paths: tuple[str, ...]
     shapes: Mapping[str, tuple[int, ...]]
-    default_std: Mapping[str, float]
-    state: tuple[str, ...]
+    fan_in: Mapping[str, int | None]
     initial: Callable[[int], Mapping[str, jax.Array]]
     build: Callable[[Mapping[str, jax.Array]], Module]
+
+    def default_std(self, hp: Hyperparameters, path: str) -> float | None:
+        """Standard deviation of the default prior of one parameter, if it has one."""
+        if path.split(".")[-1] == "bias":
+            return hp.bias_std
+        fan_in = self.fan_in.get(path)
+        return None if fan_in is None else hp.weight_std / math.sqrt(fan_in)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,13 +99,7 @@ def module_architecture(
     def apply(hp: Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
         return jnp.atleast_1d(call(module(hp, params), x))
 
-    also, make_readout = knowledge.get("check"), knowledge.get("readout")
-
-    def check(hp: Hyperparameters) -> None:
-        if also is not None:
-            also(hp)
-        check_fixed_width(name, hp, width)
-        check_runs(name, hp, sample, apply)
+    make_readout = knowledge.get("readout")
 
     def readout(hp: Hyperparameters) -> Readout | None:
         assert make_readout is not None  # there would be no readout
@@ -106,10 +109,9 @@ def module_architecture(
         features = made.features
         return replace(made, features=lambda p, x: features(module(hp, p), x))
 
-    fields: Knowledge = {**knowledge, "check": check}
     if make_readout is not None:
-        fields["readout"] = readout
-    return Architecture(name=name, prior=sample, apply=apply, **fields)
+        knowledge = {**knowledge, "readout": readout}
+    return checked_architecture(name, sample, apply, width, knowledge)
 
 
 def _plan(
@@ -137,7 +139,7 @@ def _plan(
     return _Plan(
         build=made.build,
         distributions=distributions,
-        kept=_kept(name, made, set(made.shapes) - set(distributions)),
+        kept=_kept(name, made, [p for p in made.paths if p not in distributions]),
     )
 
 
@@ -163,19 +165,18 @@ def _distributions(
             given = prior(path, shape, hp)
         if given is not None:
             distributions[path] = fitted(given, path, shape)
-        elif path in made.default_std:
-            distributions[path] = centred_normal(made.default_std[path], shape)
+        elif (std := made.default_std(hp, path)) is not None:
+            distributions[path] = centred_normal(std, shape)
     return distributions
 
 
-def _kept(name: str, made: Template, paths: set[str]) -> dict[str, jax.Array]:
+def _kept(name: str, made: Template, wanted: list[str]) -> dict[str, jax.Array]:
     """What has no prior, as the module makes it: the same whatever its seed.
 
     Raises:
         SpecError: Something is random when the module is made. Kept, it would be one
             draw for the whole ensemble.
     """
-    wanted = [*sorted(paths), *made.state]
     if not wanted:
         return {}
 

@@ -67,9 +67,8 @@ def architecture_from_nnx(
     def template(hp: Hyperparameters) -> Template:
         if isinstance(make, nnx.Module):
             # A copy, because evaluation mode is set in place.
-            return _template(hp, nnx.clone(make), lambda seed: nnx.clone(make))
+            return _template(nnx.clone(make), lambda seed: nnx.clone(make))
         return _template(
-            hp,
             nnx.eval_shape(lambda: make(hp, nnx.Rngs(0))),
             lambda seed: make(hp, nnx.Rngs(seed)),
         )
@@ -78,9 +77,7 @@ def architecture_from_nnx(
     return module_architecture(name, template, prior, _unchanged(call), width, fields)
 
 
-def _template(
-    hp: Hyperparameters, module: "nnx.Module", make: Callable[[int], "nnx.Module"]
-) -> Template:
+def _template(module: "nnx.Module", make: Callable[[int], "nnx.Module"]) -> Template:
     module.eval()
     graph, *states = nnx.split(module, nnx.Param, ...)
     leaves, structure = jax.tree_util.tree_flatten_with_path(states)
@@ -95,10 +92,6 @@ def _template(
         path_name(tuple(map(jax.tree_util.DictKey, path))): owner
         for path, owner in nnx.iter_modules(module)
     }
-    std = {
-        name: _default_std(hp, owners[path_name(path[:-1])], path[-1].key, shape)
-        for name, (path, shape) in parameters.items()
-    }
 
     def initial(seed: int) -> Mapping[str, jax.Array]:
         fresh = make(seed)
@@ -112,30 +105,25 @@ def _template(
         return merged
 
     return Template(
+        paths=tuple(paths),
         shapes={name: shape for name, (_, shape) in parameters.items()},
-        default_std={name: value for name, value in std.items() if value is not None},
-        state=tuple(path for path in paths if path not in parameters),
+        fan_in={
+            name: _fan_in(owners[path_name(path[:-1])], shape)
+            for name, (path, shape) in parameters.items()
+        },
         initial=initial,
         build=build,
     )
 
 
-def _default_std(
-    hp: Hyperparameters, owner: "nnx.Module", attribute: str, shape: tuple[int, ...]
-) -> float | None:
-    """Standard deviation of the default prior of one parameter, or `None`."""
-    if attribute == "bias":
-        return hp.bias_std
+def _fan_in(owner: "nnx.Module", shape: tuple[int, ...]) -> int | None:
+    """How many numbers the sum of a weight is over, or `None`."""
     # What an embedding or a free contraction sums over cannot be read off its shape.
     if isinstance(owner, (nnx.Embed, nnx.Einsum)):
         return None
     if isinstance(owner, nnx.LinearGeneral):  # it may have several output axes
-        fan_in = math.prod(owner.in_features)
-    elif len(shape) >= 2:
-        fan_in = math.prod(shape[:-1])
-    else:
-        return None
-    return float(hp.weight_std / math.sqrt(fan_in))
+        return math.prod(owner.in_features)
+    return math.prod(shape[:-1]) if len(shape) >= 2 else None
 
 
 def _unchanged(

@@ -14,6 +14,7 @@ import xarray as xr
 from jaxtyping import Int
 
 from nnft_ppl import store
+from nnft_ppl._arguments import check_whole, is_whole
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
@@ -44,7 +45,7 @@ def check_orders(
     choice = ", ".join(map(str, allowed))
     wanted = (orders,) if isinstance(orders, int) else tuple(orders or ())
     for order in wanted:
-        if not isinstance(order, (int, np.integer)) or order not in allowed:
+        if not is_whole(order) or order not in allowed:
             raise SpecError(
                 f"order {order!r} in `orders` is not supported; choose among {choice} "
                 "(odd correlators vanish by the symmetry f → −f)"
@@ -148,15 +149,7 @@ class Correlators:
         Raises:
             SpecError: There is no such output.
         """
-        if (
-            not isinstance(output, (int, np.integer))
-            or isinstance(output, bool)
-            or not 0 <= output < self.num_outputs
-        ):
-            raise SpecError(
-                f"`output` is {output!r}; expected a whole number from 0 to "
-                f"{self.num_outputs - 1}"
-            )
+        check_whole("output", output, 0, self.num_outputs - 1)
         legs = np.flatnonzero(self.legs[:, 1] == output)
         kept = {
             k: positions(self.num_legs, legs[entries(len(legs), k)])

@@ -9,31 +9,31 @@ normal, and that the prior fits, is assumed.
 
 import dataclasses
 from collections.abc import Mapping
-from numbers import Integral
 
 import jax
 import numpy as np
 import xarray as xr
 from scipy import stats
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._arguments import check_choice, check_kind, check_whole
 from nnft_ppl._typing import Key
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.integration.pair_sums import check_cutoffs
 from nnft_ppl.ensemble.model import check_key
-from nnft_ppl.inference.couplings.conjugate import ClosedForm, solve
-from nnft_ppl.inference.couplings.fit import SAMPLERS
+from nnft_ppl.inference.couplings.conjugate import solve
+from nnft_ppl.inference.couplings.fit import SAMPLERS, side_by_side
 from nnft_ppl.inference.couplings.nuts import problem_at, run_nuts
 from nnft_ppl.inference.identifiability import check_identifiable
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
-from nnft_ppl.inference.priors import Parameters, Prior
+from nnft_ppl.inference.mcmc.sampling import Sampling
+from nnft_ppl.inference.priors import Parameters, Prior, prior_or_default
 
 _RANKED_DRAWS = 199
-_NUTS_WARMUP = 500
-_NUTS_CHAINS = 2
 _NUTS_THINNING = 8
 """Ranks need independent draws; NUTS forgets in fewer steps than this."""
+_NUTS_CHAINS = 2
+_NUTS = Sampling(500, -(-_RANKED_DRAWS // _NUTS_CHAINS) * _NUTS_THINNING, _NUTS_CHAINS)
 _LARGEST_NUM_BINS = 20
 _SIMULATIONS_PER_BIN = 15
 MIN_SIMULATIONS = 4 * _SIMULATIONS_PER_BIN
@@ -80,34 +80,20 @@ def simulation_based_calibration(
 
     Source: Talts, Betancourt, Simpson, Vehtari, Gelman, arXiv:1804.06788.
     """
-    for name, given, kind in (
-        ("correlators", correlators, Correlators),
-        ("action", action, Action),
-        ("prior", Prior() if prior is None else prior, Prior),
-    ):
-        if not isinstance(given, kind):
-            raise SpecError(f"`{name}` is {given!r}; expected nnft_ppl.{kind.__name__}")
-    if not isinstance(discrepancy, bool):
-        raise SpecError(f"`discrepancy` is {discrepancy!r}; expected True or False")
-    if (
-        not isinstance(num_simulations, Integral)
-        or isinstance(num_simulations, bool)
-        or num_simulations < MIN_SIMULATIONS
-    ):
-        raise SpecError(
-            f"`num_simulations` is {num_simulations!r}; expected a whole number ≥ "
-            f"{MIN_SIMULATIONS}"
-        )
-    if sampler not in SAMPLERS:
-        raise SpecError(f"`sampler` is {sampler!r}; choose one of {list(SAMPLERS)}")
-    values = tuple(float(c) for c in check_cutoffs([cutoff]))
+    check_kind("correlators", correlators, Correlators)
+    check_kind("action", action, Action)
+    prior = prior_or_default(prior)
+    check_kind("discrepancy", discrepancy, bool, "True or False")
+    check_whole("num_simulations", num_simulations, MIN_SIMULATIONS)
+    check_choice("sampler", sampler, SAMPLERS)
+    values = tuple(check_cutoffs([cutoff]).tolist())
     likelihood = build_likelihood(correlators, action, values)
     check_identifiable(likelihood.design, action.names, values)
     return calibrate(
         likelihood,
         action,
         correlators.network.width,
-        Prior() if prior is None else prior,
+        prior,
         key=check_key(key),
         num_simulations=int(num_simulations),
         sampler=sampler,
@@ -153,7 +139,8 @@ def calibrate(
         for each in simulated
     ]
     if sampler == "conjugate":
-        posterior = _independent_draws(forms, prior, rng)
+        drawn = [form.draw(rng, _RANKED_DRAWS) for form in forms]
+        posterior = side_by_side(drawn, prior)
     else:
         out = run_nuts(
             [
@@ -165,9 +152,7 @@ def calibrate(
             # One for each: simulations that share the sampler's random numbers are not
             # independent of one another, and their ranks are not uniform.
             key=jax.random.split(posterior_key, num_simulations),
-            num_warmup=_NUTS_WARMUP,
-            num_samples=-(-_RANKED_DRAWS // _NUTS_CHAINS) * _NUTS_THINNING,
-            num_chains=_NUTS_CHAINS,
+            sampling=_NUTS,
         )
         posterior = {
             name: np.concatenate(draws[:, ::_NUTS_THINNING])
@@ -216,21 +201,6 @@ def _simulate(
     sd = np.sqrt(likelihood.variance + np.square(s))
     data = expected + sd * rng.standard_normal(expected.shape)
     return [dataclasses.replace(likelihood, amplitudes=each) for each in data]
-
-
-def _independent_draws(
-    forms: list[ClosedForm], prior: Prior, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """(draw, simulation, …) from the closed forms."""
-    drawn = [form.draw(rng, _RANKED_DRAWS) for form in forms]
-    couplings, discrepancy, size = (
-        np.stack(part, axis=1) for part in zip(*drawn, strict=True)
-    )
-    return {
-        "dimensionless": couplings,
-        "discrepancy": discrepancy,
-        "natural_size": size * prior.natural_size,
-    }
 
 
 def _tree(

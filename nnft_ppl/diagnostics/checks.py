@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._arguments import check_kind
 from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
 from nnft_ppl.diagnostics.convergence import convergence
 from nnft_ppl.inference import adequacy
@@ -49,8 +49,7 @@ def diagnose(fit: CouplingFit) -> list[Check]:
     `heavy_tails` (measured data only), `identified`, `prior`, `discrepancy` or
     `predictive`, `verdict`.
     """
-    if not isinstance(fit, CouplingFit):
-        raise SpecError(f"`fit` is {fit!r}; expected what fit_couplings returns")
+    check_kind("fit", fit, CouplingFit, "what fit_couplings returns")
     checks = _sampler_checks(fit)
     if not fit.correlators.is_exact:
         checks.append(_heavy_tails(fit))

@@ -10,19 +10,7 @@ import warnings
 import arviz as az
 import pandas as pd
 
-from nnft_ppl._errors import SpecError
 from nnft_ppl.inference.couplings.result import CouplingFit
-
-
-def cutoff_number(fit: CouplingFit, cutoff: float) -> int:
-    """Which of the fit's cutoffs this is.
-
-    Raises:
-        SpecError: None of them.
-    """
-    if cutoff not in fit.cutoffs:
-        raise SpecError(f"the fit has no cutoff {cutoff!r}; it has {list(fit.cutoffs)}")
-    return fit.cutoffs.index(cutoff)
 
 
 def loo_at(fit: CouplingFit, cutoff: float) -> az.ELPDData:

@@ -11,14 +11,16 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from nnft_ppl._arguments import check_kind
 from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Packed
 from nnft_ppl.correlators.correlators import Correlators, check_single_output
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.inference.couplings.omitted_orders import TruncationPrior
 from nnft_ppl.inference.couplings.prediction import predict_moment
-from nnft_ppl.inference.couplings.result import INTERVAL, CouplingFit
+from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
+from nnft_ppl.inference.posterior import INTERVAL
 
 _ROUNDING = 1e-9
 """Relative precision of exact correlators and of cutoff integrals."""
@@ -56,8 +58,7 @@ def held_out(
         UnavailableError: The architecture gives no kernel.
         FitError: A cutoff integral did not converge.
     """
-    if not isinstance(fit, CouplingFit):
-        raise SpecError(f"`fit` is {fit!r}; expected what fit_couplings returns")
+    check_kind("fit", fit, CouplingFit, "what fit_couplings returns")
     check_held_out(fit.correlators, correlators)
     likelihood = _predictor(fit, correlators)
     ratio = likelihood.scale / fit.likelihood.scale
@@ -122,8 +123,7 @@ def check_held_out(fitted: Correlators, held_out: Correlators) -> None:
             order above 2.
     """
     for given in (fitted, held_out):
-        if not isinstance(given, Correlators):
-            raise SpecError(f"{given!r} is given; expected nnft_ppl.Correlators")
+        check_kind("correlators", given, Correlators)
         check_single_output(given)
     if held_out.network != fitted.network:
         raise SpecError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from nnft_ppl._arguments import check_kind
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.symmetric import entries, entry_size
 from nnft_ppl.correlators.wick import gaussian_moment
@@ -79,8 +80,7 @@ def cutoff_invariance(fit: CouplingFit, order: int) -> CutoffInvariance:
 
     Source: theory.md §5.
     """
-    if not isinstance(fit, CouplingFit):
-        raise SpecError(f"`fit` is {fit!r}; expected what fit_couplings returns")
+    check_kind("fit", fit, CouplingFit, "what fit_couplings returns")
     if order not in (4, 6):
         raise SpecError(
             f"order {order!r} cannot be compared across cutoffs; choose 4 or 6"

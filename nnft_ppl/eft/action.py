@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nnft_ppl._arguments import check_choice
 from nnft_ppl._errors import SpecError
 from nnft_ppl.eft.measures import (
     Box,
@@ -58,8 +59,7 @@ class Action:
         scheme: str = "renormalised",
     ) -> None:
         """Look the names up and check the list."""
-        if scheme not in SCHEMES:
-            raise SpecError(f"`scheme` is {scheme!r}; choose one of {list(SCHEMES)}")
+        check_choice("scheme", scheme, SCHEMES)
         if measure is None or isinstance(measure, str):
             measure = measure_named(measure or "box")
         measure = check_measure(measure)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
+from nnft_ppl._arguments import check_number
 from nnft_ppl._compile import compiled
 from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Matrix
@@ -85,11 +86,12 @@ class EdgeworthDensity:
             )
         if not (np.isfinite(kernel).all() and np.isfinite(tensor).all()):
             raise SpecError("the kernel or the columns hold values that are not finite")
-        if not 0 < mode_tolerance < 1:
-            raise SpecError(
-                f"`mode_tolerance` is {mode_tolerance!r}; expected a number between 0 "
-                "and 1"
-            )
+        check_number(
+            "mode_tolerance",
+            mode_tolerance,
+            lambda tolerance: 0 < tolerance < 1,
+            "a number between 0 and 1",
+        )
         values, vectors = np.linalg.eigh((kernel + kernel.T) / 2)
         if not values[-1] > 0 or values[0] < -1e-8 * values[-1]:
             raise SpecError(

@@ -10,7 +10,6 @@ All are powers of two.
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from numbers import Integral
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +19,7 @@ from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as Spec
 from jaxtyping import ArrayLike
 
+from nnft_ppl._arguments import check_whole, is_whole
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
@@ -85,19 +85,15 @@ def power_of_two_below(number: float) -> int:
 
 def check_block_size(block_size: int | None) -> None:
     """Raise SpecError unless it is `None` or a whole number ≥ 1."""
-    if block_size is not None and (
-        not isinstance(block_size, Integral)
-        or isinstance(block_size, bool)
-        or block_size < 1
-    ):
-        raise SpecError(f"`block_size` is {block_size!r}; expected a whole number ≥ 1")
+    if block_size is not None:
+        check_whole("block_size", block_size)
 
 
 def check_memory(memory: int | None, block_size: int | None) -> int | None:
     """Bytes for pieces in flight, or SpecError."""
     if memory is None:
         return None
-    if not isinstance(memory, Integral) or isinstance(memory, bool) or memory < 1 << 20:
+    if not is_whole(memory) or memory < 1 << 20:
         raise SpecError(f"`memory` is {memory!r}; expected bytes, {1 << 20} or more")
     if block_size is not None:
         raise SpecError("`memory` and `block_size` are both given; expected one")

@@ -7,12 +7,12 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
 from contextvars import ContextVar
 from itertools import batched
-from numbers import Integral
 from threading import Event
 
 import jax
 from threadpoolctl import threadpool_limits
 
+from nnft_ppl._arguments import is_whole
 from nnft_ppl._errors import SpecError
 
 type Block[T] = Callable[[Sequence[int], tuple[jax.Device, ...]], list[T]]
@@ -66,7 +66,7 @@ def choose_devices(
     local = jax.local_devices()
     if devices is None:
         return tuple(local)
-    if isinstance(devices, Integral) and not isinstance(devices, bool):
+    if is_whole(devices):
         number = int(devices)
         if not 1 <= number <= len(local):
             raise SpecError(

@@ -6,7 +6,6 @@ JAX traces, once; nothing of them remains in the compiled program.
 
 import math
 from collections.abc import Callable
-from numbers import Real
 from typing import NamedTuple
 
 import jax
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
 
+from nnft_ppl._arguments import check_choice, check_number
 from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Params, Points
@@ -61,17 +61,13 @@ def check_key(key: Key) -> Key:
 
 def check_num_draws(num_draws: int, minimum: int = 1) -> int:
     """`num_draws` as an int, or SpecError."""
-    if (
-        not isinstance(num_draws, Real)
-        or isinstance(num_draws, bool)
-        or not minimum <= num_draws <= MAX_DRAWS
-        or num_draws != int(num_draws)
-    ):
-        raise SpecError(
-            f"`num_draws` is {num_draws!r}; expected a whole number from {minimum} to "
-            f"{MAX_DRAWS}"
-        )
-    return int(num_draws)
+    whole = check_number(  # 1e6 is one
+        "num_draws",
+        num_draws,
+        lambda n: minimum <= n <= MAX_DRAWS and n == int(n),
+        f"a whole number from {minimum} to {MAX_DRAWS}",
+    )
+    return int(whole)
 
 
 def sampling_inputs(points: Points) -> Points:
@@ -190,7 +186,4 @@ def numbers_per_network(network: Network) -> int:
 
 def check_generator(generator: str) -> None:
     """Raise SpecError unless it is one of `GENERATORS`."""
-    if generator not in GENERATORS:
-        raise SpecError(
-            f"`generator` is {generator!r}; choose one of {list(GENERATORS)}"
-        )
+    check_choice("generator", generator, GENERATORS)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._arguments import check_kind, check_number
 from nnft_ppl.eft.action import Action
 
 _MAX_SPREAD = 5.0
@@ -72,18 +72,20 @@ class Prior:
     discrepancy_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
-        for name in ("natural_size", "spread", "discrepancy_scale"):
-            value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if name == "spread":
-                if not (number and 0 <= value <= _MAX_SPREAD):
-                    raise SpecError(
-                        f"prior `spread` is {value!r}; expected a number from 0, which "
-                        f"fixes the natural size, to {_MAX_SPREAD:g}"
-                    )
-            elif not (number and math.isfinite(value) and value > 0):
-                raise SpecError(f"prior `{name}` is {value!r}; expected a number > 0")
+        """Check the numbers and make them floats."""
+        scale = (lambda s: 0 < s < math.inf, "a scale of the prior, a number > 0")
+        spread = (
+            lambda s: 0 <= s <= _MAX_SPREAD,
+            "a spread of the prior, a number from 0, which fixes the natural size, "
+            f"to {_MAX_SPREAD:g}",
+        )
+        for name, allowed in (
+            ("natural_size", scale),
+            ("spread", spread),
+            ("discrepancy_scale", scale),
+        ):
+            number = check_number(name, getattr(self, name), *allowed)
+            object.__setattr__(self, name, number)
 
     @property
     def is_hierarchical(self) -> bool:
@@ -162,6 +164,18 @@ class Prior:
             z = (logs - math.log(self.natural_size)) / self.spread
             found["natural_size"] = _log_normal(z) - math.log(self.spread) - logs
         return found
+
+
+def prior_or_default(prior: Prior | None) -> Prior:
+    """The prior that was given, or `Prior()` for `None`.
+
+    Raises:
+        SpecError: It is no `Prior`.
+    """
+    if prior is None:
+        return Prior()
+    check_kind("prior", prior, Prior)
+    return prior
 
 
 def _log_normal(z: np.ndarray) -> np.ndarray:

@@ -4,7 +4,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nnft_ppl.inference.couplings.result import INTERVAL, CouplingFit
+from nnft_ppl.inference.couplings.result import CouplingFit
+from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.plots.style import INK, MUTED, colored, look, panels
 
 _TAILS = (50 * (1 - INTERVAL), 50, 50 * (1 + INTERVAL))

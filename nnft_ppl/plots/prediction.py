@@ -10,7 +10,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy import stats
 
 from nnft_ppl.correlators.correlators import Correlators
-from nnft_ppl.inference.couplings.result import INTERVAL, CouplingFit
+from nnft_ppl.inference.couplings.result import CouplingFit
+from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.plots.style import COLORS, INK, MUTED, look, panels
 
 MAX_PANELS = 4

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from nnft_ppl.correlators.origin import FIRST_ORDER
 from nnft_ppl.inference import adequacy
-from nnft_ppl.inference.couplings.result import INTERVAL
+from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.report.numbers import (
     SMALL,
     cutoff_text,

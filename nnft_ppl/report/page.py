@@ -15,7 +15,7 @@ from nnft_ppl.correlators.origin import EXACT
 from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.correlators.sampled.measurement import relative_error
 from nnft_ppl.inference import adequacy
-from nnft_ppl.inference.couplings.result import INTERVAL
+from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
 from nnft_ppl.plots.prediction import chosen_cutoffs
 from nnft_ppl.report.headline import action_html, write_verdict

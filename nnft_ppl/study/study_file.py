@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nnft_ppl._arguments import check_choice
 from nnft_ppl._errors import NnftError, SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
@@ -316,10 +317,7 @@ def _measure(table: Table, folder: Path) -> Measure:
 def _choice(table: Table, key: str, allowed: tuple[str, ...]) -> str:
     """One of a few words; the first is the default."""
     value = table.take(key, kinds.TEXT, allowed[0])
-    if value not in allowed:
-        raise SpecError(
-            f"`{table.path(key)}` is {value!r}; choose one of {list(allowed)}"
-        )
+    check_choice(table.path(key), value, allowed)
     return value
 
 

@@ -94,11 +94,11 @@ def test_default_prior_expects_what_is_known(size):
 @pytest.mark.parametrize("field", ["natural_size", "discrepancy_scale"])
 @pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, "1", True])
 def test_bad_scales_are_refused(field, value):
-    with pytest.raises(nnft.SpecError, match=f"prior `{field}` is {value!r}; expected"):
+    with pytest.raises(nnft.SpecError, match=f"`{field}` is {value!r}; .* a scale"):
         nnft.Prior(**{field: value})
 
 
 @pytest.mark.parametrize("value", [-0.1, 5.1, math.nan, "1", True])
 def test_bad_spreads_are_refused(value):
-    with pytest.raises(nnft.SpecError, match=f"prior `spread` is {value!r}; expected"):
+    with pytest.raises(nnft.SpecError, match=f"`spread` is {value!r}; .* a spread"):
         nnft.Prior(spread=value)

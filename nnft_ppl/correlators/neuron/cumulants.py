@@ -6,11 +6,11 @@ expanded in 1/N.
 """
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 
 import numpy as np
 from jaxtyping import ArrayLike, Int
 
+from nnft_ppl._arguments import is_whole
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Packed
@@ -91,11 +91,7 @@ def _check_orders(orders: Sequence[int]) -> None:
     if not orders:
         raise SpecError(f"`orders` is empty; choose from {allowed}")
     for order in orders:
-        if (
-            not isinstance(order, Integral)
-            or isinstance(order, bool)
-            or order not in allowed
-        ):
+        if not is_whole(order) or order not in allowed:
             raise SpecError(
                 f"order {order!r} has no exact connected correlator; choose from "
                 f"{allowed} (odd ones vanish by symmetry)"

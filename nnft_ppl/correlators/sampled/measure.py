@@ -6,7 +6,6 @@ In: a `Network` and inputs. Out: `Correlators`. Every check comes before any wor
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from numbers import Real
 from pathlib import Path
 
 import jax
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
+from nnft_ppl._arguments import check_number
 from nnft_ppl._checkpoint import check_checkpoint_path
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
@@ -317,15 +317,12 @@ def _check_target(
         if error_of is not None:
             raise SpecError("`error_of` is given without a `target_error`; give both")
         return
-    if (
-        not isinstance(target_error, Real)
-        or isinstance(target_error, bool)
-        or not 0 < target_error < np.inf
-    ):
-        raise SpecError(
-            f"`target_error` is {target_error!r}; expected a relative error, such as "
-            "0.01"
-        )
+    check_number(
+        "target_error",
+        target_error,
+        lambda error: 0 < error < np.inf,
+        "a relative error, such as 0.01",
+    )
     if error_of is None and 4 not in orders:
         raise SpecError(
             f"`target_error` is of G4c, but `orders` are {list(orders)}; add 4"

@@ -9,6 +9,7 @@ import arviz as az
 import jax
 import pandas as pd
 
+from nnft_ppl._arguments import check_choice, check_kind
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.diagnostics.comparison.evidence import nested_evidence
@@ -19,7 +20,8 @@ from nnft_ppl.inference.couplings.fit import infer_couplings
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.identifiability import NOT_IDENTIFIABLE, null_combination
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
-from nnft_ppl.inference.priors import Prior
+from nnft_ppl.inference.mcmc.sampling import Sampling
+from nnft_ppl.inference.priors import Prior, prior_or_default
 
 EVIDENCE = ("auto", "closed form", "nested")
 COLUMNS = (
@@ -35,9 +37,7 @@ COLUMNS = (
     "relative_misfit",
     "verdict",
 )
-_WARMUP = 500
-_DRAWS = 1000
-_CHAINS = 4
+_SAMPLING = Sampling(num_warmup=500, num_samples=1000, num_chains=4)
 
 
 def compare_actions(
@@ -76,8 +76,7 @@ def compare_actions(
             `evidence` is unknown or cannot be had.
         UnavailableError: Nested sampling is needed and dynesty is not installed.
     """
-    if evidence not in EVIDENCE:
-        raise SpecError(f"`evidence` is {evidence!r}; choose one of {list(EVIDENCE)}")
+    check_choice("evidence", evidence, EVIDENCE)
     _check(actions)
     return compare_fits(fit_alike(correlators, actions, cutoff, prior), evidence)
 
@@ -100,12 +99,8 @@ def fit_alike(
         cutoff: Λ.
         prior: `Prior()` when `None`.
     """
-    for name, given, kind in (
-        ("correlators", correlators, Correlators),
-        ("prior", Prior() if prior is None else prior, Prior),
-    ):
-        if not isinstance(given, kind):
-            raise SpecError(f"`{name}` is {given!r}; expected nnft_ppl.{kind.__name__}")
+    check_kind("correlators", correlators, Correlators)
+    prior = prior_or_default(prior)
     value = float(check_cutoffs([cutoff])[0])
     operators = {o.name: o for action in actions for o in action.operators}
     one = actions[0]
@@ -119,11 +114,9 @@ def fit_alike(
             action,
             (value,),
             _restricted(likelihood, [together.names.index(n) for n in action.names]),
-            Prior() if prior is None else prior,
+            prior,
             key=jax.random.key(0),
-            num_warmup=_WARMUP,
-            num_samples=_DRAWS,
-            num_chains=_CHAINS,
+            sampling=_SAMPLING,
             discrepancy=True,
             sampler="conjugate" if likelihood.is_linear else "nuts",
         )

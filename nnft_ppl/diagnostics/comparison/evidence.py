@@ -18,10 +18,10 @@ import numpy as np
 
 from nnft_ppl._errors import FitError, UnavailableError
 from nnft_ppl._typing import Key
-from nnft_ppl.diagnostics.cutoffs import cutoff_number
 from nnft_ppl.eft.action import Action
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.likelihood import Likelihood
+from nnft_ppl.inference.posterior import cutoff_number
 from nnft_ppl.inference.priors import Parameters, Prior
 
 NUM_LIVE = 400
@@ -72,7 +72,7 @@ def nested_evidence(
         Chen, Feroz, Hobson, Bayesian Analysis 18 (2023) 695, arXiv:1908.04655 §3 for q.
     """
     dynesty = _dynesty()
-    target = _Target.of(fit, cutoff_number(fit, cutoff))
+    target = _Target.of(fit, cutoff_number(fit.cutoffs, cutoff))
     sampler = dynesty.NestedSampler(
         target.log_density,
         target.place,

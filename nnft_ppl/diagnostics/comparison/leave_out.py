@@ -16,13 +16,13 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._arguments import check_choice, check_kind
 from nnft_ppl.correlators.symmetric import entries
-from nnft_ppl.diagnostics.cutoffs import cutoff_number
 from nnft_ppl.inference.couplings.arviz_tree import entry_coordinates
 from nnft_ppl.inference.couplings.conjugate import solve
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.likelihood import Likelihood
+from nnft_ppl.inference.posterior import cutoff_number
 
 UNITS = ("entry", "input")
 _LOG_2PI = np.log(2 * np.pi)
@@ -59,11 +59,9 @@ def leave_tuple_out(
     Source: Bürkner, Gabry, Vehtari, Computational Statistics 36 (2021) 1243,
         arXiv:1810.10559 §3; Sundararajan, Keerthi, Neural Computation 13 (2001) 1103.
     """
-    if not isinstance(fit, CouplingFit):
-        raise SpecError(f"`fit` is {fit!r}; expected what fit_couplings returns")
-    if by not in UNITS:
-        raise SpecError(f"`by` is {by!r}; choose one of {list(UNITS)}")
-    which = cutoff_number(fit, cutoff)
+    check_kind("fit", fit, CouplingFit, "what fit_couplings returns")
+    check_choice("by", by, UNITS)
+    which = cutoff_number(fit.cutoffs, cutoff)
     likelihood = fit.likelihood
     residual = likelihood.amplitudes - likelihood.expected(
         which, fit.dimensionless[:, :, which]

@@ -13,6 +13,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from nnft_ppl._arguments import check_number
 from nnft_ppl._errors import FitError, NnftError, SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Points
@@ -114,8 +115,7 @@ def search_actions(
         UnavailableError: The architecture gives no kernel.
     """
     check_held_out(correlators, held_out)
-    if not (isinstance(target, (int, float)) and target > 0):
-        raise SpecError(f"`target` is {target!r}; expected a number > 0, such as 0.05")
+    check_number("target", target, lambda t: t > 0, "a number > 0, such as 0.05")
     action = Action(
         [o for o in BUILT_IN_OPERATORS.values() if o.num_fields == _QUARTIC]
         if operators is None
@@ -138,7 +138,7 @@ def search_actions(
     ]
     rows: list[dict[str, object]] = []
     left_out: list[dict[str, object]] = []
-    values = tuple(float(c) for c in check_cutoffs(cutoffs))
+    values = tuple(check_cutoffs(cutoffs).tolist())
     columns = {
         given.name: _columns(
             Action([given], measure=action.measure),

@@ -8,13 +8,13 @@ else networks sampled at a few widths and extrapolated.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from numbers import Integral, Real
 
 import jax
 import numpy as np
 import pandas as pd
 from jaxtyping import ArrayLike
 
+from nnft_ppl._arguments import check_number, check_whole
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Matrix, Packed, Points
@@ -180,17 +180,11 @@ def _check_arguments(
     tolerance: float, group_size: int, num_groups: int, widths: Sequence[int]
 ) -> None:
     """Refuse numbers that make no sense, before any work."""
-    if (
-        not isinstance(tolerance, Real)
-        or isinstance(tolerance, bool)
-        or not 0 < tolerance < 1
-    ):
-        raise SpecError(
-            f"`tolerance` is {tolerance!r}; expected a number between 0 and 1"
-        )
-    for name, value in (("group_size", group_size), ("num_groups", num_groups)):
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            raise SpecError(f"`{name}` is {value!r}; expected a whole number ≥ 1")
+    check_number(
+        "tolerance", tolerance, lambda t: 0 < t < 1, "a number between 0 and 1"
+    )
+    check_whole("group_size", group_size)
+    check_whole("num_groups", num_groups)
     if group_size > _MAX_GROUP:
         raise SpecError(
             f"`group_size` is {group_size}; expected at most {_MAX_GROUP}, because the "

@@ -55,3 +55,15 @@ def check_cutoffs(cutoffs: ArrayLike | Sequence[float]) -> Cutoffs:
             "so give numbers > 0 (or math.inf where the integral converges)"
         )
     return values
+
+
+def check_distinct_cutoffs(cutoffs: Sequence[float]) -> tuple[float, ...]:
+    """The cutoffs as floats.
+
+    Raises:
+        SpecError: See `check_cutoffs`; or one is given twice.
+    """
+    values = tuple(check_cutoffs(cutoffs).tolist())
+    if len(set(values)) < len(values):
+        raise SpecError(f"`cutoffs` {list(values)} holds a value twice")
+    return values

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 from threadpoolctl import threadpool_limits
 
+from nnft_ppl._arguments import check_number
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Points
@@ -73,8 +74,8 @@ class Quadrature:
         self.network = network
         self.measure = measure
         self.cutoffs = check_cutoffs(cutoffs)
-        if tolerance is not None and not tolerance > 0:
-            raise SpecError(f"tolerance is {tolerance!r}; expected a number > 0")
+        if tolerance is not None:
+            check_number("tolerance", tolerance, lambda t: t > 0, "a number > 0")
         points = network.check_inputs(x, distinct=True)
         self.sources = points if sources is None else network.check_inputs(sources)
         self._distinct = np.unique(self.cutoffs)

@@ -10,6 +10,7 @@ from dataclasses import is_dataclass
 
 from jaxtyping import ArrayLike
 
+from nnft_ppl._arguments import check_choice
 from nnft_ppl._errors import SpecError
 from nnft_ppl.eft.measures.ball import Ball
 from nnft_ppl.eft.measures.box import Box
@@ -35,8 +36,7 @@ def measure_named(name: str, points: ArrayLike | None = None) -> Measure:
     Raises:
         SpecError: No such name, or points where none belong or the reverse.
     """
-    if name not in MEASURES:
-        raise SpecError(f"`measure` is {name!r}; choose one of {list(MEASURES)}")
+    check_choice("measure", name, MEASURES)
     if (points is None) == (name == Empirical.name):
         raise SpecError(
             f"measure {name!r} "

@@ -6,28 +6,35 @@ inference; all of them share shapes, so one compiled program serves any number.
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
-from numbers import Integral
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from nnft_ppl._arguments import check_choice, check_kind
 from nnft_ppl._checkpoint import check_checkpoint_path
 from nnft_ppl._errors import FitError, SpecError
 from nnft_ppl._typing import Key
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.integration.pair_sums import check_cutoffs
+from nnft_ppl.eft.integration.pair_sums import check_distinct_cutoffs
 from nnft_ppl.ensemble.model import check_key
 from nnft_ppl.ensemble.progress import Monitor
-from nnft_ppl.inference.couplings.conjugate import ClosedForm, require_settled, solve
+from nnft_ppl.inference.couplings.conjugate import (
+    ClosedForm,
+    Draws,
+    require_settled,
+    solve,
+)
 from nnft_ppl.inference.couplings.nuts import problem_at, run_nuts
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.identifiability import check_identifiable
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.mcmc.chains import arviz_statistics
-from nnft_ppl.inference.priors import Prior
+from nnft_ppl.inference.mcmc.sampling import Sampling
+from nnft_ppl.inference.priors import Prior, prior_or_default
 
 SAMPLERS = ("nuts", "conjugate")
 
@@ -99,30 +106,13 @@ def fit_couplings(
         CheckpointWarning: The checkpoint is damaged; the file is named, and what is
             used instead.
     """
-    for name, given, kind in (
-        ("correlators", correlators, Correlators),
-        ("action", action, Action),
-        ("discrepancy", discrepancy, bool),
-        ("prior", Prior() if prior is None else prior, Prior),
-    ):
-        if not isinstance(given, kind):
-            raise SpecError(
-                f"`{name}` is {given!r}; expected nnft_ppl.{kind.__name__}"
-                if kind is not bool
-                else f"`{name}` is {given!r}; expected True or False"
-            )
-    values = tuple(float(c) for c in check_cutoffs(cutoffs))
-    if len(set(values)) < len(values):
-        raise SpecError(f"`cutoffs` {list(values)} holds a value twice")
-    for name, value in (
-        ("num_warmup", num_warmup),
-        ("num_samples", num_samples),
-        ("num_chains", num_chains),
-    ):
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            raise SpecError(f"`{name}` is {value!r}; expected a whole number ≥ 1")
-    if sampler not in SAMPLERS:
-        raise SpecError(f"`sampler` is {sampler!r}; choose one of {list(SAMPLERS)}")
+    check_kind("correlators", correlators, Correlators)
+    check_kind("action", action, Action)
+    check_kind("discrepancy", discrepancy, bool, "True or False")
+    prior = prior_or_default(prior)
+    values = check_distinct_cutoffs(cutoffs)
+    sampling = Sampling(num_warmup, num_samples, num_chains)
+    check_choice("sampler", sampler, SAMPLERS)
     key = check_key(key)
     if checkpoint is not None:
         checkpoint = check_checkpoint_path(checkpoint)
@@ -131,7 +121,6 @@ def fit_couplings(
                 f"`checkpoint` is {str(checkpoint)!r}, but sampler {sampler!r} has "
                 "nothing to keep; leave it out"
             )
-    prior = Prior() if prior is None else prior
     likelihood = build_likelihood(correlators, action, values)
     check_identifiable(likelihood.design, action.names, values)
     return infer_couplings(
@@ -141,9 +130,7 @@ def fit_couplings(
         likelihood,
         prior,
         key=key,
-        num_warmup=num_warmup,
-        num_samples=num_samples,
-        num_chains=num_chains,
+        sampling=sampling,
         discrepancy=discrepancy,
         sampler=sampler,
         checkpoint=checkpoint,
@@ -159,9 +146,7 @@ def infer_couplings(
     prior: Prior,
     *,
     key: Key,
-    num_warmup: int,
-    num_samples: int,
-    num_chains: int,
+    sampling: Sampling,
     discrepancy: bool,
     sampler: str,
     checkpoint: Path | None = None,
@@ -169,20 +154,8 @@ def infer_couplings(
 ) -> CouplingFit:
     """Infer without checking arguments or that the couplings can be told apart.
 
-    Args:
-        correlators: As in `fit_couplings`, and so are all others.
-        action: The operators.
-        values: The cutoffs.
-        likelihood: From `build_likelihood` at these cutoffs.
-        prior: Of all parameters.
-        key: A JAX random key.
-        num_warmup: Adaptation steps of NUTS.
-        num_samples: Draws kept per chain.
-        num_chains: Number of chains.
-        discrepancy: Infer s.
-        sampler: `nuts` or `conjugate`.
-        checkpoint: Where NUTS keeps its state.
-        progress: Show a bar, or a function that is told.
+    Arguments are those of `fit_couplings`; `values` are the cutoffs, and `likelihood`
+    is what `build_likelihood` gives at them.
 
     Raises:
         SpecError: The checkpoint is of another fit.
@@ -203,8 +176,7 @@ def infer_couplings(
     statistics: dict[str, np.ndarray] = {}
     if sampler == "conjugate":
         require_settled(forms, values, "use sampler='nuts', which does not linearise")
-        draws = _closed_form_draws(forms, chain_key, num_chains, num_samples)
-        draws["natural_size"] *= prior.natural_size
+        draws = _closed_form_draws(forms, prior, chain_key, sampling)
     else:
         out = run_nuts(
             [
@@ -214,9 +186,7 @@ def infer_couplings(
             discrepancy=discrepancy,
             hierarchical=prior.is_hierarchical,
             key=chain_key,
-            num_warmup=int(num_warmup),
-            num_samples=int(num_samples),
-            num_chains=int(num_chains),
+            sampling=sampling,
             checkpoint=checkpoint,
             whose={
                 "work": "fit of couplings",
@@ -257,18 +227,27 @@ def infer_couplings(
 
 
 def _closed_form_draws(
-    forms: list[ClosedForm], key: Key, num_chains: int, num_samples: int
+    forms: list[ClosedForm], prior: Prior, key: Key, sampling: Sampling
 ) -> dict[str, np.ndarray]:
     """Independent draws, shaped like MCMC output, with common random numbers."""
     words = [int(word) for word in jax.random.key_data(key)]
-    total = num_chains * num_samples
-    drawn = [form.draw(np.random.default_rng(words), total) for form in forms]
+    shape = (sampling.num_chains, sampling.num_samples)
+    drawn = [
+        form.draw(np.random.default_rng(words), math.prod(shape)) for form in forms
+    ]
+    return {
+        name: values.reshape(*shape, *values.shape[1:])
+        for name, values in side_by_side(drawn, prior).items()
+    }
+
+
+def side_by_side(drawn: list[Draws], prior: Prior) -> dict[str, np.ndarray]:
+    """Parameter -> (draw, form, …), from what each of several closed forms drew."""
     couplings, discrepancy, relative_size = (
         np.stack(part, axis=1) for part in zip(*drawn, strict=True)
     )
-    shape = (num_chains, num_samples, len(forms))
     return {
-        "dimensionless": couplings.reshape(*shape, -1),
-        "discrepancy": discrepancy.reshape(shape),
-        "natural_size": relative_size.reshape(shape),
+        "dimensionless": couplings,
+        "discrepancy": discrepancy,
+        "natural_size": relative_size * prior.natural_size,
     }

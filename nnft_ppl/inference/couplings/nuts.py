@@ -6,6 +6,7 @@ serves 1 or 21, the warm-up and the draws, and segments of any length.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +31,7 @@ from nnft_ppl.inference.mcmc.chains import (
     build_chains,
     no_draws,
 )
+from nnft_ppl.inference.mcmc.sampling import Sampling
 from nnft_ppl.inference.mcmc.segments import run_in_segments
 from nnft_ppl.inference.priors import Prior
 
@@ -83,9 +85,7 @@ def run_nuts(
     discrepancy: bool,
     hierarchical: bool,
     key: Key,
-    num_warmup: int,
-    num_samples: int,
-    num_chains: int,
+    sampling: Sampling,
     checkpoint: Path | None = None,
     whose: Mapping[str, Any] = MappingProxyType({}),
     progress: bool | Monitor = False,
@@ -97,9 +97,7 @@ def run_nuts(
         discrepancy: Infer s; else s = 0.
         hierarchical: Infer the natural size.
         key: A JAX random key, the same for all problems, or one for each.
-        num_warmup: Adaptation steps.
-        num_samples: Draws kept per chain.
-        num_chains: Number of chains.
+        sampling: Lengths and number of the chains.
         checkpoint: Where the state is kept as the run goes on; see `run_in_segments`.
         whose: What the problems come from, for people who mix up checkpoints.
         progress: Show a bar, or a function that is told; see `run_in_segments`.
@@ -114,23 +112,19 @@ def run_nuts(
         KeyboardInterrupt: Interrupted, within a second or so.
     """
     stacked = jax.tree.map(lambda *parts: np.stack(parts), *problems)
-    numbers = (num_warmup, num_samples, num_chains)
     versions = store.versions()
     with jax.enable_x64(True):
         given = jax.tree.map(jnp.asarray, stacked)
         _, drawn = run_in_segments(
-            _begin(key, given, discrepancy, hierarchical, *numbers),
+            _begin(key, given, discrepancy, hierarchical, sampling),
             lambda reached, first, count: _advance(
-                *reached, first, count, given, discrepancy, hierarchical, *numbers
+                *reached, first, count, given, discrepancy, hierarchical, sampling
             ),
-            num_warmup=num_warmup,
-            num_samples=num_samples,
+            sampling=sampling,
             checkpoint=checkpoint,
             whose={
                 **whose,
-                "num_warmup": num_warmup,
-                "num_samples": num_samples,
-                "num_chains": num_chains,
+                **asdict(sampling),
                 "key": jax.random.key_data(key).tolist(),
                 "versions": {name: versions[name] for name in _SETS_THE_BITS},
                 "backend": jax.default_backend(),
@@ -153,11 +147,7 @@ def _fingerprint(problems: Problem) -> str:
 
 
 def _chains(
-    problems: Problem,
-    discrepancy: bool,
-    hierarchical: bool,
-    num_warmup: int,
-    num_chains: int,
+    problems: Problem, discrepancy: bool, hierarchical: bool, sampling: Sampling
 ) -> Chains:
     """The samplers of all cutoffs; states and draws are (cutoff, chain, …)."""
 
@@ -171,8 +161,7 @@ def _chains(
             correlator_model,
             start,
             problem,
-            num_warmup=num_warmup,
-            num_chains=num_chains,
+            sampling=sampling,
             target_acceptance=_TARGET_ACCEPTANCE,
             discrepancy=discrepancy,
             hierarchical=hierarchical,
@@ -188,6 +177,7 @@ def _chains(
         begin,
         lambda state: jax.vmap(lambda p, s: at(p).step(s))(problems, state),
         lambda state: jax.vmap(lambda p, s: at(p).read(s))(problems, state),
+        sampling,
     )
 
 
@@ -196,14 +186,12 @@ def _begin_all(
     problems: Problem,
     discrepancy: bool,
     hierarchical: bool,
-    num_warmup: int,
-    num_samples: int,
-    num_chains: int,
+    sampling: Sampling,
 ) -> tuple[State, Draw]:
     """The state before the first step, and room for the draws."""
-    chains = _chains(problems, discrepancy, hierarchical, num_warmup, num_chains)
+    chains = _chains(problems, discrepancy, hierarchical, sampling)
     state = chains.begin(key)
-    return state, no_draws(chains, state, num_samples)
+    return state, no_draws(chains, state)
 
 
 def _advance_all(
@@ -214,15 +202,13 @@ def _advance_all(
     problems: Problem,
     discrepancy: bool,
     hierarchical: bool,
-    num_warmup: int,
-    num_samples: int,
-    num_chains: int,
+    sampling: Sampling,
 ) -> tuple[State, Draw]:
     """`count` steps more."""
-    chains = _chains(problems, discrepancy, hierarchical, num_warmup, num_chains)
-    return advance(chains, state, drawn, first, count, num_warmup)
+    chains = _chains(problems, discrepancy, hierarchical, sampling)
+    return advance(chains, state, drawn, first, count)
 
 
-_STATIC = ("discrepancy", "hierarchical", "num_warmup", "num_samples", "num_chains")
+_STATIC = ("discrepancy", "hierarchical", "sampling")
 _begin = compiled(_begin_all, _STATIC)
 _advance = compiled(_advance_all, _STATIC)

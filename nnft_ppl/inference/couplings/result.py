@@ -4,33 +4,28 @@ What `fit_couplings` returns: data for ArviZ, summaries, the verdict, prediction
 higher correlators, the running.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from nnft_ppl import store
-from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._travel import fields_alone
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
-from nnft_ppl.inference import adequacy
+from nnft_ppl.inference import adequacy, posterior
 from nnft_ppl.inference.couplings.arviz_tree import build_groups, stack
 from nnft_ppl.inference.couplings.omitted_orders import TruncationPrior
 from nnft_ppl.inference.couplings.prediction import predict_moment, predict_two_point
 from nnft_ppl.inference.couplings.running import measure_running
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
+from nnft_ppl.inference.posterior import INTERVAL, cutoff_number
 from nnft_ppl.inference.priors import Parameters, Prior
-
-INTERVAL = 0.9
-"""Probability of the equal-tailed intervals in every table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +93,7 @@ class CouplingFit:
         Raises:
             SpecError: The fit has no such cutoff.
         """
-        return xr.DataTree.from_dict(self._groups(self._index(cutoff)))
+        return xr.DataTree.from_dict(self._groups(cutoff_number(self.cutoffs, cutoff)))
 
     def _groups(self, which: int) -> dict[str, xr.Dataset]:
         """The groups of one cutoff; the same random numbers at every cutoff."""
@@ -125,38 +120,9 @@ class CouplingFit:
         ess_bulk, ess_tail, num_divergent, verdict. The mean, sd and interval are of
         the coupling g.
         """
-        verdicts = self.adequacy().set_index("cutoff")["verdict"]
-        rows = []
-        for cutoff in self.cutoffs:
-            tree = self.at(cutoff)
-            table = az.summary(
-                tree,
-                var_names=["coupling"],
-                ci_kind="eti",
-                ci_prob=INTERVAL,
-                round_to="none",
-            )
-            stats = tree["sample_stats"]
-            divergent = int(stats["diverging"].sum()) if "diverging" in stats else 0
-            for name, row in zip(self.action.names, table.to_numpy(), strict=True):
-                values = dict(zip(table.columns, row, strict=True))
-                percent = round(100 * INTERVAL)
-                rows.append(
-                    {
-                        "cutoff": cutoff,
-                        "operator": name,
-                        "mean": values["mean"],
-                        "sd": values["sd"],
-                        "lower": values[f"eti{percent}_lb"],
-                        "upper": values[f"eti{percent}_ub"],
-                        "rhat": values["r_hat"],
-                        "ess_bulk": values["ess_bulk"],
-                        "ess_tail": values["ess_tail"],
-                        "num_divergent": divergent,
-                        "verdict": verdicts[cutoff],
-                    }
-                )
-        return pd.DataFrame(rows)
+        table = posterior.coupling_table(self.at, self.cutoffs, self.action.names)
+        verdicts = self.adequacy()["verdict"].to_numpy()
+        return table.assign(verdict=np.repeat(verdicts, len(self.action.names)))
 
     def adequacy(self) -> pd.DataFrame:
         """One row per cutoff: does this action describe this network here?
@@ -240,7 +206,7 @@ class CouplingFit:
         """
         given = self.cutoffs if cutoffs is None else cutoffs
         wanted = (given,) if isinstance(given, (int, float)) else tuple(given)
-        which = [self._index(cutoff) for cutoff in wanted]
+        which = [cutoff_number(self.cutoffs, cutoff) for cutoff in wanted]
         if order == 2 and self.action.is_bare:
             couplings = self.dimensionless / self.likelihood.scale
             draws = predict_two_point(
@@ -292,10 +258,9 @@ class CouplingFit:
             SpecError: An operator or the measure would not come back from its name in
                 a file (`Action.check_is_saved`).
         """
-        self.action.check_is_saved()
         coords = {"cutoff": list(self.cutoffs), "operator": list(self.action.names)}
         sampled = ("chain", "draw", "cutoff")
-        posterior = xr.Dataset(
+        draws = xr.Dataset(
             {
                 "coupling": (
                     (*sampled, "operator"),
@@ -307,58 +272,40 @@ class CouplingFit:
             },
             coords=coords,
         )
-        tree = xr.DataTree.from_dict(
-            {
-                "/": xr.Dataset(),
-                "posterior": posterior,
-                "sample_stats": xr.Dataset(
-                    {name: (sampled, v) for name, v in self.statistics.items()}
-                ),
-                "evidence": xr.Dataset(
-                    {
-                        "log_evidence": ("cutoff", self.log_evidence),
-                        "scale": (("cutoff", "operator"), self.likelihood.scale),
-                    }
-                ),
-                "correlators": self.correlators.data,
-            }
-        )
-        tree.attrs = self._provenance()
-        store.write(tree, path)
+        groups: dict[str, xr.Dataset | xr.DataTree] = {
+            "posterior": draws,
+            "sample_stats": xr.Dataset(
+                {name: (sampled, v) for name, v in self.statistics.items()}
+            ),
+            "evidence": xr.Dataset(
+                {
+                    "log_evidence": ("cutoff", self.log_evidence),
+                    "scale": (("cutoff", "operator"), self.likelihood.scale),
+                }
+            ),
+            "correlators": self.correlators.data,
+        }
+        posterior.save(path, self.action, groups, self._provenance())
 
     @staticmethod
     def from_data(tree: xr.DataTree, network: Network | None = None) -> "CouplingFit":
-        """Rebuild from what `save` wrote; the plugins used must be installed.
-
-        Args:
-            tree: The file.
-            network: The network, where no plugin supplies it.
-
-        Raises:
-            SpecError: The operators or the architecture now installed under these names
-                are not those of the file.
-        """
+        """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
         record = store.metadata(tree)
         correlators = Correlators.from_data(store.child(tree, "correlators"), network)
         action = Action.from_record(record)
-        posterior = store.child(tree, "posterior")
-        cutoffs = tuple(float(c) for c in store.array(posterior, "cutoff"))
-        couplings = store.array(posterior, "dimensionless")
-        discrepancy = store.array(posterior, "discrepancy")
+        draws = store.child(tree, "posterior")
+        cutoffs = tuple(store.array(draws, "cutoff").tolist())
+        discrepancy = store.array(draws, "discrepancy")
         # Files from before the natural size was inferred have neither it nor a spread.
         prior = Prior(**{"spread": 0.0, **record["prior"]})
         size = (
-            store.array(posterior, "natural_size")
+            store.array(draws, "natural_size")
             if prior.is_hierarchical
             else np.full(discrepancy.shape, prior.natural_size)
         )
         likelihood = build_likelihood(correlators, action, cutoffs)
         scale = store.array(tree, "evidence/scale")
-        if not np.allclose(likelihood.scale, scale, rtol=1e-6, atol=0):
-            raise SpecError(
-                f"{action} of {correlators.network!r} does not give the integrals in "
-                "the file; a plugin of the same name has changed since it was written"
-            )
+        posterior.check_integrals(correlators.network, action, likelihood.scale, scale)
         return CouplingFit(
             correlators=correlators,
             action=action,
@@ -367,31 +314,21 @@ class CouplingFit:
             prior=prior,
             sampler=record["sampler"],
             has_discrepancy=record["has_discrepancy"],
-            dimensionless=couplings,
+            dimensionless=store.array(draws, "dimensionless"),
             discrepancy=discrepancy,
             natural_size=size,
-            statistics={
-                str(name): values.to_numpy()
-                for name, values in store.child(tree, "sample_stats").data_vars.items()
-            },
+            statistics=posterior.saved_statistics(tree),
             log_evidence=store.array(tree, "evidence/log_evidence"),
             seed=tuple(record["seed"]),
         )
 
     def _provenance(self) -> dict[str, str]:
-        return store.provenance(
+        return posterior.provenance(
             "fit",
-            network=json.loads(self.correlators.network.to_json()),
-            **self.action.record(),
+            self.correlators.network,
+            self.action,
             prior=asdict(self.prior),
             sampler=self.sampler,
             has_discrepancy=self.has_discrepancy,
             seed=list(self.seed),
         )
-
-    def _index(self, cutoff: float) -> int:
-        if cutoff not in self.cutoffs:
-            raise SpecError(
-                f"the fit has no cutoff {cutoff!r}; it has {list(self.cutoffs)}"
-            )
-        return self.cutoffs.index(cutoff)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._arguments import check_kind
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.expansion import Expansion, expand
@@ -39,9 +39,8 @@ def coupling_error(
 
     Source: theory.md §6, the linear-Gaussian posterior.
     """
-    if not isinstance(action, Action):
-        raise SpecError(f"`action` is {action!r}; expected nnft_ppl.Action")
-    (value,) = (float(c) for c in check_cutoffs([cutoff]))
+    check_kind("action", action, Action)
+    value = float(check_cutoffs([cutoff])[0])
     prior, known = Prior(), list[Expansion]()
 
     def error(correlators: Correlators) -> float | None:

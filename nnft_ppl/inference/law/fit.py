@@ -12,13 +12,13 @@ exponent; adding cutoffs adds no data.
 """
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from nnft_ppl._arguments import check_kind
 from nnft_ppl._compile import compiled
 from nnft_ppl._errors import FitError, SpecError
 from nnft_ppl._typing import Key
@@ -38,7 +38,8 @@ from nnft_ppl.inference.law.model import (
 from nnft_ppl.inference.law.result import RunningFit
 from nnft_ppl.inference.likelihood import build_likelihood
 from nnft_ppl.inference.mcmc.chains import arviz_statistics, run_chains
-from nnft_ppl.inference.priors import Prior
+from nnft_ppl.inference.mcmc.sampling import Sampling
+from nnft_ppl.inference.priors import Prior, prior_or_default
 
 _MAX_ERROR = 0.3
 """Relative error of a coupling beyond which its logarithm is not nearly normal."""
@@ -99,26 +100,14 @@ def fit_running(
 
     Source: theory.md §5; correlated fits as in lattice field theory.
     """
-    for name, given, kind in (
-        ("correlators", correlators, Correlators),
-        ("action", action, Action),
-        ("prior", Prior() if prior is None else prior, Prior),
-    ):
-        if not isinstance(given, kind):
-            raise SpecError(f"`{name}` is {given!r}; expected nnft_ppl.{kind.__name__}")
-    for name, flag in (("curvature", curvature), ("discrepancy", discrepancy)):
-        if not isinstance(flag, bool):
-            raise SpecError(f"`{name}` is {flag!r}; expected True or False")
-    for name, value in (
-        ("num_warmup", num_warmup),
-        ("num_samples", num_samples),
-        ("num_chains", num_chains),
-    ):
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            raise SpecError(f"`{name}` is {value!r}; expected a whole number ≥ 1")
+    check_kind("correlators", correlators, Correlators)
+    check_kind("action", action, Action)
+    prior = prior_or_default(prior)
+    check_kind("curvature", curvature, bool, "True or False")
+    check_kind("discrepancy", discrepancy, bool, "True or False")
+    sampling = Sampling(num_warmup, num_samples, num_chains)
     values = _check_law_cutoffs(cutoffs, curvature)
     key = check_key(key)
-    prior = Prior() if prior is None else prior
     likelihood = build_likelihood(correlators, action, tuple(values))
     check_identifiable(likelihood.design, action.names, tuple(values))
     forms = [
@@ -141,9 +130,7 @@ def fit_running(
     _check_estimates(estimates, action, values)
     problem, centre = law_problem(estimates, likelihood.scale, values, curvature)
     chain_key, ambiguity_key = jax.random.split(key)
-    out = sample_law(
-        problem, chain_key, int(num_warmup), int(num_samples), int(num_chains)
-    )
+    out = sample_law(problem, chain_key, sampling)
     sampled = out["parameters"].shape[:2]
     law = centre + out["parameters"][..., : centre.size].reshape(
         *sampled, *centre.shape
@@ -166,19 +153,15 @@ def fit_running(
     )
 
 
-def sample_law(
-    problem: Problem, key: Key, num_warmup: int, num_samples: int, num_chains: int
-) -> dict[str, np.ndarray]:
+def sample_law(problem: Problem, key: Key, sampling: Sampling) -> dict[str, np.ndarray]:
     """NUTS draws of the law and the sampler's statistics, (chain, draw, …)."""
     with jax.enable_x64(True):
         given = jax.tree.map(jnp.asarray, problem)
-        out = _run(key, given, num_warmup, num_samples, num_chains)
+        out = _run(key, given, sampling)
         return {name: np.asarray(values) for name, values in out.items()}
 
 
-def _run_chains(
-    key: Key, problem: Problem, num_warmup: int, num_samples: int, num_chains: int
-) -> dict[str, jax.Array]:
+def _run_chains(key: Key, problem: Problem, sampling: Sampling) -> dict[str, jax.Array]:
     start = {
         "scatter": problem.start,
         "standardized": jnp.zeros(problem.design.shape[1]),
@@ -188,14 +171,12 @@ def _run_chains(
         start,
         key,
         problem,
-        num_warmup=num_warmup,
-        num_samples=num_samples,
-        num_chains=num_chains,
+        sampling=sampling,
         target_acceptance=_TARGET_ACCEPTANCE,
     )
 
 
-_run = compiled(_run_chains, ("num_warmup", "num_samples", "num_chains"))
+_run = compiled(_run_chains, ("sampling",))
 
 
 def _ambiguity(

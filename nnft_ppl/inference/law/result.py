@@ -4,7 +4,6 @@ What `fit_running` returns: data for ArviZ, a summary with the verdict on the la
 the law itself at any cutoff.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,19 +16,17 @@ import xarray as xr
 from jaxtyping import ArrayLike
 
 from nnft_ppl import store
-from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._travel import fields_alone
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.flow.exponents import running_alone
 from nnft_ppl.eft.integration.pair_sums import check_cutoffs
-from nnft_ppl.inference import adequacy
+from nnft_ppl.inference import adequacy, posterior
 
 LAW_TOLERANCE = 0.01
 """Relative scatter of a coupling about its law, above which the law does not describe
 its running."""
-_INTERVAL = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,21 +93,18 @@ class RunningFit:
         """
         sampled = ("chain", "draw", "operator")
         at_cutoff = ("cutoff", "operator")
-        posterior = {
+        parameters = {
             "amplitude": (sampled, self._sign * np.exp(self.log_amplitude)),
             "exponent": (sampled, self.exponent),
             "scatter": (sampled, self.scatter),
         }
         if self.has_curvature:
-            posterior["curvature"] = (sampled, self.curvature)
+            parameters["curvature"] = (sampled, self.curvature)
         names = {"operator": list(self.action.names)}
-        draws = {
-            "chain": np.arange(self.exponent.shape[0]),
-            "draw": np.arange(self.exponent.shape[1]),
-        }
+        draws = posterior.sample_coordinates(self.exponent)
         tree = xr.DataTree.from_dict(
             {
-                "posterior": xr.Dataset(posterior, coords={**draws, **names}),
+                "posterior": xr.Dataset(parameters, coords={**draws, **names}),
                 "sample_stats": xr.Dataset(
                     {name: (sampled[:2], v) for name, v in self.statistics.items()},
                     coords=draws,
@@ -126,10 +120,10 @@ class RunningFit:
                 ),
             }
         )
-        tree.attrs = store.provenance(
+        tree.attrs = posterior.provenance(
             "running_fit",
-            network=json.loads(self.correlators.network.to_json()),
-            **self.action.record(),
+            self.correlators.network,
+            self.action,
             has_curvature=self.has_curvature,
         )
         return tree
@@ -148,7 +142,7 @@ class RunningFit:
         exponent with a scatter above that does not describe the running: try
         `curvature`, or cutoffs above which the local exponents have settled.
         """
-        tail = 50 * (1 - _INTERVAL)
+        tail = 50 * (1 - posterior.INTERVAL)
         rhat, ess = self._convergence()
         local, log_theory = self._theory
         line = np.polyfit(np.log(self.cutoffs), log_theory, 1)[0]
@@ -218,67 +212,52 @@ class RunningFit:
             SpecError: An operator or the measure would not come back from its name in
                 a file (`Action.check_is_saved`).
         """
-        self.action.check_is_saved()
+        groups = {n: group.to_dataset() for n, group in self.data.children.items()}
         # The logarithm too: an amplitude known to 10⁻⁹ loses digits of its spread.
-        posterior = self.data["posterior"].to_dataset()
-        posterior["log_amplitude"] = (("chain", "draw", "operator"), self.log_amplitude)
-        tree = xr.DataTree.from_dict(
-            {
-                "/": xr.Dataset(),
-                "posterior": posterior,
-                "sample_stats": self.data["sample_stats"].to_dataset(),
-                "constant_data": self.data["constant_data"].to_dataset(),
-                "correlators": self.correlators.data,
-            }
+        groups["posterior"]["log_amplitude"] = (
+            ("chain", "draw", "operator"),
+            self.log_amplitude,
         )
-        tree.attrs = self.data.attrs
-        store.write(tree, path)
+        posterior.save(
+            path,
+            self.action,
+            {**groups, "correlators": self.correlators.data},
+            self.data.attrs,
+        )
 
     @staticmethod
     def from_data(tree: xr.DataTree, network: Network | None = None) -> "RunningFit":
-        """Rebuild from what `save` wrote; the plugins used must be installed.
-
-        Args:
-            tree: The file.
-            network: The network, where no plugin supplies it.
-
-        Raises:
-            SpecError: The operators or the architecture now installed under these names
-                are not those of the file.
-        """
+        """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
         record = store.metadata(tree)
-        posterior = store.child(tree, "posterior")
+        draws = store.child(tree, "posterior")
         constant = store.child(tree, "constant_data")
-        exponent = store.array(posterior, "exponent")
+        exponent = store.array(draws, "exponent")
         fit = RunningFit(
             correlators=Correlators.from_data(
                 store.child(tree, "correlators"), network
             ),
             action=Action.from_record(record),
-            cutoffs=tuple(float(c) for c in store.array(constant, "cutoff")),
+            cutoffs=tuple(store.array(constant, "cutoff").tolist()),
             has_curvature=record["has_curvature"],
             coupling=store.array(constant, "coupling"),
             relative_error=store.array(constant, "relative_error"),
-            log_amplitude=store.array(posterior, "log_amplitude"),
+            log_amplitude=store.array(draws, "log_amplitude"),
             exponent=exponent,
             curvature=(
-                store.array(posterior, "curvature")
+                store.array(draws, "curvature")
                 if record["has_curvature"]
                 else np.zeros_like(exponent)
             ),
-            scatter=store.array(posterior, "scatter"),
-            statistics={
-                str(name): values.to_numpy()
-                for name, values in store.child(tree, "sample_stats").data_vars.items()
-            },
+            scatter=store.array(draws, "scatter"),
+            statistics=posterior.saved_statistics(tree),
         )
-        theory = store.array(constant, "theory")
-        if not np.allclose(fit._theory[0], theory, rtol=1e-6, atol=1e-6):
-            raise SpecError(
-                f"{fit.action} of {fit.correlators.network!r} does not give the "
-                "integrals in the file; a plugin of the same name has changed since it "
-                "was written"
-            )
+        posterior.check_integrals(
+            fit.correlators.network,
+            fit.action,
+            fit._theory[0],
+            store.array(constant, "theory"),
+            absolute=1e-6,
+        )
         return fit
 
     @property

@@ -17,6 +17,7 @@ import numpy as np
 from numpyro.infer import NUTS, init_to_value
 
 from nnft_ppl._typing import Key
+from nnft_ppl.inference.mcmc.sampling import Sampling
 
 _STATISTICS = {
     "diverging": "diverging",
@@ -40,19 +41,20 @@ class Chains(NamedTuple):
         begin: A JAX random key -> the state before the first step.
         step: State -> the next one. Adapts while warming up.
         read: State -> the draw that it stands for.
+        sampling: How many steps and draws a run has.
     """
 
     begin: Callable[[Key], State]
     step: Callable[[State], State]
     read: Callable[[State], Draw]
+    sampling: Sampling
 
 
 def build_chains(
     model: Callable[..., None],
     start: Mapping[str, jax.Array],
     *arguments: Any,
-    num_warmup: int,
-    num_chains: int,
+    sampling: Sampling,
     target_acceptance: float = 0.8,
     **options: Any,
 ) -> Chains:
@@ -62,8 +64,7 @@ def build_chains(
         model: The NumPyro model.
         start: Site -> value at which every chain starts.
         arguments: Of the model.
-        num_warmup: Adaptation steps.
-        num_chains: Number of chains, side by side.
+        sampling: Lengths and number of the chains.
         target_acceptance: Of NUTS; above 0.8 where a density has a sharp corner.
         options: Keyword arguments of the model.
     """
@@ -74,10 +75,11 @@ def build_chains(
     )
 
     def begin(key: Key) -> State:
-        keys = jax.random.split(key, num_chains) if num_chains > 1 else key[None]
+        number = sampling.num_chains
+        keys = jax.random.split(key, number) if number > 1 else key[None]
         return jax.vmap(
             lambda each: kernel.init(
-                each, num_warmup, model_args=arguments, model_kwargs=options
+                each, sampling.num_warmup, model_args=arguments, model_kwargs=options
             )
         )(keys)
 
@@ -91,7 +93,7 @@ def build_chains(
 
     # A kernel makes its functions when it is initialised; shapes are enough for that.
     jax.eval_shape(begin, jax.random.key(0))
-    return Chains(begin, step, read)
+    return Chains(begin, step, read, sampling)
 
 
 def advance(
@@ -100,7 +102,6 @@ def advance(
     drawn: Draw,
     first: int | jax.Array,
     count: int | jax.Array,
-    num_warmup: int,
 ) -> tuple[State, Draw]:
     """Take `count` steps more, of which those after the warm-up are kept.
 
@@ -110,7 +111,6 @@ def advance(
         drawn: (draw, …) of the whole run, filled up to here.
         first: How many steps were taken before.
         count: How many to take; traced, so that one program serves any number.
-        num_warmup: Adaptation steps.
     """
 
     def body(number: jax.Array, carried: tuple[State, Draw]) -> tuple[State, Draw]:
@@ -118,7 +118,7 @@ def advance(
         state = chains.step(state)
         new = chains.read(state)
         # While warming up the first place is written over and over.
-        place = jnp.maximum(number - num_warmup, 0)
+        place = jnp.maximum(number - chains.sampling.num_warmup, 0)
         return state, {
             name: jax.lax.dynamic_update_index_in_dim(values, new[name], place, 0)
             for name, values in drawn.items()
@@ -130,10 +130,10 @@ def advance(
     return carried
 
 
-def no_draws(chains: Chains, state: State, num_samples: int) -> Draw:
+def no_draws(chains: Chains, state: State) -> Draw:
     """Zeros (draw, …) for `advance` to fill."""
     return {
-        name: jnp.zeros((num_samples, *shape.shape), shape.dtype)
+        name: jnp.zeros((chains.sampling.num_samples, *shape.shape), shape.dtype)
         for name, shape in jax.eval_shape(chains.read, state).items()
     }
 
@@ -143,10 +143,7 @@ def run_chains(
     start: Mapping[str, jax.Array],
     key: Key,
     *arguments: Any,
-    num_warmup: int,
-    num_samples: int,
-    num_chains: int,
-    target_acceptance: float = 0.8,
+    sampling: Sampling,
     **options: Any,
 ) -> dict[str, jax.Array]:
     """Samples of every site and statistics, (chain, draw, …).
@@ -156,24 +153,13 @@ def run_chains(
         start: Site -> value at which every chain starts.
         key: A JAX random key.
         arguments: Of the model.
-        num_warmup: Adaptation steps.
-        num_samples: Draws kept per chain.
-        num_chains: Number of chains, side by side.
-        target_acceptance: Of NUTS; above 0.8 where a density has a sharp corner.
-        options: Keyword arguments of the model.
+        sampling: Lengths and number of the chains.
+        options: As `build_chains` takes them.
     """
-    chains = build_chains(
-        model,
-        start,
-        *arguments,
-        num_warmup=num_warmup,
-        num_chains=num_chains,
-        target_acceptance=target_acceptance,
-        **options,
-    )
+    chains = build_chains(model, start, *arguments, sampling=sampling, **options)
     state = chains.begin(key)
-    drawn = no_draws(chains, state, num_samples)
-    _, drawn = advance(chains, state, drawn, 0, num_warmup + num_samples, num_warmup)
+    drawn = no_draws(chains, state)
+    _, drawn = advance(chains, state, drawn, 0, sampling.num_steps)
     return {name: jnp.swapaxes(values, 0, 1) for name, values in drawn.items()}
 
 

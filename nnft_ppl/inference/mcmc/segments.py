@@ -17,6 +17,7 @@ import numpy as np
 
 from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
 from nnft_ppl.ensemble.progress import Monitor, Pace, watching
+from nnft_ppl.inference.mcmc.sampling import Sampling
 
 _SEGMENT_SECONDS = 1.0
 """What a segment should take: how long Ctrl-C may wait."""
@@ -33,8 +34,7 @@ def run_in_segments[T](
     start: T,
     advance: Callable[[T, int, int], T],
     *,
-    num_warmup: int,
-    num_samples: int,
+    sampling: Sampling,
     checkpoint: Path | None,
     whose: Mapping[str, Any],
     progress: bool | Monitor,
@@ -44,8 +44,7 @@ def run_in_segments[T](
     Args:
         start: The state before the first step, a pytree of arrays and threefry keys.
         advance: (state, steps taken before, steps to take) -> state.
-        num_warmup: Steps that adapt.
-        num_samples: Steps that draw.
+        sampling: How many steps adapt and how many draw.
         checkpoint: Where the state is kept, and read from if it is there; the file
             stays when the run is done, and then gives the result at once.
         whose: JSON values that say what is run.
@@ -55,7 +54,7 @@ def run_in_segments[T](
         SpecError: The checkpoint is of another run.
         KeyboardInterrupt: Interrupted; says how far it came, all of which is saved.
     """
-    total = num_warmup + num_samples
+    total = sampling.num_steps
     # State and steps taken, assigned together: an interruption finds both of one time.
     reached = (start, 0)
     if checkpoint is not None:
@@ -87,7 +86,7 @@ def run_in_segments[T](
                 if monitor is not None:
                     monitor(pace.at(reached[1], total))
     except KeyboardInterrupt:
-        how_far = _how_far(reached[1], num_warmup, num_samples)
+        how_far = _how_far(reached[1], sampling)
         if checkpoint is not None:
             if saved < reached[1]:
                 _save(checkpoint, whose, *reached)
@@ -96,10 +95,11 @@ def run_in_segments[T](
     return reached[0]
 
 
-def _how_far(done: int, num_warmup: int, num_samples: int) -> str:
-    if done <= num_warmup:
-        return f"NUTS stopped after {done} of {num_warmup} steps of its warm-up"
-    return f"NUTS stopped after {done - num_warmup} of {num_samples} draws per chain"
+def _how_far(done: int, sampling: Sampling) -> str:
+    warmup, draws = sampling.num_warmup, sampling.num_samples
+    if done <= warmup:
+        return f"NUTS stopped after {done} of {warmup} steps of its warm-up"
+    return f"NUTS stopped after {done - warmup} of {draws} draws per chain"
 
 
 def _save[T](path: Path, whose: Mapping[str, Any], state: T, done: int) -> None:

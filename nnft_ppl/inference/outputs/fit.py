@@ -5,25 +5,26 @@ enters by its density to first order in the couplings (`eft.density`), at each c
 """
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from nnft_ppl._arguments import check_kind
 from nnft_ppl._errors import FitError, SpecError, UnavailableError
 from nnft_ppl._typing import Key, Matrix
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.density import EdgeworthDensity
-from nnft_ppl.eft.integration.pair_sums import check_cutoffs
+from nnft_ppl.eft.integration.pair_sums import check_distinct_cutoffs
 from nnft_ppl.ensemble.model import check_key
 from nnft_ppl.ensemble.sample import Ensemble
 from nnft_ppl.inference.identifiability import check_identifiable
 from nnft_ppl.inference.mcmc.chains import arviz_statistics
+from nnft_ppl.inference.mcmc.sampling import Sampling
 from nnft_ppl.inference.outputs.design import scaled_design
 from nnft_ppl.inference.outputs.model import Problem, run_nuts
 from nnft_ppl.inference.outputs.result import FunctionSpaceFit
-from nnft_ppl.inference.priors import Prior
+from nnft_ppl.inference.priors import Prior, prior_or_default
 
 _BLOCK_SIZE = 1 << 16
 """Draws whose Hermite functions are held at once."""
@@ -108,10 +109,10 @@ def fit_function_space(
             the density holds (G4c)² terms beside G6c, which this likelihood leaves out.
         FitError: An integral, the kernel or the posterior is not usable.
     """
-    values = _check(ensemble, action, cutoffs, num_warmup, num_samples, num_chains)
-    prior = Prior() if prior is None else prior
-    if not isinstance(prior, Prior):
-        raise SpecError(f"`prior` is {prior!r}; expected nnft_ppl.Prior")
+    _check(ensemble, action)
+    sampling = Sampling(num_warmup, num_samples, num_chains)
+    values = check_distinct_cutoffs(cutoffs)
+    prior = prior_or_default(prior)
     key = check_key(key)
     network, x = ensemble.network, ensemble.x
     design, scale, error = scaled_design(action, network, x, values)
@@ -138,13 +139,7 @@ def fit_function_space(
         prior_loc=-np.einsum("cij,cj->ci", inverse, centre),
         prior_factor=inverse * tau,
     )
-    drawn = run_nuts(
-        problems,
-        key=key,
-        num_warmup=num_warmup,
-        num_samples=num_samples,
-        num_chains=num_chains,
-    )
+    drawn = run_nuts(problems, key=key, sampling=sampling)
     couplings = drawn["dimensionless"]
     if not np.isfinite(couplings).all():
         raise FitError(
@@ -255,22 +250,12 @@ def _negative_fractions(
     return at_mean, over_posterior
 
 
-def _check(
-    ensemble: Ensemble,
-    action: Action,
-    cutoffs: Sequence[float],
-    num_warmup: int,
-    num_samples: int,
-    num_chains: int,
-) -> tuple[float, ...]:
-    """Refuse what can be refused before any work; the cutoffs as floats."""
-    if not isinstance(ensemble, Ensemble):
-        raise SpecError(
-            f"`ensemble` is {ensemble!r}; expected nnft_ppl.Ensemble, from "
-            "sample_ensemble"
-        )
-    if not isinstance(action, Action):
-        raise SpecError(f"`action` is {action!r}; expected nnft_ppl.Action")
+def _check(ensemble: Ensemble, action: Action) -> None:
+    """Refuse what the density here does not describe, before any work."""
+    check_kind(
+        "ensemble", ensemble, Ensemble, "nnft_ppl.Ensemble, from sample_ensemble"
+    )
+    check_kind("action", action, Action)
     network = ensemble.network
     if ensemble.values.shape[2] != 1:
         raise SpecError(
@@ -303,17 +288,6 @@ def _check(
             "where the density also holds (G4c)² terms that this likelihood leaves "
             "out: fit them to correlators with fit_couplings"
         )
-    for name, value in (
-        ("num_warmup", num_warmup),
-        ("num_samples", num_samples),
-        ("num_chains", num_chains),
-    ):
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            raise SpecError(f"`{name}` is {value!r}; expected a whole number ≥ 1")
-    values = tuple(float(c) for c in check_cutoffs(cutoffs))
-    if len(set(values)) < len(values):
-        raise SpecError(f"`cutoffs` {list(values)} holds a value twice")
-    return values
 
 
 def _check_density(

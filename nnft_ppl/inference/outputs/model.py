@@ -11,6 +11,7 @@ import numpyro.distributions as dist
 from nnft_ppl._compile import compiled
 from nnft_ppl._typing import Key
 from nnft_ppl.inference.mcmc.chains import run_chains
+from nnft_ppl.inference.mcmc.sampling import Sampling
 
 SMALLEST_BRACKET = 0.1
 """Below it the log bracket is continued by its second-order Taylor polynomial."""
@@ -66,9 +67,7 @@ def field_model(problem: Problem) -> None:
     numpyro.factor("fields", jnp.sum(log_bracket(bracket)))
 
 
-def _run_all(
-    key: Key, problems: Problem, num_warmup: int, num_samples: int, num_chains: int
-) -> dict[str, jax.Array]:
+def _run_all(key: Key, problems: Problem, sampling: Sampling) -> dict[str, jax.Array]:
     """Samples and statistics, (cutoff, chain, draw, …).
 
     One cutoff after the other in one program: side by side, each would wait for the
@@ -77,46 +76,30 @@ def _run_all(
 
     def run_one(problem: Problem) -> dict[str, jax.Array]:
         start = {"standardized": jnp.zeros(problem.centre.shape)}
-        return run_chains(
-            field_model,
-            start,
-            key,
-            problem,
-            num_warmup=num_warmup,
-            num_samples=num_samples,
-            num_chains=num_chains,
-        )
+        return run_chains(field_model, start, key, problem, sampling=sampling)
 
     drawn: dict[str, jax.Array] = jax.lax.map(run_one, problems)
     return drawn
 
 
-_run = compiled(_run_all, ("num_warmup", "num_samples", "num_chains"))
+_run = compiled(_run_all, ("sampling",))
 
 
 def run_nuts(
-    problems: Problem, *, key: Key, num_warmup: int, num_samples: int, num_chains: int
+    problems: Problem, *, key: Key, sampling: Sampling
 ) -> dict[str, np.ndarray]:
     """Run NUTS at every cutoff.
 
     Args:
         problems: With a leading axis `cutoff`.
         key: A JAX random key, the same at every cutoff.
-        num_warmup: Adaptation steps.
-        num_samples: Draws kept per chain.
-        num_chains: Number of chains.
+        sampling: Lengths and number of the chains.
 
     Returns:
         `dimensionless` (chain, draw, cutoff, operator) and the sampler's statistics
         (chain, draw, cutoff), by NumPyro's names.
     """
     with jax.enable_x64(True):
-        out = _run(
-            key,
-            jax.tree.map(jnp.asarray, problems),
-            num_warmup,
-            num_samples,
-            num_chains,
-        )
+        out = _run(key, jax.tree.map(jnp.asarray, problems), sampling)
         # (cutoff, chain, draw, …) -> (chain, draw, cutoff, …)
         return {name: np.moveaxis(np.asarray(v), 0, 2) for name, v in out.items()}

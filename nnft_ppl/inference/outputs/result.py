@@ -1,23 +1,20 @@
 """`FunctionSpaceFit`: the posterior of the couplings given raw outputs."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from nnft_ppl import store
-from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._travel import fields_alone
 from nnft_ppl._typing import Points
 from nnft_ppl.eft.action import Action
-from nnft_ppl.inference.couplings.result import INTERVAL
+from nnft_ppl.inference import posterior
 from nnft_ppl.inference.outputs.design import scaled_design
 from nnft_ppl.inference.priors import Prior
 from nnft_ppl.registry import network_from_json
@@ -111,8 +108,7 @@ class FunctionSpaceFit:
         posterior draw and network, gigabytes for 10⁵ networks.
         """
         coords = {
-            "chain": np.arange(self.dimensionless.shape[0]),
-            "draw": np.arange(self.dimensionless.shape[1]),
+            **posterior.sample_coordinates(self.dimensionless),
             "cutoff": list(self.cutoffs),
             "operator": list(self.action.names),
         }
@@ -155,11 +151,11 @@ class FunctionSpaceFit:
                 ),
             }
         )
-        tree.attrs = store.provenance(
+        tree.attrs = posterior.provenance(
             "function_space_fit",
-            network=json.loads(self.network.to_json()),
+            self.network,
+            self.action,
             num_draws=self.num_draws,
-            **self.action.record(),
             prior=asdict(self.prior),
             modes_kept=self.modes_kept,
             modes_dropped=self.modes_dropped,
@@ -172,11 +168,7 @@ class FunctionSpaceFit:
         Raises:
             SpecError: The fit has no such cutoff.
         """
-        if cutoff not in self.cutoffs:
-            raise SpecError(
-                f"the fit has no cutoff {cutoff!r}; it has {list(self.cutoffs)}"
-            )
-        which = self.cutoffs.index(cutoff)
+        which = posterior.cutoff_number(self.cutoffs, cutoff)
         return xr.DataTree.from_dict(
             {
                 name: group.to_dataset().isel(cutoff=which, drop=True)
@@ -192,38 +184,14 @@ class FunctionSpaceFit:
         negative_fraction (at the posterior mean). The mean, sd, interval and bound are
         of the coupling g.
         """
-        percent = round(100 * INTERVAL)
-        divergent = np.sum(self.statistics["diverging"], axis=(0, 1))
-        rows = []
-        for which, cutoff in enumerate(self.cutoffs):
-            table = az.summary(
-                self.at(cutoff),
-                var_names=["coupling"],
-                ci_kind="eti",
-                ci_prob=INTERVAL,
-                round_to="none",
-            )
-            for i, name in enumerate(self.action.names):
-                row = table.iloc[i]
-                rows.append(
-                    {
-                        "cutoff": cutoff,
-                        "operator": name,
-                        "mean": row["mean"],
-                        "sd": row["sd"],
-                        "lower": row[f"eti{percent}_lb"],
-                        "upper": row[f"eti{percent}_ub"],
-                        "rhat": row["r_hat"],
-                        "ess_bulk": row["ess_bulk"],
-                        "ess_tail": row["ess_tail"],
-                        "num_divergent": int(divergent[which]),
-                        "bound": self.bound[which, i] / self.scale[which, i],
-                        "efficiency": self.efficiency[which, i],
-                        "p_value": self.p_value[which],
-                        "negative_fraction": self.negative_at_mean[which],
-                    }
-                )
-        return pd.DataFrame(rows)
+        number = len(self.action.names)
+        table = posterior.coupling_table(self.at, self.cutoffs, self.action.names)
+        return table.assign(
+            bound=(self.bound / self.scale).ravel(),
+            efficiency=self.efficiency.ravel(),
+            p_value=np.repeat(self.p_value, number),
+            negative_fraction=np.repeat(self.negative_at_mean, number),
+        )
 
     def save(self, path: str | Path) -> None:
         """Write as netCDF, in one step; the log prior, which follows, is left out.
@@ -232,43 +200,27 @@ class FunctionSpaceFit:
             SpecError: An operator or the measure would not come back from its name in
                 a file (`Action.check_is_saved`).
         """
-        self.action.check_is_saved()
         groups = {
             name: group.to_dataset()
             for name, group in self.data.children.items()
             if name != "log_prior"
         }
-        tree = xr.DataTree.from_dict({"/": xr.Dataset(), **groups})
-        tree.attrs = self.data.attrs
-        store.write(tree, path)
+        posterior.save(path, self.action, groups, self.data.attrs)
 
     @staticmethod
     def from_data(
         tree: xr.DataTree, network: Network | None = None
     ) -> "FunctionSpaceFit":
-        """Rebuild from what `save` wrote; the plugins used must be installed.
-
-        Args:
-            tree: The file.
-            network: The network, where no plugin supplies it.
-
-        Raises:
-            SpecError: The operators or the architecture now installed under these names
-                are not those of the file.
-        """
+        """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
         record = store.metadata(tree)
         network = network_from_json(record["network"], network)
         action = Action.from_record(record)
-        posterior = store.child(tree, "posterior")
+        draws = store.child(tree, "posterior")
         constant = store.child(tree, "constant_data")
-        cutoffs = tuple(float(c) for c in store.array(posterior, "cutoff"))
+        cutoffs = tuple(store.array(draws, "cutoff").tolist())
         x, scale = store.array(constant, "x"), store.array(constant, "scale")
         _, expected, _ = scaled_design(action, network, x, cutoffs)
-        if not np.allclose(expected, scale, rtol=1e-6, atol=0):
-            raise SpecError(
-                f"{action} of {network!r} does not give the integrals in the file; a "
-                "plugin of the same name has changed since it was written"
-            )
+        posterior.check_integrals(network, action, expected, scale)
         return FunctionSpaceFit(
             network=network,
             x=x,
@@ -277,11 +229,8 @@ class FunctionSpaceFit:
             cutoffs=cutoffs,
             prior=Prior(**record["prior"]),
             scale=scale,
-            dimensionless=store.array(posterior, "dimensionless"),
-            statistics={
-                str(name): values.to_numpy()
-                for name, values in store.child(tree, "sample_stats").data_vars.items()
-            },
+            dimensionless=store.array(draws, "dimensionless"),
+            statistics=posterior.saved_statistics(tree),
             bound=store.array(constant, "bound"),
             p_value=store.array(constant, "p_value"),
             negative_at_mean=store.array(constant, "negative_at_mean"),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import nnft_ppl as nnft
+from nnft_ppl.diagnostics.comparison import actions as comparison
 from nnft_ppl.diagnostics.comparison.actions import fit_alike
 from nnft_ppl.diagnostics.comparison.leave_out import leave_tuple_out
 from nnft_ppl.inference.couplings.fit import infer_couplings
@@ -103,7 +104,7 @@ def test_actions_that_are_not_linear_are_compared_by_nested_sampling(monkeypatch
         quadratic = np.einsum("cmi,cmj->cmij", *[1e-6 * likelihood.design] * 2)
         return dataclasses.replace(likelihood, quadratic=quadratic)
 
-    monkeypatch.setattr(actions, "build_likelihood", bent)
+    monkeypatch.setattr(comparison, "build_likelihood", bent)
     asked = []
 
     def linearised(*arguments, sampler, **options):
@@ -111,7 +112,7 @@ def test_actions_that_are_not_linear_are_compared_by_nested_sampling(monkeypatch
         asked.append(sampler)
         return infer_couplings(*arguments, sampler="conjugate", **options)
 
-    monkeypatch.setattr(actions, "infer_couplings", linearised)
+    monkeypatch.setattr(comparison, "infer_couplings", linearised)
     nested = nnft.compare_actions(exact, actions, 10.0).set_index("action")
     assert asked == ["nuts", "nuts"]
     off = (nested["log_evidence"] - closed["log_evidence"]).abs()

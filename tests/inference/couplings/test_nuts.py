@@ -11,6 +11,7 @@ from nnft_ppl.inference.couplings import conjugate
 from nnft_ppl.inference.couplings.conjugate import solve
 from nnft_ppl.inference.couplings.nuts import problem_at, run_nuts
 from nnft_ppl.inference.likelihood import Likelihood
+from nnft_ppl.inference.mcmc.sampling import Sampling
 
 WIDTH = 20
 ACTION = nnft.Action(["lambda_0", "kappa"])
@@ -55,9 +56,7 @@ def sample(likelihoods, prior, discrepancy, num_samples):
         discrepancy=discrepancy,
         hierarchical=prior.is_hierarchical,
         key=jax.random.key(2),
-        num_warmup=500,
-        num_samples=num_samples,
-        num_chains=4,
+        sampling=Sampling(500, num_samples, 4),
     )
     return forms, out
 

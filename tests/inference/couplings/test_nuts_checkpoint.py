@@ -14,6 +14,7 @@ import pytest
 import nnft_ppl as nnft
 from nnft_ppl._checkpoint import CheckpointWarning, load_checkpoint, previous
 from nnft_ppl.inference.mcmc import chains, segments
+from nnft_ppl.inference.mcmc.sampling import Sampling
 
 KEY = jax.random.key(4)
 KILLS = Path(__file__).parents[2] / "kills.py"
@@ -82,7 +83,12 @@ def test_numpyro_itself_gives_the_same_draws():
     with jax.enable_x64(True):
         ours = jax.jit(
             lambda key: chains.run_chains(
-                model, start, key, 2.0, target_acceptance=0.9, **numbers
+                model,
+                start,
+                key,
+                2.0,
+                sampling=Sampling(**numbers),
+                target_acceptance=0.9,
             )
         )(KEY)
         kernel = NUTS(
@@ -240,8 +246,7 @@ def test_segments_follow_the_clock(monkeypatch):
     segments.run_in_segments(
         np.zeros(()),
         advance,
-        num_warmup=1500,
-        num_samples=500,
+        sampling=Sampling(num_warmup=1500, num_samples=500, num_chains=1),
         checkpoint=None,
         whose={},
         progress=False,

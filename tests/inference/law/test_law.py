@@ -16,6 +16,7 @@ from nnft_ppl import FitError, SpecError, store
 from nnft_ppl.inference.law.fit import fit_running, sample_law
 from nnft_ppl.inference.law.model import Estimates, joint_estimates, law_problem
 from nnft_ppl.inference.likelihood import build_likelihood
+from nnft_ppl.inference.mcmc.sampling import Sampling
 
 X = np.array([0.2, 0.6, 1.2])
 BOTH_SIGNS = np.array([-1.0, -0.4, 0.2, 1.0])
@@ -191,7 +192,7 @@ def test_nuts_agrees_with_the_posterior_on_a_grid():
     expected = weight @ mean
     spread = np.sqrt(weight @ (sd**2 + (mean - expected) ** 2))
     problem, centre = law_problem(estimates, np.ones((12, 1)), cutoffs, False)
-    out = sample_law(problem, jax.random.key(0), 300, 1000, 4)
+    out = sample_law(problem, jax.random.key(0), Sampling(300, 1000, 4))
     law = out["parameters"][..., :2] + centre[:, 0]
     ess = np.array([float(az.ess(law[..., i])) for i in range(2)])
     error = 5 * spread / np.sqrt(ess)
@@ -227,7 +228,7 @@ def test_noise_that_bends_the_couplings_is_no_misfit_of_the_law():
     scatters = []
     for one in (estimates, blind):
         problem, _ = law_problem(one, np.ones((12, 1)), cutoffs, False)
-        out = sample_law(problem, jax.random.key(0), 300, 1000, 4)
+        out = sample_law(problem, jax.random.key(0), Sampling(300, 1000, 4))
         scatters.append(np.median(out["scatter"]))
     assert scatters[0] < 1e-9
     assert scatters[1] > 0.05

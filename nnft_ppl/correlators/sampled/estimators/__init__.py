@@ -6,7 +6,8 @@ alone: the kernel of infinite width, or a measured one. See `connected.py` for w
 then done.
 """
 
-from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._arguments import check_choice
+from nnft_ppl._errors import UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl.correlators.sampled.estimators.conditional import Conditional
 from nnft_ppl.correlators.sampled.estimators.estimator import (
@@ -41,10 +42,7 @@ def named(name: str) -> Estimator | None:
     Raises:
         SpecError: No such estimator.
     """
-    if name not in ("auto", *ESTIMATORS):
-        raise SpecError(
-            f"`estimator` is {name!r}; choose one of {['auto', *ESTIMATORS]}"
-        )
+    check_choice("estimator", name, ("auto", *ESTIMATORS))
     return ESTIMATORS.get(name)
 
 
