@@ -19,6 +19,7 @@ LAYERS = (
         "_compile",
         "_inputs",
         "_pair_table",
+        "_seed",
         "store",
     },
     {"activations"},

@@ -67,15 +67,14 @@ def width(
     Judged by the relative connected 4-pt function and by the total variation distance
     of the outputs, on groups of a few inputs.
     """
-    import jax
-
+    from nnft_ppl._seed import seed_key
     from nnft_ppl.diagnostics.width.required_width import required_width
 
     result = required_width(
         network,
         points,
         tolerance,
-        key=jax.random.key(seed),
+        key=seed_key(seed),
         group_size=group_size,
         num_groups=num_groups,
         num_draws=num_draws,
