@@ -182,6 +182,11 @@ def test_a_setting_of_jax_changes_no_bit(tmp_path, setting):
     assert json.loads(found.stdout)["correlators"] == expected["correlators"]
 
 
+def test_doctor_does_not_measure_what_is_not_compiled():
+    with jax.disable_jit():
+        assert "JAX_DISABLE_JIT is set" in run("doctor", code=2).stderr
+
+
 # --- Exit codes
 
 
