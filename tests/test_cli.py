@@ -43,7 +43,7 @@ def document(*arguments: object, code: int = 0):
     """What a command prints on stdout with --json: one document, keys sorted."""
     out = nnft_command(*arguments, "--json", code=code).stdout
     found = json.loads(out)
-    assert out == json.dumps(found, sort_keys=True, ensure_ascii=False) + "\n"
+    assert out == json.dumps(found, sort_keys=True) + "\n"
     return found
 
 

@@ -21,6 +21,7 @@ LAYERS = (
         "_inputs",
         "_pair_table",
         "_travel",
+        "_seed",
         "store",
     },
     {"activations"},

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from nnft_ppl._errors import UnavailableError
+from nnft_ppl._seed import seed_key
 from nnft_ppl.adapters.knowledge import Knowledge, check_width_given
 from nnft_ppl.adapters.module import Template, module_architecture
 from nnft_ppl.adapters.priors import ParameterPrior, path_name
@@ -68,8 +69,8 @@ def architecture_from_equinox(
         if isinstance(make, eqx.Module):
             return _template(make, lambda seed: make)
         return _template(
-            eqx.filter_eval_shape(make, hp, jax.random.key(0)),
-            lambda seed: make(hp, jax.random.key(seed)),
+            eqx.filter_eval_shape(make, hp, seed_key(0)),
+            lambda seed: make(hp, seed_key(seed)),
         )
 
     fields: Knowledge = {"description": "an Equinox module", **knowledge}

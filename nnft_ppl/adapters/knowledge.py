@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from numpyro import handlers
 
 from nnft_ppl._errors import NnftError, SpecError
+from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key, Params
 from nnft_ppl.architecture import (
     Architecture,
@@ -105,7 +106,7 @@ def _check_runs(
     x = jax.ShapeDtypeStruct(hp.input_shape, jnp.float32)
     where = f"{name!r} at width {hp.width}, on one input of shape {hp.input_shape},"
     try:
-        out = jax.eval_shape(run, jax.random.key(0), x)
+        out = jax.eval_shape(run, seed_key(0), x)
     except NnftError:
         raise
     except Exception as error:  # whatever the user's code raises

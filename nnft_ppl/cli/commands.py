@@ -1,5 +1,7 @@
 """The group of commands, and what an error of ours looks like to the user."""
 
+import sys
+import traceback
 from typing import Any
 
 import click
@@ -8,6 +10,7 @@ from nnft_ppl._errors import NnftError
 from nnft_ppl._version import __version__
 from nnft_ppl.cli.authoring import new_plugin
 from nnft_ppl.cli.doctor import doctor
+from nnft_ppl.cli.environment import computing, print_in_any_locale, readable
 from nnft_ppl.cli.interruption import INTERRUPTED
 from nnft_ppl.cli.pipeline import diagnose, fit
 from nnft_ppl.cli.plugins import architectures, check
@@ -16,24 +19,62 @@ from nnft_ppl.cli.studies import report, study
 from nnft_ppl.cli.width import width
 
 BAD_INPUT = 2
+BUG = 70
+"""EX_SOFTWARE of sysexits.h."""
+CLOSED_PIPE = 141
+"""What a shell shows of a program that SIGPIPE ended."""
 
 
 class Commands(click.Group):
     """A group whose commands report errors as one line on stderr, exit code 2."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run as a program."""
+        print_in_any_locale()
+        stdout = sys.stdout
+        try:
+            return super().main(*args, **extra)
+        except SystemExit:
+            # Click puts a stand-in for a stdout that is closed, and exits with 1.
+            if sys.stdout is not stdout:
+                raise SystemExit(CLOSED_PIPE) from None
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except (
+            BrokenPipeError,
+            click.ClickException,
+            click.exceptions.Exit,
+            click.Abort,
+        ):
+            raise  # for click
         except (NnftError, OSError, MemoryError) as error:
             # Beside errors of ours what the machine refuses: a full disk, no memory.
             notes = getattr(error, "__notes__", [])
             said = str(error) or "out of memory"
-            click.echo("; ".join([f"nnft: {said}", *notes]), err=True)
+            click.echo(readable("; ".join([f"nnft: {said}", *notes])), err=True)
+            ctx.exit(BAD_INPUT)
+        except UnicodeEncodeError as error:
+            click.echo(
+                f"nnft: {error.object!r} has letters that the locale's encoding "
+                f"{error.encoding} lacks; set LC_ALL=C.UTF-8 or PYTHONUTF8=1",
+                err=True,
+            )
             ctx.exit(BAD_INPUT)
         except KeyboardInterrupt:
             click.echo("nnft: interrupted; nothing half-written is left", err=True)
             ctx.exit(INTERRUPTED)
+        except Exception:
+            click.echo(traceback.format_exc(), err=True, nl=False)
+            click.echo(
+                "nnft: this is a bug, in nnft_ppl, a plugin or what they build on; "
+                "please report it with the lines above",
+                err=True,
+            )
+            ctx.exit(BUG)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the work, not of the alphabet."""
@@ -49,7 +90,8 @@ def main() -> None:
     """Probabilistic programming for neural-network field theory.
 
     Random networks in; correlators, couplings of the effective action and a report out.
-    Exit codes: 0 good, 1 a check failed, 2 bad input, 130 interrupted.
+    Exit codes: 0 good, 1 a check failed, 2 bad input, 70 a bug, 130 interrupted, 141
+    nobody reads the output.
     """
 
 
@@ -66,4 +108,6 @@ for _command in (
     new_plugin,
     doctor,
 ):
+    if _command not in (architectures, new_plugin) and _command.callback is not None:
+        _command.callback = computing(_command.callback)
     main.add_command(_command)

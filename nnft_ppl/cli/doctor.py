@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nnft_ppl._errors import SpecError
 from nnft_ppl.cli.options import FAILED, as_json, emit, table
 
 if TYPE_CHECKING:
@@ -25,10 +26,17 @@ def doctor(as_json: bool) -> None:
 
     Takes some seconds, for a short benchmark. Exit code 1 when a plugin was refused.
     """
+    import jax
+
     from nnft_ppl import store
     from nnft_ppl.correlators.sampled.throughput import measure_speed
     from nnft_ppl.registry import load_registry
 
+    if jax.config.jax_disable_jit:
+        raise SpecError(
+            "JAX_DISABLE_JIT is set, and the speed of compiled programs is what is "
+            "measured; unset it"
+        )
     registry = load_registry()
     machine = _machine()
     speed = measure_speed()
@@ -65,7 +73,6 @@ def _machine() -> dict[str, Any]:
         for name in (
             "jax_debug_nans",
             "jax_debug_infs",
-            "jax_disable_jit",
             "jax_enable_checks",
             "jax_check_tracer_leaks",
             "jax_log_compiles",

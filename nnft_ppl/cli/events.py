@@ -103,4 +103,4 @@ class Events:
         return monitor
 
     def _emit(self, event: dict[str, Any]) -> None:
-        say(json.dumps(plain(event), sort_keys=True, ensure_ascii=False))
+        say(json.dumps(plain(event), sort_keys=True))

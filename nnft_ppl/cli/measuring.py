@@ -49,8 +49,7 @@ def measure(
     force: bool,
 ) -> "Correlators":
     """Measure, going on from the sums that are there; saved as the output."""
-    import jax
-
+    from nnft_ppl._seed import seed_key
     from nnft_ppl.correlators.sampled.measure import (
         SamplingInterrupted,
         measure_correlators,
@@ -103,7 +102,7 @@ def measure(
                 points,
                 orders,
                 num_draws=num_draws,
-                key=jax.random.key(seed),
+                key=seed_key(seed),
                 estimator=estimator,
                 generator=generator,
                 target_error=target_error,

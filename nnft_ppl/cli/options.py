@@ -255,7 +255,7 @@ def check_folder(output: Path) -> None:
 def emit(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     """Print the result on stdout: the JSON document, or the text for people."""
     if as_json:
-        text = json.dumps(plain(document), sort_keys=True, ensure_ascii=False)
+        text = json.dumps(plain(document), sort_keys=True)
     click.echo(text)
 
 
@@ -269,8 +269,10 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, (str, Path)):
+        # Python keeps what an ASCII locale does not let it decode in surrogates.
+        raw = str(value).encode("utf-8", "surrogateescape")
+        return raw.decode("utf-8", "surrogateescape")
     return value
 
 

@@ -87,10 +87,9 @@ def fit(
     NUTS keeps its state in OUTPUT.checkpoint until the fit is saved: after Ctrl-C,
     SIGTERM or a crash the same command goes on from there.
     """
-    import jax
-
     from nnft_ppl._checkpoint import remove_checkpoint
     from nnft_ppl._load import load
+    from nnft_ppl._seed import seed_key
     from nnft_ppl.correlators.correlators import Correlators
     from nnft_ppl.eft.action import Action
     from nnft_ppl.eft.measures import measure_named
@@ -120,7 +119,7 @@ def fit(
                     scheme=scheme,
                 ),
                 cutoffs,
-                key=jax.random.key(seed),
+                key=seed_key(seed),
                 num_warmup=num_warmup,
                 num_samples=num_samples,
                 num_chains=num_chains,

@@ -84,12 +84,11 @@ def check(network: "Network", num_draws: int, seed: int, as_json: bool) -> None:
     Everything it declares is compared with sampled networks, and the ensemble must
     become Gaussian as it widens; exit code 1 when a check fails.
     """
-    import jax
-
+    from nnft_ppl._seed import seed_key
     from nnft_ppl.testing import check_groups
 
     results: list[CheckResult] = []
-    groups = check_groups(network, key=jax.random.key(seed), num_draws=num_draws)
+    groups = check_groups(network, key=seed_key(seed), num_draws=num_draws)
     for group, rows in groups:
         results += rows
         if on_terminal() and rows:

@@ -129,6 +129,7 @@ def check_same_work(
     import numpy as np
 
     from nnft_ppl._load import load
+    from nnft_ppl._seed import seed_key
     from nnft_ppl.correlators.correlators import Correlators
 
     found = load(files.output)
@@ -157,7 +158,7 @@ def check_same_work(
     }
     ours["generator"] = generator
     theirs["generator"] = saved.get("generator")
-    ours["seed"] = np.asarray(jax.random.key_data(jax.random.key(seed))).tolist()
+    ours["seed"] = np.asarray(jax.random.key_data(seed_key(seed))).tolist()
     theirs["seed"] = saved.get("key")
     for name, value in theirs.items():
         if ours.get(name) != value:

@@ -74,8 +74,7 @@ def sample(
     as_json: bool,
 ) -> None:
     """Draw random networks of architecture NAME and save their outputs."""
-    import jax
-
+    from nnft_ppl._seed import seed_key
     from nnft_ppl.ensemble.sample import sample_ensemble
 
     events = Events(as_json=as_json)
@@ -84,7 +83,7 @@ def sample(
             network,
             points,
             num_draws,
-            key=jax.random.key(seed),
+            key=seed_key(seed),
             generator=generator,
             devices=chosen_devices(devices),
             progress=monitor or False,

@@ -68,8 +68,7 @@ def width(
     Judged by the relative connected 4-pt function and by the total variation distance
     of the outputs, on groups of a few inputs.
     """
-    import jax
-
+    from nnft_ppl._seed import seed_key
     from nnft_ppl.diagnostics.width.required_width import required_width
 
     with Events(as_json=as_json).watching("inputs") as monitor:
@@ -77,7 +76,7 @@ def width(
             network,
             points,
             tolerance,
-            key=jax.random.key(seed),
+            key=seed_key(seed),
             group_size=group_size,
             num_groups=num_groups,
             num_draws=num_draws,

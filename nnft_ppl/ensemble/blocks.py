@@ -22,6 +22,7 @@ from jaxtyping import ArrayLike
 from nnft_ppl._arguments import check_whole, is_whole
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
+from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key
 from nnft_ppl.ensemble.local import max_in_flight
 from nnft_ppl.ensemble.model import Stream, sample_prior, stream_at
@@ -58,7 +59,7 @@ def chunk_size(network: Network, num_points: int) -> int:
         (num_points, network.hyperparameters.input_dim), jnp.float32
     )
     with jax.enable_x64(False):
-        program = jax.make_jaxpr(one)(jax.random.key(0), points)
+        program = jax.make_jaxpr(one)(seed_key(0), points)
     per_network = _largest_array(program.jaxpr)
     size = MAX_CHUNK
     while size > 1 and size * per_network > _CHUNK_FLOATS:

@@ -16,6 +16,7 @@ from numpyro import handlers
 from nnft_ppl._arguments import check_choice, check_number
 from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._network import Network
+from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key, Params, Points
 from nnft_ppl.ensemble.generator import Words, stream_words
 from nnft_ppl.ensemble.normal_sites import (
@@ -54,7 +55,9 @@ def check_key(key: Key) -> Key:
     if str(jax.random.key_impl(key)) != "threefry2x32":
         raise SpecError(
             f"`key` uses the generator {jax.random.key_impl(key)}; expected "
-            "threefry2x32, whose draws do not depend on batching"
+            "threefry2x32, whose draws do not depend on batching: make it with "
+            "jax.random.key(seed, impl='threefry2x32'), or unset "
+            "JAX_DEFAULT_PRNG_IMPL if that is set"
         )
     return key
 
@@ -110,7 +113,7 @@ def check_prior(network: Network) -> None:
     try:
         # The trace handler refuses what seeding alone lets pass, such as two sites of
         # one name.
-        jax.eval_shape(handlers.trace(sample), jax.random.key(0))
+        jax.eval_shape(handlers.trace(sample), seed_key(0))
     except Exception as error:
         raise PluginError(
             f"the prior of architecture {network.name!r} does not run under NumPyro: "
@@ -179,7 +182,7 @@ def over_networks(
 
 def numbers_per_network(network: Network) -> int:
     """Numbers that the prior of one network returns."""
-    params = jax.eval_shape(lambda key: sample_prior(network, key), jax.random.key(0))
+    params = jax.eval_shape(lambda key: sample_prior(network, key), seed_key(0))
     sizes: list[int] = [math.prod(leaf.shape) for leaf in jax.tree.leaves(params)]
     return max(1, sum(sizes))
 

@@ -17,6 +17,7 @@ from numpyro import handlers
 from numpyro.primitives import Messenger
 
 from nnft_ppl._network import Network
+from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Params
 from nnft_ppl.ensemble.generator import Words, normal_pairs
 
@@ -52,7 +53,7 @@ def trace_normal_sites(network: Network) -> tuple[NormalSite, ...]:
                 first = sites[-1].first_element + sites[-1].num_pairs if sites else 0
                 sites.append(NormalSite(name, message["value"].shape, first))
 
-    jax.eval_shape(record, jax.random.key(0))
+    jax.eval_shape(record, seed_key(0))
     return tuple(sites)
 
 

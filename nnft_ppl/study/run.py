@@ -17,6 +17,7 @@ import numpy as np
 from nnft_ppl._checkpoint import remove_checkpoint
 from nnft_ppl._errors import UnavailableError
 from nnft_ppl._network import Network
+from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.neuron.exact import exact_correlators
@@ -75,7 +76,7 @@ class _Keys:
 
 
 def _keys(seed: int) -> _Keys:
-    return _Keys(*jax.random.split(jax.random.key(seed), 3))
+    return _Keys(*jax.random.split(seed_key(seed), 3))
 
 
 def _silent(message: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._network import Network
+from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key, Points
 from nnft_ppl.ensemble.model import check_key, check_num_draws
 from nnft_ppl.testing.cumulants import check_cumulants
@@ -157,7 +158,7 @@ def check_groups(
     Raises:
         SpecError: The key, the number of draws or a group is unusable.
     """
-    key = jax.random.key(0) if key is None else check_key(key)
+    key = seed_key(0) if key is None else check_key(key)
     num_draws = check_num_draws(num_draws, _MIN_DRAWS)
     unknown = set(groups) - set(GROUPS)
     if unknown:

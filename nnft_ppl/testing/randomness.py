@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from nnft_ppl._network import Network
+from nnft_ppl._seed import seed_key
 from nnft_ppl.ensemble.model import sample_prior
 from nnft_ppl.testing.result import CheckResult, exact, plugin_code
 
@@ -21,7 +22,7 @@ _GENERATORS = frozenset({"random_bits", "threefry2x32", "rng_bit_generator"})
 
 def check_randomness(network: Network) -> Iterator[CheckResult]:
     """The prior draws from the key it is given; the forward pass draws nothing."""
-    key = jax.random.key(0)
+    key = seed_key(0)
     x = jnp.zeros((1, network.hyperparameters.input_dim))
     with plugin_code(network, "prior-own-keys"):
         prior = jax.make_jaxpr(lambda k: sample_prior(network, k))(key)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
+from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Draws, Key, Params, Points
 from nnft_ppl.architecture import Neuron
 from nnft_ppl.correlators.symmetric import entries
@@ -115,7 +116,7 @@ _draw_chunk = compiled(_chunk, ("network", "chunk"))
 @cache
 def _num_parameters(network: Network) -> int:
     """Numbers in the parameters of one network; nothing is sampled to count them."""
-    params = jax.eval_shape(lambda k: sample_prior(network, k), jax.random.key(0))
+    params = jax.eval_shape(lambda k: sample_prior(network, k), seed_key(0))
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 

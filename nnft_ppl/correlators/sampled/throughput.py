@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
+from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key, Params
 from nnft_ppl.adapters.function import architecture_from_function
 from nnft_ppl.architecture import Hyperparameters, Neuron, Readout
@@ -78,12 +79,10 @@ def measure_speed() -> Speed:
         lanes = 512 if devices[0].platform == "cpu" else 1 << 17
         steps = max(1, (1 << 22) // (2 * _ROWS * lanes))
         normals = 2 * _ROWS * lanes * steps
-        words = stream_words(jax.random.key(0), 0)
+        words = stream_words(seed_key(0), 0)
         fused = partial(_fused_normals, words, steps, lanes)
         one, core_share = _fastest(lambda: fused(0))
-        plain, _ = _fastest(
-            lambda: _jax_normals(jax.random.key(0), steps, 2 * _ROWS * lanes)
-        )
+        plain, _ = _fastest(lambda: _jax_normals(seed_key(0), steps, 2 * _ROWS * lanes))
         shares, block_seconds = _stages(one / normals)
         network_rate = _networks_per_second(devices)
     at_a_time = max_in_flight(len(devices)) * len(devices)
@@ -222,7 +221,7 @@ def _job(network: Network, orders: tuple[int, ...]) -> Job:
         orders,
         Conditional(),
         "fused",
-        key=jax.random.key(0),
+        key=seed_key(0),
         num_draws=TYPICAL_DRAWS,
     )
 

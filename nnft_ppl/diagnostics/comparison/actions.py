@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 import arviz as az
-import jax
 import pandas as pd
 
 from nnft_ppl._arguments import check_choice, check_kind
 from nnft_ppl._errors import SpecError
+from nnft_ppl._seed import seed_key
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.diagnostics.comparison.evidence import nested_evidence
 from nnft_ppl.diagnostics.comparison.leave_out import leave_tuple_out, num_high_pareto_k
@@ -115,7 +115,7 @@ def fit_alike(
             (value,),
             _restricted(likelihood, [together.names.index(n) for n in action.names]),
             prior,
-            key=jax.random.key(0),
+            key=seed_key(0),
             sampling=_SAMPLING,
             discrepancy=True,
             sampler="conjugate" if likelihood.is_linear else "nuts",
@@ -150,7 +150,7 @@ def compare_fits(fits: Sequence[CouplingFit], evidence: str = "auto") -> pd.Data
                 "couplings, so its evidence has no closed form; choose evidence='auto'"
             )
         if evidence == "nested" or not is_linear:
-            found = nested_evidence(fit, cutoff, key=jax.random.key(1))
+            found = nested_evidence(fit, cutoff, key=seed_key(1))
             log_evidence, error = found.log_evidence, found.error
         left_out[name] = leave_tuple_out(fit, cutoff)
         adequacy = fit.adequacy().iloc[0]

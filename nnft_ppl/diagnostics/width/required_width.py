@@ -17,6 +17,7 @@ from jaxtyping import ArrayLike
 from nnft_ppl._arguments import check_number, check_whole
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
+from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key, Matrix, Packed, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.deep.recursion import recursion_correlators, recursion_error
@@ -133,7 +134,7 @@ def required_width(
             "so the width is judged by one: build the network with output_dim=1"
         )
     points = np.unique(network.check_inputs(x), axis=0)
-    key = jax.random.key(0) if key is None else check_key(key)
+    key = seed_key(0) if key is None else check_key(key)
     _check_arguments(tolerance, group_size, num_groups, widths)
     num_draws = check_num_draws(num_draws, 1000)
     if network.no_gp_limit is not None:

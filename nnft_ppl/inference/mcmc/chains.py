@@ -8,6 +8,7 @@ ArviZ's.
 """
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.infer import NUTS, init_to_value
 
+from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key
 from nnft_ppl.inference.mcmc.sampling import Sampling
 
@@ -50,6 +52,20 @@ class Chains(NamedTuple):
     sampling: Sampling
 
 
+def _numpyro_promotion[**P, T](function: Callable[P, T]) -> Callable[P, T]:
+    """A function traced with types promoted as usual.
+
+    NumPyro multiplies integers by floats, which JAX_NUMPY_DTYPE_PROMOTION=strict bans.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        with jax.numpy_dtype_promotion("standard"):
+            return function(*args, **kwargs)
+
+    return call
+
+
 def build_chains(
     model: Callable[..., None],
     start: Mapping[str, jax.Array],
@@ -74,6 +90,7 @@ def build_chains(
         target_accept_prob=target_acceptance,
     )
 
+    @_numpyro_promotion
     def begin(key: Key) -> State:
         number = sampling.num_chains
         keys = jax.random.split(key, number) if number > 1 else key[None]
@@ -83,16 +100,18 @@ def build_chains(
             )
         )(keys)
 
+    @_numpyro_promotion
     def step(state: State) -> State:
         return jax.vmap(lambda each: kernel.sample(each, arguments, options))(state)
 
+    @_numpyro_promotion
     def read(state: State) -> Draw:
         sites = jax.vmap(kernel.postprocess_fn(arguments, options))(state.z)
         fields = ("potential_energy", *_STATISTICS)
         return {**sites, **{name: attrgetter(name)(state) for name in fields}}
 
     # A kernel makes its functions when it is initialised; shapes are enough for that.
-    jax.eval_shape(begin, jax.random.key(0))
+    jax.eval_shape(begin, seed_key(0))
     return Chains(begin, step, read, sampling)
 
 

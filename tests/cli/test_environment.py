@@ -1,0 +1,270 @@
+"""What is exported for other programs changes no result, and never looks like one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from cli.commands import document, run
+from click.testing import CliRunner
+
+import nnft_ppl as nnft
+from nnft_ppl._seed import seed_key
+from nnft_ppl.cli import main
+from nnft_ppl.cli.environment import computing, readable
+from nnft_ppl.cli.options import plain
+from nnft_ppl.inference.mcmc.chains import run_chains
+
+SAMPLE = ("sample", "erf-net", "--width", 5, "--num-draws", 50, "--force", "-o")
+MEASURE = ("correlators", "erf-net", "--width", 5, "--num-draws", 2000, "-o")
+
+
+def nnft_process(*arguments, stdout=subprocess.PIPE, **environment):
+    """A process of its own."""
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from nnft_ppl.cli import main; sys.exit(main())",
+            *map(str, arguments),
+        ],
+        env={**os.environ, **environment},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+# --- Keys
+
+
+@pytest.mark.parametrize("generator", ["rbg", "unsafe_rbg"])
+def test_a_seed_gives_the_same_networks_whatever_keys_are_made_of(tmp_path, generator):
+    run(*SAMPLE, tmp_path / "a.nc")
+    with jax.default_prng_impl(generator):
+        run(*SAMPLE, tmp_path / "b.nc")
+    a, b = (nnft.load(tmp_path / f"{name}.nc").values for name in "ab")
+    np.testing.assert_array_equal(a, b)
+
+
+def test_a_measurement_is_extended_and_fitted_with_a_foreign_generator(tmp_path):
+    data, fit = tmp_path / "c.nc", tmp_path / "f.nc"
+    with jax.default_prng_impl("rbg"):
+        run(*MEASURE, data)
+        run(*MEASURE[:3], 5, "--extend", "2x", "-o", data)
+        options = ("--operator", "lambda_0", "--cutoff", 10, "--sampler", "conjugate")
+        run("fit", data, *options, "-o", fit)
+    assert nnft.load(data).num_draws == 4000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("doctor",),
+        ("width", "mlp", "--num-draws", 1000, "--points", "0.2,0.5"),
+        ("check", "cos-net", "--num-draws", 2000),
+    ],
+    ids=lambda command: command[0],
+)
+def test_every_command_runs_with_a_foreign_generator(command):
+    with jax.default_prng_impl("rbg"):
+        run(*command)
+
+
+def test_a_foreign_key_is_refused_with_the_remedy():
+    network = nnft.network("erf-net", width=5, input_dim=1)
+    with jax.default_prng_impl("rbg"):
+        key = jax.random.key(0)
+    with pytest.raises(nnft.SpecError, match=r"rbg.*impl='threefry2x32'.*unset JAX_"):
+        nnft.sample_ensemble(network, np.array([0.5]), num_draws=5, key=key)
+
+
+# --- Types
+
+
+def test_nuts_runs_under_strict_promotion():
+    def model():
+        numpyro.sample("x", dist.Normal(0.0, 2.0))
+
+    def draws():
+        with jax.enable_x64(True):
+            found = run_chains(
+                model,
+                {"x": np.array(0.1)},
+                seed_key(1),
+                num_warmup=20,
+                num_samples=20,
+                num_chains=2,
+            )
+            return np.asarray(found["x"])
+
+    expected = draws()
+    with jax.numpy_dtype_promotion("strict"):
+        np.testing.assert_array_equal(draws(), expected)
+
+
+def test_commands_promote_types_as_usual_and_leave_the_setting():
+    promotion = computing(lambda: jax.config.jax_numpy_dtype_promotion)
+    before = jax.config.jax_numpy_dtype_promotion
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    try:
+        assert promotion() == "standard"
+        assert jax.config.jax_numpy_dtype_promotion == "strict"
+    finally:
+        jax.config.update("jax_numpy_dtype_promotion", before)
+
+
+# --- Backends
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (AssertionError(), "installation lacks; unset JAX_PLATFORMS, or set it to cpu"),
+        (RuntimeError("no\n'x'"), "installation lacks: no 'x'; unset JAX_PLATFORMS"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [("doctor",), ("diagnose", "fit.nc"), ("check", "erf-net"), ("report", "run")],
+    ids=lambda command: command[0],
+)
+def test_a_backend_that_is_not_there_is_one_line(monkeypatch, command, error, expected):
+    def devices():
+        raise error
+
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    monkeypatch.setattr(jax, "devices", devices)
+    lines = run(*command, code=2).stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("nnft: JAX does not start on JAX_PLATFORMS='cuda'")
+    assert expected in lines[0]
+
+
+def test_architectures_are_listed_without_a_backend(monkeypatch):
+    monkeypatch.setattr(jax, "devices", None)
+    assert "erf-net" in run("architectures").stdout
+
+
+def test_a_process_without_its_backend_exits_with_bad_input():
+    found = nnft_process("diagnose", "fit.nc", JAX_PLATFORMS="nonsense")
+    assert found.returncode == 2
+    assert found.stderr.count("\n") == 1
+    assert "Unable to initialize backend 'nonsense'" in found.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "JAX_DEFAULT_PRNG_IMPL=unsafe_rbg",
+        "JAX_ENABLE_X64=1",
+        "JAX_NUM_CPU_DEVICES=4",
+        "JAX_NUMPY_DTYPE_PROMOTION=strict",
+        "JAX_NUMPY_RANK_PROMOTION=raise",
+        "JAX_DEBUG_NANS=1",
+        "XLA_FLAGS=--xla_force_host_platform_device_count=4",
+    ],
+)
+def test_a_setting_of_jax_changes_no_bit(tmp_path, setting):
+    expected, _ = document(*MEASURE, tmp_path / "a.nc")
+    name, _, value = setting.partition("=")
+    found = nnft_process(*MEASURE, tmp_path / "b.nc", "--json", **{name: value})
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["correlators"] == expected["correlators"]
+
+
+def test_doctor_does_not_measure_what_is_not_compiled():
+    with jax.disable_jit():
+        assert "JAX_DISABLE_JIT is set" in run("doctor", code=2).stderr
+
+
+# --- Exit codes
+
+
+def test_a_bug_has_an_exit_code_of_its_own(monkeypatch):
+    def broken():
+        raise ZeroDivisionError("nobody thought of it")
+
+    monkeypatch.setattr("nnft_ppl.registry.load_registry", broken)
+    lines = run("architectures", code=70).stderr.splitlines()
+    assert lines[0].startswith("Traceback")
+    assert lines[-2] == "ZeroDivisionError: nobody thought of it"
+    assert lines[-1].startswith("nnft: this is a bug")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("fit", "--help")])
+def test_output_that_nobody_reads_ends_as_by_a_signal(arguments):
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        found = nnft_process(*arguments, stdout=write)
+    finally:
+        os.close(write)
+    assert (found.returncode, found.stderr) == (141, "")
+
+
+# --- Letters
+
+
+def printed(charset, *arguments):
+    """The bytes of stdout and stderr in a terminal of this encoding."""
+    runner = CliRunner(charset=charset)
+    return runner.invoke(main, [str(a) for a in arguments]).output_bytes
+
+
+def test_an_ascii_locale_prints_utf8():
+    assert "  --weight-std FLOAT        σ_W." in printed(
+        "ascii", "sample", "--help"
+    ).decode("utf-8")
+    assert "no file 'naïveλ.nc'".encode() in printed("ascii", "diagnose", "naïveλ.nc")
+
+
+def test_an_encoding_without_a_letter_prints_its_name():
+    found = printed("latin-1", "diagnose", "naïveλ.nc").decode("latin-1")
+    assert r"naïve\N{GREEK SMALL LETTER LAMDA}.nc" in found
+
+
+@pytest.mark.parametrize("charset", ["ascii", "utf-8", "latin-1"])
+def test_a_name_that_could_not_be_decoded_is_printed_byte_by_byte(charset):
+    raw = "naïve.nc".encode()
+    name = raw.decode("ascii", "surrogateescape")
+    assert raw in printed(charset, "diagnose", name)
+    assert readable(repr(name)) == f"'{name}'"
+
+
+def test_json_is_ascii_and_knows_the_name(tmp_path):
+    output = tmp_path / "naïve.nc"
+    found = run(*SAMPLE, output, "--json").stdout
+    assert found.isascii()
+    assert json.loads(found)["output"] == str(output)
+    undecoded = "naïve.nc".encode().decode("ascii", "surrogateescape")
+    assert plain(Path(undecoded)) == "naïve.nc"
+
+
+def test_letters_that_the_file_system_lacks_are_one_line(monkeypatch):
+    def unnamed():
+        "é".encode("ascii")
+
+    monkeypatch.setattr("nnft_ppl.registry.load_registry", unnamed)
+    assert run("architectures", code=2).stderr == (
+        "nnft: 'é' has letters that the locale's encoding ascii lacks; set "
+        "LC_ALL=C.UTF-8 or PYTHONUTF8=1\n"
+    )
+
+
+def test_a_user_without_a_home_gets_one(monkeypatch):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setenv("HOME", "")  # what is set in its place is undone
+    monkeypatch.setattr(Path, "home", home)
+    assert computing(lambda: os.environ["HOME"])() == os.sep
