@@ -65,9 +65,22 @@ def test_legend_gives_the_exponent_and_says_where_it_does_not_describe(fit):
     text = labels(plot_running({"one": fit}).axes[0])[0]
     assert text.startswith("one: $\\lambda_0$")
     assert exponent in text
-    assert text.endswith("not one power")
+    assert text.endswith("(does not describe)")
     smooth = dataclasses.replace(fit, scatter=fit.scatter * 1e-6)
     assert labels(plot_running(smooth).axes[0])[0].endswith("}$")
+
+
+@pytest.mark.parametrize("median", [0.006, 0.015])
+def test_legend_gives_the_verdict_of_the_summary_on_either_side_of_1_percent(
+    fit, median
+):
+    """The interval of the scatter reaches over 1 %, on whichever side its median is."""
+    spread = np.geomspace(0.25, 4.0, fit.scatter.size).reshape(fit.scatter.shape)
+    wide = dataclasses.replace(fit, scatter=median * spread)
+    row = wide.summary().iloc[0]
+    assert row["scatter"] == pytest.approx(median, rel=0.01)
+    assert row["verdict"] == "undetermined"
+    assert labels(plot_running(wide).axes[0])[0].endswith("(undetermined)")
 
 
 def test_several_fits_are_told_apart(fit):

@@ -11,8 +11,8 @@ import numpy as np
 from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
 from nnft_ppl.diagnostics.convergence import convergence
-from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.couplings.result import CouplingFit
+from nnft_ppl.inference.verdict import SIGNIFICANCE, TOLERANCE, Verdict
 
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100
@@ -180,15 +180,14 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
 
 def _action_checks(fit: CouplingFit) -> list[Check]:
     rows = fit.adequacy().to_dict("records")
-    order = [adequacy.DESCRIBES, adequacy.UNDETERMINED, adequacy.FAILS]
-    severity = np.array([order.index(row["verdict"]) for row in rows])
-    alike = severity == severity.max()
+    found = max(Verdict(row["verdict"]) for row in rows)
+    alike = np.array([row["verdict"] == found for row in rows])
     failing = [row for row, same in zip(rows, alike, strict=True) if same]
     size = "discrepancy" if fit.has_discrepancy else "relative_misfit"
     worst = max(failing, key=lambda row: float(row[size]))
     if fit.has_discrepancy:
         row = max(rows, key=lambda row: float(row["discrepancy_upper"]))
-        value, threshold = float(row["discrepancy_upper"]), adequacy.TOLERANCE
+        value, threshold = float(row["discrepancy_upper"]), TOLERANCE
         first = Check(
             "discrepancy",
             value,
@@ -201,7 +200,7 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
         )
     else:
         row = min(rows, key=lambda row: float(row["p_value"]))
-        value, threshold = float(row["p_value"]), adequacy.SIGNIFICANCE
+        value, threshold = float(row["p_value"]), SIGNIFICANCE
         first = Check(
             "predictive",
             value,
@@ -216,8 +215,8 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
     source, less = "sampling noise", "measure more networks"
     if fit.correlators.estimator == "recursion":
         source, less = "left out by the expansion in 1/width", "sample networks"
-    if worst["verdict"] == adequacy.UNDETERMINED:
-        noisy = worst["relative_noise"] > adequacy.TOLERANCE
+    if found is Verdict.UNDETERMINED:
+        noisy = worst["relative_noise"] > TOLERANCE
         measured = (
             "errors that rest on too few networks"
             if np.isinf(worst["relative_noise"])
@@ -229,7 +228,7 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
     elif fit.has_discrepancy:
         several = "up to " if len(failing) > 1 else ""
         measured = f"{several}{_percent(worst['discrepancy'])} relative discrepancy"
-        if worst["verdict"] == adequacy.DESCRIBES and worst["relative_noise"] > 0:
+        if found is Verdict.DESCRIBES and worst["relative_noise"] > 0:
             measured += f", {source} {_percent(worst['relative_noise'])}"
     else:
         measured = f"{_percent(worst['relative_misfit'])} relative misfit"
@@ -239,9 +238,9 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
             "verdict",
             first.value,
             first.threshold,
-            worst["verdict"] == adequacy.DESCRIBES,
-            f"{adequacy.VERDICTS[worst['verdict']]} ({', '.join(fit.action.names)}; "
-            f"{measured} {where}{advice})",
+            found is Verdict.DESCRIBES,
+            f"{found.sentence('this action')} on these inputs "
+            f"({', '.join(fit.action.names)}; {measured} {where}{advice})",
         ),
     ]
 

@@ -12,11 +12,11 @@ from markupsafe import Markup
 
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.sampled.measurement import relative_error
-from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.couplings.result import INTERVAL
+from nnft_ppl.inference.verdict import TOLERANCE, Verdict
 from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
 from nnft_ppl.plots.prediction import chosen_cutoffs
-from nnft_ppl.report.headline import action_html, write_verdict
+from nnft_ppl.report.headline import action_html, write_opening
 from nnft_ppl.report.numbers import (
     cutoff_text,
     interval_text,
@@ -28,8 +28,6 @@ from nnft_ppl.report.numbers import (
 )
 from nnft_ppl.report.reproduce import python_lines
 from nnft_ppl.report.results import Results, Target
-
-FIGURES = ("deviation", "couplings", "prediction")
 
 type Row = dict[str, Any]
 
@@ -55,7 +53,7 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
         name=results.name,
         network=results.network.name,
         width=results.network.width,
-        verdict=write_verdict(results),
+        opening=write_opening(results),
         action=action_html(results),
         run=_run_rows(results),
         figures={
@@ -69,7 +67,7 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
         num_panels=len(chosen_cutoffs(results.fit.cutoffs)),
         runs=bool(finite.sum() > 1),
         percent_interval=round(100 * INTERVAL),
-        tolerance=percent(adequacy.TOLERANCE),
+        tolerance=percent(TOLERANCE),
         six_point=results.six_point,
         summary=_summary_rows(results),
         adequacy=_adequacy_rows(results),
@@ -212,7 +210,7 @@ def _adequacy_rows(results: Results) -> list[Row]:
             ),
             "misfit": percent(row["relative_misfit"]),
             "verdict": row["verdict"],
-            "good": row["verdict"] == adequacy.DESCRIBES,
+            "good": row["verdict"] == Verdict.DESCRIBES,
         }
         for row in results.adequacy.to_dict("records")
     ]

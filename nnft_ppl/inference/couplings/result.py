@@ -21,13 +21,14 @@ from nnft_ppl._network import Network
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.operators import check_saved_by_name
-from nnft_ppl.inference import adequacy
+from nnft_ppl.inference.adequacy import predictive_p_value, relative_misfit
 from nnft_ppl.inference.couplings.arviz_tree import build_groups, stack
 from nnft_ppl.inference.couplings.omitted_orders import TruncationPrior
 from nnft_ppl.inference.couplings.prediction import predict_moment, predict_two_point
 from nnft_ppl.inference.couplings.running import measure_running
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.priors import Parameters, Prior
+from nnft_ppl.inference.verdict import TOLERANCE, decide
 
 INTERVAL = 0.9
 """Probability of the equal-tailed intervals in every table."""
@@ -180,7 +181,7 @@ class CouplingFit:
             p_value = (
                 np.nan
                 if self.correlators.estimator == "exact" and self.has_discrepancy
-                else adequacy.predictive_p_value(self.likelihood, which, mean)
+                else predictive_p_value(self.likelihood, which, mean)
             )
             rows.append(
                 {
@@ -189,18 +190,16 @@ class CouplingFit:
                     "discrepancy_lower": lower,
                     "discrepancy_upper": upper,
                     "relative_noise": noise,
-                    "relative_misfit": adequacy.relative_misfit(
-                        self.likelihood, which, mean
-                    ),
+                    "relative_misfit": relative_misfit(self.likelihood, which, mean),
                     "p_value": p_value,
                     "modes_resolved": int(self.likelihood.resolved.sum()),
-                    "verdict": adequacy.verdict(
+                    "verdict": decide(
                         lower,
                         upper,
-                        noise,
-                        p_value,
-                        discrepancy=self.has_discrepancy,
-                    ),
+                        tolerance=TOLERANCE,
+                        noise=noise,
+                        p_value=None if self.has_discrepancy else p_value,
+                    ).value,
                 }
             )
         return pd.DataFrame(rows)

@@ -24,11 +24,8 @@ from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.flow.exponents import running_alone
 from nnft_ppl.eft.integration.pair_sums import check_cutoffs
 from nnft_ppl.eft.operators import check_saved_by_name
-from nnft_ppl.inference import adequacy
+from nnft_ppl.inference.verdict import LAW_TOLERANCE, decide
 
-LAW_TOLERANCE = 0.01
-"""Relative scatter of a coupling about its law, above which the law does not describe
-its running."""
 _INTERVAL = 0.9
 
 
@@ -155,11 +152,6 @@ class RunningFit:
         for i, name in enumerate(self.action.names):
             exponent, scatter = self.exponent[..., i], self.scatter[..., i]
             lower, median, upper = np.percentile(scatter, [tail, 50, 100 - tail])
-            verdict = adequacy.UNDETERMINED
-            if not heavy and lower > LAW_TOLERANCE:
-                verdict = adequacy.FAILS
-            elif not heavy and upper <= LAW_TOLERANCE:
-                verdict = adequacy.DESCRIBES
             log_amplitude = self.log_amplitude[..., i]
             rows.append(
                 {
@@ -181,7 +173,12 @@ class RunningFit:
                     "rhat": rhat[i],
                     "ess_bulk": ess[i],
                     "num_divergent": int(self.statistics["diverging"].sum()),
-                    "verdict": verdict,
+                    "verdict": decide(
+                        lower,
+                        upper,
+                        tolerance=LAW_TOLERANCE,
+                        noise=np.inf if heavy else 0.0,
+                    ).value,
                 }
             )
         return pd.DataFrame(rows)
