@@ -18,6 +18,7 @@ LAYERS = (
         "_checkpoint",
         "_compile",
         "_inputs",
+        "_numbers",
         "_pair_table",
         "store",
     },

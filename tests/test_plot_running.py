@@ -8,9 +8,10 @@ import pytest
 
 import nnft_ppl as nnft
 from nnft_ppl import SpecError
+from nnft_ppl._numbers import with_error
 from nnft_ppl.eft.flow.exponents import running_alone
 from nnft_ppl.inference.law.fit import fit_running
-from nnft_ppl.plots.running import plot_running, with_error
+from nnft_ppl.plots.running import plot_running
 from nnft_ppl.plots.style import png
 
 X = np.array([0.2, 0.6, 1.2])
@@ -92,18 +93,3 @@ def test_several_fits_are_told_apart(fit):
 def test_no_fits_are_refused():
     with pytest.raises(SpecError, match="no fits of the running"):
         plot_running([])
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "text"),
-    [
-        (-4.9671, 0.0084, "−4.967(8)"),
-        (-5.0, 1e-12, "−5.0000"),
-        (-5.0, 0.0, "−5.0000"),
-        (-0.98, 0.0096, "−0.98(1)"),
-        (-1.2, 0.34, "−1.2(3)"),
-        (-7.0, 2.0, "−7(2)"),
-    ],
-)
-def test_errors_stand_in_the_last_digit(value, error, text):
-    assert with_error(value, error) == text

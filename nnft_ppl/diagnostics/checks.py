@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl._numbers import percent, percent_interval
 from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
 from nnft_ppl.diagnostics.convergence import convergence
 from nnft_ppl.inference.couplings.result import CouplingFit
@@ -153,7 +154,7 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
             value,
             MAX_POSTERIOR_WIDTH,
             identified,
-            f"posterior of {place} has {_percent(value)} of the prior's width"
+            f"posterior of {place} has {percent(value)} of the prior's width"
             + (
                 ""
                 if identified
@@ -193,10 +194,9 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
             value,
             threshold,
             value <= threshold,
-            f"relative model discrepancy {_percent(row['discrepancy'])} (90 % interval "
-            f"{_percent(row['discrepancy_lower'])} to "
-            f"{_percent(row['discrepancy_upper'])}) at cutoff {row['cutoff']:g}, "
-            f"tolerated {_percent(threshold)}",
+            f"relative model discrepancy {percent(row['discrepancy'])} (90 % interval "
+            f"{percent_interval(row['discrepancy_lower'], row['discrepancy_upper'])}) "
+            f"at cutoff {row['cutoff']:g}, tolerated {percent(threshold)}",
         )
     else:
         row = min(rows, key=lambda row: float(row["p_value"]))
@@ -220,18 +220,18 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
         measured = (
             "errors that rest on too few networks"
             if np.isinf(worst["relative_noise"])
-            else f"{_percent(worst['relative_noise'])} {source}"
+            else f"{percent(worst['relative_noise'])} {source}"
             if noisy
-            else f"discrepancy up to {_percent(worst['discrepancy_upper'])}"
+            else f"discrepancy up to {percent(worst['discrepancy_upper'])}"
         )
         advice = f"; {less}" if noisy else "; add inputs"
     elif fit.has_discrepancy:
         several = "up to " if len(failing) > 1 else ""
-        measured = f"{several}{_percent(worst['discrepancy'])} relative discrepancy"
+        measured = f"{several}{percent(worst['discrepancy'])} relative discrepancy"
         if found is Verdict.DESCRIBES and worst["relative_noise"] > 0:
-            measured += f", {source} {_percent(worst['relative_noise'])}"
+            measured += f", {source} {percent(worst['relative_noise'])}"
     else:
-        measured = f"{_percent(worst['relative_misfit'])} relative misfit"
+        measured = f"{percent(worst['relative_misfit'])} relative misfit"
     return [
         first,
         Check(
@@ -243,7 +243,3 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
             f"({', '.join(fit.action.names)}; {measured} {where}{advice})",
         ),
     ]
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2g} %"

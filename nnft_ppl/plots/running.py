@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl._numbers import with_error
 from nnft_ppl.eft.flow.exponents import running_alone
 from nnft_ppl.eft.flow.relevance import relevance
 from nnft_ppl.inference.law.result import RunningFit
@@ -190,19 +191,6 @@ def _law_text(one: _Series) -> str:
         power += rf" at $\Lambda^*$, running by ${slope}$ per $\log\Lambda$"
     law = f"{one.label} ${power}"
     return law if one.verdict is Verdict.DESCRIBES else f"{law} ({one.verdict})"
-
-
-def with_error(value: float, error: float) -> str:
-    """A number with its error in the last digit, such as −4.967(9), at most 4 digits.
-
-    An error below that precision leaves the number alone.
-    """
-    digits = 4 if error <= 0 else int(np.clip(-np.floor(np.log10(error)), 0, 4))
-    last = round(error * 10**digits)
-    if last == 10:  # 0.0096 rounds up to the digit before
-        digits, last = digits - 1, 1
-    text = f"{value:.{digits}f}".replace("-", "−")
-    return f"{text}({last})" if last else text
 
 
 def _widen(axis: Axes) -> None:

@@ -5,17 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from nnft_ppl._numbers import SMALL, percent, percent_interval, with_error
 from nnft_ppl.inference.couplings.result import INTERVAL
 from nnft_ppl.inference.verdict import TOLERANCE, Verdict
-from nnft_ppl.report.numbers import (
-    SMALL,
-    cutoff_text,
-    exponent_text,
-    percent,
-    percent_interval,
-    symbol_html,
-    with_error,
-)
+from nnft_ppl.report.numbers import cutoff_text, exponent_text, symbol_html
 from nnft_ppl.report.results import Results
 
 

@@ -10,6 +10,13 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from nnft_ppl._numbers import (
+    exact,
+    interval_text,
+    percent,
+    percent_interval,
+    with_error,
+)
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.sampled.measurement import relative_error
 from nnft_ppl.inference.couplings.result import INTERVAL
@@ -17,15 +24,7 @@ from nnft_ppl.inference.verdict import TOLERANCE, Verdict
 from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
 from nnft_ppl.plots.prediction import chosen_cutoffs
 from nnft_ppl.report.headline import action_html, write_opening
-from nnft_ppl.report.numbers import (
-    cutoff_text,
-    interval_text,
-    percent,
-    percent_interval,
-    significant,
-    symbol_html,
-    with_error,
-)
+from nnft_ppl.report.numbers import cutoff_text, symbol_html
 from nnft_ppl.report.reproduce import python_lines
 from nnft_ppl.report.results import Results, Target
 
@@ -220,18 +219,13 @@ def _check_rows(results: Results) -> list[Row]:
     return [
         {
             "name": check.name,
-            "value": _value(check.value),
-            "threshold": _value(check.threshold),
+            "value": exact(check.value),
+            "threshold": exact(check.threshold),
             "passed": check.passed,
             "message": check.message,
         }
         for check in results.checks
     ]
-
-
-def _value(value: float) -> str:
-    """A whole number as such, another to four digits."""
-    return f"{value:.0f}" if float(value).is_integer() else significant(value, 4)
 
 
 def _comparison_rows(results: Results) -> list[Row]:
