@@ -20,6 +20,7 @@ LAYERS = (
         "_inputs",
         "_numbers",
         "_pair_table",
+        "_rms",
         "store",
     },
     {"activations"},

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nnft_ppl._network import Network
+from nnft_ppl._rms import rms
 from nnft_ppl._typing import Packed, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.diagnostics.comparison.actions import compare_fits, fit_alike
@@ -152,7 +153,7 @@ def naturalness(
     local = _local_couplings(constant)
     couplings = local["coupling"].to_numpy()
     predicted = [_prediction(fit) for fit in (constant, function)]
-    share = _rms(predicted[1] - predicted[0]) / _rms(predicted[1])
+    share = rms(predicted[1] - predicted[0]) / rms(predicted[1])
     table = compare_fits(fits)
     row = constant.adequacy().iloc[0]
     answer = _answer(
@@ -237,7 +238,3 @@ def _answer(verdict: Verdict, *, is_invariant: bool, is_better: bool) -> str:
     if is_invariant:
         return "insufficient"
     return "function" if is_better else "unexplained"
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2)))

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import stats
 
+from nnft_ppl._rms import rms
 from nnft_ppl.inference.likelihood import Likelihood
 
 _ROUNDINGS = 5.0
@@ -15,16 +16,7 @@ def relative_misfit(likelihood: Likelihood, cutoff: int, coupling: np.ndarray) -
     """
     data = likelihood.to_entries(likelihood.amplitudes)
     left = data - likelihood.to_entries(likelihood.expected(cutoff, coupling))
-    return float(
-        np.sqrt(
-            np.mean(
-                [
-                    np.mean(left[part] ** 2) / np.mean(data[part] ** 2)
-                    for part in likelihood.spans
-                ]
-            )
-        )
-    )
+    return rms([rms(left[part]) / rms(data[part]) for part in likelihood.spans])
 
 
 def predictive_p_value(

@@ -8,6 +8,7 @@ import numpy as np
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
+from nnft_ppl._rms import rms
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action
@@ -29,7 +30,7 @@ def scaled_design(
         FitError: An integral did not converge.
     """
     design, error = design_matrix(action, network, x, np.array(cutoffs), 4)
-    natural = _rms(gaussian_moment(network.propagator(x), 4))
+    natural = rms(gaussian_moment(network.propagator(x), 4))
     scale = np.sqrt(np.mean(design**2, axis=1)) / natural
     if not (scale > 0).all():
         cutoff, operator = np.argwhere(~(scale > 0))[0]
@@ -39,7 +40,3 @@ def scaled_design(
         )
     per_operator = scale[:, None, :]
     return design / per_operator, scale, float(np.max(error / per_operator))
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2)))
