@@ -224,13 +224,13 @@ class CouplingFit:
         Args:
             order: 2, 4, 6 or 8.
             cutoffs: One or several of the fit's cutoffs; all when `None`.
-            truncation: Add draws of what the powers of 1/N left out may be, under the
-                `TruncationPrior`; else they count as zero.
+            truncation: Add draws of what the powers of 1/N left out may be
+                (docs/truncation.md); else they count as zero.
 
         Returns:
             (chain, draw, cutoff, entry) float64.
 
-        Source: theory.md §4; for the truncation `inference.truncation`.
+        Source: theory.md §4; for the truncation `omitted_orders`.
 
         Raises:
             SpecError: Order not supported, or no such cutoff.
@@ -342,13 +342,6 @@ class CouplingFit:
         cutoffs = tuple(float(c) for c in store.array(posterior, "cutoff"))
         couplings = store.array(posterior, "dimensionless")
         discrepancy = store.array(posterior, "discrepancy")
-        # Files from before the natural size was inferred have neither it nor a spread.
-        prior = Prior(**{"spread": 0.0, **record["prior"]})
-        size = (
-            store.array(posterior, "natural_size")
-            if prior.is_hierarchical
-            else np.full(discrepancy.shape, prior.natural_size)
-        )
         likelihood = build_likelihood(correlators, action, cutoffs)
         scale = store.array(tree, "evidence/scale")
         if not np.allclose(likelihood.scale, scale, rtol=1e-6, atol=0):
@@ -361,12 +354,12 @@ class CouplingFit:
             action=action,
             cutoffs=cutoffs,
             likelihood=likelihood,
-            prior=prior,
+            prior=Prior(**record["prior"]),
             sampler=record["sampler"],
             has_discrepancy=record["has_discrepancy"],
             dimensionless=couplings,
             discrepancy=discrepancy,
-            natural_size=size,
+            natural_size=store.array(posterior, "natural_size"),
             statistics={
                 str(name): values.to_numpy()
                 for name, values in store.child(tree, "sample_stats").data_vars.items()
