@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +14,7 @@ from nnft_ppl.eft.flow.exponents import running_alone
 from nnft_ppl.eft.flow.relevance import relevance
 from nnft_ppl.inference.law.result import RunningFit
 from nnft_ppl.inference.verdict import Verdict
-from nnft_ppl.plots.style import COLORS, INK, MARKERS, MUTED, look, panels
+from nnft_ppl.plots.style import INK, MUTED, colored, look, panels, widen
 
 _PER_DECADE = 12
 """Cutoffs a decade at which the theory is drawn."""
@@ -81,7 +80,7 @@ def plot_running(
         lower.set_xlabel(r"cutoff $\Lambda$")
         lower.set_ylabel(r"exponent $d\,\log|g|\,/\,d\,\log\Lambda$")
         lower.ticklabel_format(axis="y", useOffset=False)
-        _widen(lower)
+        widen(lower)
         _legends(upper, lower)
     return figure
 
@@ -103,7 +102,7 @@ def _label(fit: RunningFit, number: int, fits: Sequence[RunningFit]) -> str:
 def _collect(fits: Mapping[str, RunningFit]) -> list[_Series]:
     """Everything that is drawn, one entry per coupling of every fit."""
     series = []
-    looks = cycle(zip(COLORS, MARKERS, strict=True))
+    looks = colored()
     for label, fit in fits.items():
         network, x = fit.correlators.network, fit.correlators.x
         cutoffs = np.array(fit.cutoffs)
@@ -191,14 +190,6 @@ def _law_text(one: _Series) -> str:
         power += rf" at $\Lambda^*$, running by ${slope}$ per $\log\Lambda$"
     law = f"{one.label} ${power}"
     return law if one.verdict is Verdict.DESCRIBES else f"{law} ({one.verdict})"
-
-
-def _widen(axis: Axes) -> None:
-    """A flat running should look flat."""
-    low, high = axis.get_ylim()
-    if high - low < 0.2:
-        middle = (low + high) / 2
-        axis.set_ylim(middle - 0.25, middle + 0.25)
 
 
 def _legends(upper: Axes, lower: Axes) -> None:
