@@ -29,6 +29,7 @@ import numpy as np
 from scipy import stats
 
 import nnft_ppl as nnft
+from nnft_ppl._rms import rms
 from nnft_ppl.inference.couplings.conjugate import solve
 from nnft_ppl.inference.covariance import gaussian_models, noise_modes
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
@@ -126,7 +127,7 @@ class Truth:
     def likelihood(self, data: nnft.Correlators) -> Likelihood:
         """As `build_likelihood` makes it, without doing the integrals again."""
         values = data.connected(4)
-        size = self.size * _rms(values) / _rms(self.exact.connected(4))
+        size = self.size * rms(values) / rms(self.exact.connected(4))
         design = self.design / size[:, None]
         covariance = data.covariance(4) / np.outer(size, size)
         models = gaussian_models(self.propagator, {4: size})
@@ -159,10 +160,6 @@ def naive(likelihood: Likelihood, covariance: np.ndarray) -> Likelihood:
         design=(change @ likelihood.design[0])[None],
         variance=np.maximum(variance, 0) + 1e-7 * variance[-1],
     )
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2)))
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,6 @@ if TYPE_CHECKING:
     from nnft_ppl.ensemble.sample import sample_ensemble as sample_ensemble
     from nnft_ppl.hookspecs import hookimpl as hookimpl
     from nnft_ppl.inference.couplings.fit import fit_couplings as fit_couplings
-    from nnft_ppl.inference.couplings.omitted_orders import (
-        TruncationPrior as TruncationPrior,
-    )
     from nnft_ppl.inference.couplings.result import CouplingFit as CouplingFit
     from nnft_ppl.inference.couplings.target_error import (
         coupling_error as coupling_error,
@@ -167,7 +164,6 @@ _HOME = {
     "RunningFit": "inference.law.result",
     "fit_function_space": "inference.outputs.fit",
     "FunctionSpaceFit": "inference.outputs.result",
-    "TruncationPrior": "inference.couplings.omitted_orders",
     "leave_tuple_out": "diagnostics.comparison.leave_out",
     "held_out": "diagnostics.held_out",
     "naturalness": "diagnostics.naturalness",

@@ -1,12 +1,29 @@
-"""Inputs as users give them, checked and brought into one form."""
+"""Inputs as users give them, read, checked and brought into one form."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import ArrayLike
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Points
+
+
+def read_points(path: Path, where: str = "inputs") -> np.ndarray:
+    """Inputs (point, dim) from a .npy file, or a .csv with one input a line.
+
+    Raises:
+        SpecError: No such file, another suffix, or no numbers in it.
+    """
+    if path.suffix not in (".npy", ".csv"):
+        raise SpecError(f"`{where}`: {path.name!r} is neither .npy nor .csv")
+    try:
+        if path.suffix == ".npy":
+            return np.asarray(np.load(path, allow_pickle=False))
+        return np.loadtxt(path, delimiter=",", ndmin=2)
+    except (OSError, ValueError) as error:
+        raise SpecError(f"`{where}`: cannot read {path.name!r}: {error}") from error
 
 
 def check_inputs(x: ArrayLike, shape: tuple[int, ...], *, distinct: bool) -> Points:

@@ -8,9 +8,10 @@ import pytest
 
 import nnft_ppl as nnft
 from nnft_ppl import SpecError
+from nnft_ppl._numbers import with_error
 from nnft_ppl.eft.flow.exponents import running_alone
 from nnft_ppl.inference.law.fit import fit_running
-from nnft_ppl.plots.running import plot_running, with_error
+from nnft_ppl.plots.running import plot_running
 from nnft_ppl.plots.style import png
 
 X = np.array([0.2, 0.6, 1.2])
@@ -65,9 +66,22 @@ def test_legend_gives_the_exponent_and_says_where_it_does_not_describe(fit):
     text = labels(plot_running({"one": fit}).axes[0])[0]
     assert text.startswith("one: $\\lambda_0$")
     assert exponent in text
-    assert text.endswith("not one power")
+    assert text.endswith("(does not describe)")
     smooth = dataclasses.replace(fit, scatter=fit.scatter * 1e-6)
     assert labels(plot_running(smooth).axes[0])[0].endswith("}$")
+
+
+@pytest.mark.parametrize("median", [0.006, 0.015])
+def test_legend_gives_the_verdict_of_the_summary_on_either_side_of_1_percent(
+    fit, median
+):
+    """The interval of the scatter reaches over 1 %, on whichever side its median is."""
+    spread = np.geomspace(0.25, 4.0, fit.scatter.size).reshape(fit.scatter.shape)
+    wide = dataclasses.replace(fit, scatter=median * spread)
+    row = wide.summary().iloc[0]
+    assert row["scatter"] == pytest.approx(median, rel=0.01)
+    assert row["verdict"] == "undetermined"
+    assert labels(plot_running(wide).axes[0])[0].endswith("(undetermined)")
 
 
 def test_several_fits_are_told_apart(fit):
@@ -79,18 +93,3 @@ def test_several_fits_are_told_apart(fit):
 def test_no_fits_are_refused():
     with pytest.raises(SpecError, match="no fits of the running"):
         plot_running([])
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "text"),
-    [
-        (-4.9671, 0.0084, "−4.967(8)"),
-        (-5.0, 1e-12, "−5.0000"),
-        (-5.0, 0.0, "−5.0000"),
-        (-0.98, 0.0096, "−0.98(1)"),
-        (-1.2, 0.34, "−1.2(3)"),
-        (-7.0, 2.0, "−7(2)"),
-    ],
-)
-def test_errors_stand_in_the_last_digit(value, error, text):
-    assert with_error(value, error) == text

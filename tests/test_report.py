@@ -17,16 +17,7 @@ from toy_study import TOY
 import nnft_ppl as nnft
 from nnft_ppl.eft.mesh.regions import Region, Setting, box_region
 from nnft_ppl.report.headline import _comparison_sentence
-from nnft_ppl.report.numbers import (
-    cutoff_text,
-    exponent_text,
-    interval_text,
-    percent,
-    percent_interval,
-    significant,
-    symbol_html,
-    with_error,
-)
+from nnft_ppl.report.numbers import cutoff_text, exponent_text, symbol_html
 from nnft_ppl.report.reproduce import python_lines
 from nnft_ppl.study import StudyRun, read_study, run_study
 
@@ -240,53 +231,6 @@ def test_markup_in_a_study_file_is_escaped(tmp_path: Path):
     assert "script" not in page.tags
     assert "b" not in page.headings[0]
     assert "<script>alert(1)</script>" in page.text
-
-
-@pytest.mark.parametrize(
-    ("value", "digits", "text"),
-    [
-        (0.0, 3, "0"),
-        (1.23456, 3, "1.23"),
-        (-0.0123456, 3, "−0.0123"),
-        (123456.0, 2, "120000"),
-        (-1.23456e-7, 3, "−1.23×10⁻⁷"),
-        (9.996e9, 3, "1.00×10¹⁰"),
-        (0.9996, 3, "1.00"),
-        (math.nan, 3, "–"),
-        (-math.inf, 3, "−∞"),
-    ],
-)
-def test_significant_digits(value: float, digits: int, text: str):
-    assert significant(value, digits) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "text"),
-    [
-        (-3.71948e-5, 1.98e-7, "(−3.719 ± 0.020)×10⁻⁵"),
-        (1281.37, 9.12, "1281.4 ± 9.1"),
-        (0.0371, 0.00012, "0.03710 ± 0.00012"),
-        (1e-9, 3e-6, "(0.0 ± 3.0)×10⁻⁶"),
-        (-0.5, 0.0, "−0.5000"),
-        (-5.346717e-3, 5.8e-8, "−0.00534672 ± 6×10⁻⁸"),
-        (1.0, math.nan, "1.000"),
-    ],
-)
-def test_value_with_error(value: float, error: float, text: str):
-    assert with_error(value, error) == text
-
-
-def test_interval_has_a_digit_more_than_the_error():
-    assert interval_text(-3.7518e-5, -3.6857e-5, 2e-7) == "[−3.752, −3.686]×10⁻⁵"
-    assert interval_text(0.1, 0.3, 0.05) == "[0.100, 0.300]"
-
-
-def test_percentages():
-    assert percent(0.0512) == "5.1\u00a0%"
-    assert percent(3e-6) == "< 0.01\u00a0%"
-    assert percent(0) == "0\u00a0%"
-    assert percent_interval(1e-9, 2e-6) == "< 0.01\u00a0%"
-    assert percent_interval(0.01, 0.02) == "1.0\u00a0% to 2.0\u00a0%"
 
 
 def test_exponents():

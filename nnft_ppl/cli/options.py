@@ -130,7 +130,7 @@ def _input_shape(
     """`8` or `8x8x1` as `nnft_ppl.network` takes it; by default that of the inputs."""
     if given is None:
         if inputs is not None and points is None:  # both are refused further on
-            from nnft_ppl.study.study_file import read_points
+            from nnft_ppl._inputs import read_points
 
             shape = read_points(inputs, "--inputs").shape[1:]
             return shape if len(shape) > 1 else shape[0] if shape else 1
@@ -191,7 +191,7 @@ def _points(network: "Network", inputs: Path | None, given: str | None) -> "Poin
     if inputs is not None and given is not None:
         raise SpecError("`--inputs` and `--points` are both given; expected one")
     if inputs is not None:
-        from nnft_ppl.study.study_file import read_points
+        from nnft_ppl._inputs import read_points
 
         return network.check_inputs(read_points(inputs, "--inputs"), distinct=True)
     import numpy as np

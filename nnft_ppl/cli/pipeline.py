@@ -88,13 +88,13 @@ def fit(
     SIGTERM or a crash the same command goes on from there.
     """
     from nnft_ppl._checkpoint import remove_checkpoint
+    from nnft_ppl._inputs import read_points
     from nnft_ppl._load import load
     from nnft_ppl._seed import seed_key
     from nnft_ppl.correlators.correlators import Correlators
     from nnft_ppl.eft.action import Action
     from nnft_ppl.eft.measures import measure_named
     from nnft_ppl.inference.couplings.fit import fit_couplings
-    from nnft_ppl.study.study_file import read_points
 
     data = load(correlators_file)
     if not isinstance(data, Correlators):

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnft_ppl._arguments import check_kind
+from nnft_ppl._numbers import percent, percent_interval
 from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
 from nnft_ppl.diagnostics.convergence import convergence
-from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.couplings.result import CouplingFit
+from nnft_ppl.inference.verdict import SIGNIFICANCE, TOLERANCE, Verdict
 
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100
@@ -152,7 +153,7 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
             value,
             MAX_POSTERIOR_WIDTH,
             identified,
-            f"posterior of {place} has {_percent(value)} of the prior's width"
+            f"posterior of {place} has {percent(value)} of the prior's width"
             + (
                 ""
                 if identified
@@ -179,28 +180,26 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
 
 def _action_checks(fit: CouplingFit) -> list[Check]:
     rows = fit.adequacy().to_dict("records")
-    order = [adequacy.DESCRIBES, adequacy.UNDETERMINED, adequacy.FAILS]
-    severity = np.array([order.index(row["verdict"]) for row in rows])
-    alike = severity == severity.max()
+    found = max(Verdict(row["verdict"]) for row in rows)
+    alike = np.array([row["verdict"] == found for row in rows])
     failing = [row for row, same in zip(rows, alike, strict=True) if same]
     size = "discrepancy" if fit.has_discrepancy else "relative_misfit"
     worst = max(failing, key=lambda row: float(row[size]))
     if fit.has_discrepancy:
         row = max(rows, key=lambda row: float(row["discrepancy_upper"]))
-        value, threshold = float(row["discrepancy_upper"]), adequacy.TOLERANCE
+        value, threshold = float(row["discrepancy_upper"]), TOLERANCE
         first = Check(
             "discrepancy",
             value,
             threshold,
             value <= threshold,
-            f"relative model discrepancy {_percent(row['discrepancy'])} (90 % interval "
-            f"{_percent(row['discrepancy_lower'])} to "
-            f"{_percent(row['discrepancy_upper'])}) at cutoff {row['cutoff']:g}, "
-            f"tolerated {_percent(threshold)}",
+            f"relative model discrepancy {percent(row['discrepancy'])} (90 % interval "
+            f"{percent_interval(row['discrepancy_lower'], row['discrepancy_upper'])}) "
+            f"at cutoff {row['cutoff']:g}, tolerated {percent(threshold)}",
         )
     else:
         row = min(rows, key=lambda row: float(row["p_value"]))
-        value, threshold = float(row["p_value"]), adequacy.SIGNIFICANCE
+        value, threshold = float(row["p_value"]), SIGNIFICANCE
         first = Check(
             "predictive",
             value,
@@ -213,35 +212,31 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
     where = "at every cutoff" if alike.all() else f"at cutoff {cutoffs}"
     advice = ""
     origin = fit.correlators.origin
-    if worst["verdict"] == adequacy.UNDETERMINED:
-        noisy = worst["relative_noise"] > adequacy.TOLERANCE
+    if found is Verdict.UNDETERMINED:
+        noisy = worst["relative_noise"] > TOLERANCE
         measured = (
             "errors that rest on too few networks"
             if np.isinf(worst["relative_noise"])
-            else f"{_percent(worst['relative_noise'])} {origin.error}"
+            else f"{percent(worst['relative_noise'])} {origin.error}"
             if noisy
-            else f"discrepancy up to {_percent(worst['discrepancy_upper'])}"
+            else f"discrepancy up to {percent(worst['discrepancy_upper'])}"
         )
         advice = f"; {origin.advice}" if noisy else "; add inputs"
     elif fit.has_discrepancy:
         several = "up to " if len(failing) > 1 else ""
-        measured = f"{several}{_percent(worst['discrepancy'])} relative discrepancy"
-        if worst["verdict"] == adequacy.DESCRIBES and worst["relative_noise"] > 0:
-            measured += f", {origin.error} {_percent(worst['relative_noise'])}"
+        measured = f"{several}{percent(worst['discrepancy'])} relative discrepancy"
+        if found is Verdict.DESCRIBES and worst["relative_noise"] > 0:
+            measured += f", {origin.error} {percent(worst['relative_noise'])}"
     else:
-        measured = f"{_percent(worst['relative_misfit'])} relative misfit"
+        measured = f"{percent(worst['relative_misfit'])} relative misfit"
     return [
         first,
         Check(
             "verdict",
             first.value,
             first.threshold,
-            worst["verdict"] == adequacy.DESCRIBES,
-            f"{adequacy.VERDICTS[worst['verdict']]} ({', '.join(fit.action.names)}; "
-            f"{measured} {where}{advice})",
+            found is Verdict.DESCRIBES,
+            f"{found.sentence('this action')} on these inputs "
+            f"({', '.join(fit.action.names)}; {measured} {where}{advice})",
         ),
     ]
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2g} %"

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from nnft_ppl._arguments import check_kind
 from nnft_ppl._errors import SpecError
+from nnft_ppl._rms import rms
 from nnft_ppl._typing import Packed
 from nnft_ppl.correlators.correlators import Correlators, check_single_output
 from nnft_ppl.correlators.symmetric import entry_size
@@ -195,7 +196,7 @@ def _compare(
     lower, median, upper = np.percentile(
         relative_error(expected, data, error), [tail, 50, 100 - tail]
     )
-    spread = np.hypot(error, _ROUNDING * _rms(data))
+    spread = np.hypot(error, _ROUNDING * rms(data))
     replicated = predictive + spread * rng.standard_normal(predictive.shape)
     low, high = np.percentile(replicated, [tail, 100 - tail], axis=(0, 1))
     return {
@@ -225,8 +226,4 @@ def relative_error(
 
 def _noise(data: Packed, error: Packed) -> float:
     """Sampling error over size, root mean squares."""
-    return _rms(error) / _rms(data)
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2)))
+    return rms(error) / rms(data)

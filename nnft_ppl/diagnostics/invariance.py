@@ -11,6 +11,7 @@ from scipy import stats
 
 from nnft_ppl._arguments import check_kind
 from nnft_ppl._errors import SpecError
+from nnft_ppl._rms import rms
 from nnft_ppl.correlators.symmetric import entries, entry_size
 from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.inference.couplings.result import CouplingFit
@@ -100,7 +101,7 @@ def cutoff_invariance(fit: CouplingFit, order: int) -> CutoffInvariance:
     kernel = fit.correlators.network.kernel(fit.correlators.x)
     gaussian = gaussian_moment(kernel, order)
     size = entry_size(np.diag(kernel), order)
-    size = size * _rms(gaussian) / _rms(size)
+    size = size * rms(gaussian) / rms(size)
     # A smaller spread is rounding of entries that vanish.
     least = (_PRECISION * size) ** 2
     scale = np.sqrt(variance[second] + variance[first] + least)
@@ -109,9 +110,8 @@ def cutoff_invariance(fit: CouplingFit, order: int) -> CutoffInvariance:
     value = float(score[pair, entry])
     threshold = float(stats.norm.isf(_SIGNIFICANCE / (2 * score.size)))
     relative = np.divide(change, size, out=np.zeros_like(change), where=size > 0).max()
-    predicted = _rms(mean - gaussian)
-    moved = np.sqrt(np.mean(change**2, axis=1)).max()
-    connected = float(moved / predicted) if predicted > 0 else float("nan")
+    predicted = rms(mean - gaussian)
+    connected = max(map(rms, change)) / predicted if predicted > 0 else float("nan")
     legs = entries(len(fit.correlators.x), order)[entry]
     cutoffs = (fit.cutoffs[first[pair]], fit.cutoffs[second[pair]])
     passed = value <= threshold
@@ -137,7 +137,3 @@ def cutoff_invariance(fit: CouplingFit, order: int) -> CutoffInvariance:
         entry=tuple(int(leg) for leg in legs),
         cutoffs=cutoffs,
     )
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2)))

@@ -14,14 +14,15 @@ import numpy as np
 import pandas as pd
 
 from nnft_ppl._network import Network
+from nnft_ppl._rms import rms
 from nnft_ppl._typing import Packed, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.diagnostics.comparison.actions import compare_fits, fit_alike
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.measures import Measure
-from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.priors import Prior
+from nnft_ppl.inference.verdict import Verdict
 
 INVARIANT = 1e-6
 """Change of the kernel under translations that is put down to rounding."""
@@ -84,7 +85,7 @@ class Naturalness:
     @property
     def is_enough(self) -> bool:
         """Whether a constant or a polynomial in |y|² describes the network."""
-        return bool((self.comparison["verdict"] == adequacy.DESCRIBES).any())
+        return bool((self.comparison["verdict"] == Verdict.DESCRIBES).any())
 
     @property
     def sentence(self) -> str:
@@ -123,7 +124,7 @@ def naturalness(
     """Ask whether the quartic coupling is a constant, and whether a symmetry says so.
 
     It counts as a constant when λ_0 alone describes the connected 4-pt function, by
-    the verdict of the fit: discrepancy and sampling noise below `adequacy.TOLERANCE`.
+    the verdict of the fit: discrepancy and sampling noise below `verdict.TOLERANCE`.
     Evidence is reported and does not decide: exact data find any dependence on y, be
     it of 10⁻⁶.
 
@@ -152,11 +153,11 @@ def naturalness(
     local = _local_couplings(constant)
     couplings = local["coupling"].to_numpy()
     predicted = [_prediction(fit) for fit in (constant, function)]
-    share = _rms(predicted[1] - predicted[0]) / _rms(predicted[1])
+    share = rms(predicted[1] - predicted[0]) / rms(predicted[1])
     table = compare_fits(fits)
     row = constant.adequacy().iloc[0]
     answer = _answer(
-        str(row["verdict"]),
+        Verdict(row["verdict"]),
         is_invariant=max(change_near, change_in_box) <= INVARIANT,
         is_better=table["action"].iloc[0] != constant.action.names[0],
     )
@@ -222,7 +223,7 @@ def _prediction(fit: CouplingFit) -> Packed:
     return fit.likelihood.to_entries(fit.likelihood.expected(0, mean))
 
 
-def _answer(verdict: str, *, is_invariant: bool, is_better: bool) -> str:
+def _answer(verdict: Verdict, *, is_invariant: bool, is_better: bool) -> str:
     """A key of `ANSWERS`.
 
     Args:
@@ -230,14 +231,10 @@ def _answer(verdict: str, *, is_invariant: bool, is_better: bool) -> str:
         is_invariant: Whether K_W is, under translations, as measured.
         is_better: Whether the evidence prefers a dependence on y.
     """
-    if verdict == adequacy.UNDETERMINED:
+    if verdict is Verdict.UNDETERMINED:
         return "undetermined"
-    if verdict == adequacy.DESCRIBES:
+    if verdict is Verdict.DESCRIBES:
         return "demanded" if is_invariant else "accidental"
     if is_invariant:
         return "insufficient"
     return "function" if is_better else "unexplained"
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2)))

@@ -14,6 +14,7 @@ from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
+from nnft_ppl._rms import rms
 from nnft_ppl._typing import Matrix, Packed
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.correlators.wick import gaussian_moment
@@ -147,7 +148,7 @@ def coupling_scale(
     scale = np.max(
         [
             np.sqrt(np.mean(design.values**2, axis=1))
-            / np.sqrt(np.mean(gaussian_moment(propagator, order) ** 2))
+            / rms(gaussian_moment(propagator, order))
             for order, design in linear.items()
         ],
         axis=0,

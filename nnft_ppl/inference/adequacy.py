@@ -1,30 +1,12 @@
-"""Whether the action describes the network here, in numbers and in one word.
-
-The discrepancy s is what remains after sampling noise: the relative root-mean-square
-distance between the connected correlators and the best that the action can do.
-"""
+"""How far the action is from the data, in numbers that sampling noise is part of."""
 
 import numpy as np
 from scipy import stats
 
+from nnft_ppl._rms import rms
 from nnft_ppl.inference.likelihood import Likelihood
 
-TOLERANCE = 0.1
-"""Relative discrepancy above which an action is said not to describe a network."""
 _ROUNDINGS = 5.0
-SIGNIFICANCE = 1e-3
-"""Predictive p-value below which an action fitted without discrepancy is refused."""
-
-DESCRIBES = "describes"
-UNDETERMINED = "undetermined"
-FAILS = "does not describe"
-
-VERDICTS = {
-    DESCRIBES: "this action describes this network on these inputs",
-    UNDETERMINED: "the data do not tell whether this action describes this network on "
-    "these inputs",
-    FAILS: "this action does not describe this network on these inputs",
-}
 
 
 def relative_misfit(likelihood: Likelihood, cutoff: int, coupling: np.ndarray) -> float:
@@ -34,16 +16,7 @@ def relative_misfit(likelihood: Likelihood, cutoff: int, coupling: np.ndarray) -
     """
     data = likelihood.to_entries(likelihood.amplitudes)
     left = data - likelihood.to_entries(likelihood.expected(cutoff, coupling))
-    return float(
-        np.sqrt(
-            np.mean(
-                [
-                    np.mean(left[part] ** 2) / np.mean(data[part] ** 2)
-                    for part in likelihood.spans
-                ]
-            )
-        )
-    )
+    return rms([rms(left[part]) / rms(data[part]) for part in likelihood.spans])
 
 
 def predictive_p_value(
@@ -67,24 +40,3 @@ def predictive_p_value(
     if freedom == 0:
         return 1.0
     return float(stats.chi2.sf(np.sum(z[resolved] ** 2), freedom))
-
-
-def verdict(
-    lower: float, upper: float, noise: float, p_value: float, *, discrepancy: bool
-) -> str:
-    """One of `VERDICTS`.
-
-    Args:
-        lower: Lower end of the interval of s.
-        upper: Upper end.
-        noise: Relative sampling error of the data. A smooth network's correlators leave
-            most modes empty, and these pin s whatever the noise in the others; so above
-            the tolerance, or when it is infinite because a heavy tail hides it, nothing
-            can be confirmed.
-        p_value: From `predictive_p_value`; decides when s was not inferred.
-        discrepancy: Whether s was inferred.
-    """
-    fails = lower > TOLERANCE if discrepancy else p_value < SIGNIFICANCE
-    if fails and np.isfinite(noise):
-        return FAILS
-    return DESCRIBES if max(upper, noise) <= TOLERANCE else UNDETERMINED

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nnft_ppl._errors import FitError, SpecError, UnavailableError
+from nnft_ppl._rms import rms
 from nnft_ppl._typing import Packed
 from nnft_ppl.correlators.correlators import Correlators, check_single_output
 from nnft_ppl.correlators.deep.recursion import recursion_error
@@ -136,7 +137,7 @@ def build_likelihood(
     sizes = {}
     for order in action.orders:
         natural = entry_size(np.diag(propagator), order)
-        sizes[order] = natural * _rms(correlators.connected(order)) / _rms(natural)
+        sizes[order] = natural * rms(correlators.connected(order)) / rms(natural)
     size = np.concatenate(list(sizes.values()))
     alive = size > 0  # a field that is zero at an input carries no data there
     scale = coupling_scale(action, cutoffs, expansion.linear, propagator)
@@ -162,7 +163,7 @@ def build_likelihood(
         tree_error = _tree_error(action, cutoffs, expansion)
         floor = np.maximum(floor, tree_error[alive] ** 2)
     if left_out is not None:
-        modes = common_factor(data, _rms(left_out[alive] / size[alive]))
+        modes = common_factor(data, rms(left_out[alive] / size[alive]))
     elif correlators.is_exact:
         modes = no_noise(len(data))
     else:
@@ -218,7 +219,7 @@ def _check_data(correlators: Correlators, action: Action) -> None:
             "box; give the architecture a kernel"
         )
     for order in action.orders:
-        if not _rms(correlators.connected(order)) > 0:
+        if not rms(correlators.connected(order)) > 0:
             raise SpecError(
                 f"every connected {order}-pt correlator is zero; there is no coupling "
                 "to infer"
@@ -244,10 +245,6 @@ def _natural_units(
         axis=1,
     )
     return linear, quadratic / (scale[:, None, :, None] * scale[:, None, None, :])
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2)))
 
 
 def _tree_error(

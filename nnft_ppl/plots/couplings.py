@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.posterior import INTERVAL
-from nnft_ppl.plots.style import INK, MUTED, colored, look, panels
+from nnft_ppl.plots.style import INK, MUTED, colored, look, panels, widen
 
 _TAILS = (50 * (1 - INTERVAL), 50, 50 * (1 + INTERVAL))
 """Percentiles: lower end, median, upper end."""
@@ -156,9 +156,6 @@ def _exponents(axis: Axes, fit: CouplingFit) -> None:
         )
     axis.set_xscale("log")
     axis.set(ylabel=r"$d\,\log|g|\,/\,d\,\log\Lambda$", title="Running")
-    low, high = axis.get_ylim()
-    if high - low < 0.2:  # a flat running should look flat
-        middle_of_axis = (low + high) / 2
-        axis.set_ylim(middle_of_axis - 0.25, middle_of_axis + 0.25)
+    widen(axis)
     axis.ticklabel_format(axis="y", useOffset=False)
     axis.legend(loc="best")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,10 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl._numbers import with_error
 from nnft_ppl.eft.flow.exponents import running_alone
 from nnft_ppl.eft.flow.relevance import relevance
-from nnft_ppl.inference.law.result import LAW_TOLERANCE, RunningFit
-from nnft_ppl.plots.style import COLORS, INK, MARKERS, MUTED, look, panels
+from nnft_ppl.inference.law.result import RunningFit
+from nnft_ppl.inference.verdict import Verdict
+from nnft_ppl.plots.style import INK, MUTED, colored, look, panels, widen
 
 _PER_DECADE = 12
 """Cutoffs a decade at which the theory is drawn."""
@@ -32,7 +33,7 @@ class _Series:
     law: np.ndarray
     exponent: tuple[float, float]
     curvature: float | None
-    describes: bool
+    verdict: Verdict
     grid: np.ndarray
     theory: np.ndarray
     local: np.ndarray
@@ -47,11 +48,11 @@ def plot_running(
 
     Upper panel: |g| at each cutoff with its error (shared between the cutoffs), the
     theory's coupling of that operator alone as a line through them, and the fitted law
-    dashed, its exponent with one standard deviation in the legend, and whether the law
-    describes the running (`RunningFit.summary`). Lower panel: the theory's local
-    exponent as a line, the exponents between neighbouring cutoffs as points, on bars
-    that span the interval, with the theory averaged over the same interval as a ring
-    around each; dotted, the limit Λ → ∞.
+    dashed, its exponent with one standard deviation in the legend, and the verdict of
+    `RunningFit.summary` where the law is not said to describe the running. Lower panel:
+    the theory's local exponent as a line, the exponents between neighbouring cutoffs as
+    points, on bars that span the interval, with the theory averaged over the same
+    interval as a ring around each; dotted, the limit Λ → ∞.
 
     Args:
         fits: One fit, several, or label -> fit.
@@ -65,13 +66,12 @@ def plot_running(
         fits = {_label(fit, i, fits): fit for i, fit in enumerate(fits)}
     if not fits:
         raise SpecError("no fits of the running to plot; give at least one")
-    series = _collect(fits)
     with look():
         figure, axes = panels(
             2, 1, (7.0, 7.0), sharex=True, gridspec_kw={"height_ratios": [3, 2]}
         )
         upper, lower = axes[0][0], axes[1][0]
-        for one in series:
+        for one in _collect(fits):
             _draw_couplings(upper, one)
             _draw_exponents(lower, one)
         upper.set_xscale("log")
@@ -80,8 +80,8 @@ def plot_running(
         lower.set_xlabel(r"cutoff $\Lambda$")
         lower.set_ylabel(r"exponent $d\,\log|g|\,/\,d\,\log\Lambda$")
         lower.ticklabel_format(axis="y", useOffset=False)
-        _widen(lower)
-        _legends(upper, lower, series)
+        widen(lower)
+        _legends(upper, lower)
     return figure
 
 
@@ -102,7 +102,7 @@ def _label(fit: RunningFit, number: int, fits: Sequence[RunningFit]) -> str:
 def _collect(fits: Mapping[str, RunningFit]) -> list[_Series]:
     """Everything that is drawn, one entry per coupling of every fit."""
     series = []
-    looks = cycle(zip(COLORS, MARKERS, strict=True))
+    looks = colored()
     for label, fit in fits.items():
         network, x = fit.correlators.network, fit.correlators.x
         cutoffs = np.array(fit.cutoffs)
@@ -132,7 +132,7 @@ def _collect(fits: Mapping[str, RunningFit]) -> list[_Series]:
                     law=law[:, i],
                     exponent=(float(row["exponent"]), float(row["exponent_sd"])),
                     curvature=float(row["curvature"]) if fit.has_curvature else None,
-                    describes=float(row["scatter"]) <= LAW_TOLERANCE,
+                    verdict=Verdict(row["verdict"]),
                     grid=grid,
                     theory=np.exp(on_grid + level),
                     local=local[: len(grid), i],
@@ -183,39 +183,16 @@ def _draw_exponents(axis: Axes, one: _Series) -> None:
 
 
 def _law_text(one: _Series) -> str:
-    """The coupling and its law, with a word where the law does not describe it."""
+    """The coupling and its law, with the verdict where it is not a good one."""
     power = rf"\propto \Lambda^{{{with_error(*one.exponent)}}}$"
     if one.curvature is not None:
         slope = f"{one.curvature:+.2g}".replace("-", "−")
         power += rf" at $\Lambda^*$, running by ${slope}$ per $\log\Lambda$"
     law = f"{one.label} ${power}"
-    if one.describes:
-        return law
-    return f"{law}, not {'one power' if one.curvature is None else 'described by it'}"
+    return law if one.verdict is Verdict.DESCRIBES else f"{law} ({one.verdict})"
 
 
-def with_error(value: float, error: float) -> str:
-    """A number with its error in the last digit, such as −4.967(9), at most 4 digits.
-
-    An error below that precision leaves the number alone.
-    """
-    digits = 4 if error <= 0 else int(np.clip(-np.floor(np.log10(error)), 0, 4))
-    last = round(error * 10**digits)
-    if last == 10:  # 0.0096 rounds up to the digit before
-        digits, last = digits - 1, 1
-    text = f"{value:.{digits}f}".replace("-", "−")
-    return f"{text}({last})" if last else text
-
-
-def _widen(axis: Axes) -> None:
-    """A flat running should look flat."""
-    low, high = axis.get_ylim()
-    if high - low < 0.2:
-        middle = (low + high) / 2
-        axis.set_ylim(middle - 0.25, middle + 0.25)
-
-
-def _legends(upper: Axes, lower: Axes, series: list[_Series]) -> None:
+def _legends(upper: Axes, lower: Axes) -> None:
     found, labels = upper.get_legend_handles_labels()
     lines = [
         Line2D([], [], color=INK, lw=1.1, alpha=0.55, label="theory"),

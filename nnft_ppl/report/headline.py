@@ -5,30 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from nnft_ppl._numbers import SMALL, percent, percent_interval, with_error
 from nnft_ppl.correlators.origin import FIRST_ORDER
-from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.posterior import INTERVAL
-from nnft_ppl.report.numbers import (
-    SMALL,
-    cutoff_text,
-    exponent_text,
-    percent,
-    percent_interval,
-    symbol_html,
-    with_error,
-)
+from nnft_ppl.inference.verdict import TOLERANCE, Verdict
+from nnft_ppl.report.numbers import cutoff_text, exponent_text, symbol_html
 from nnft_ppl.report.results import Results
-
-_HEADLINES = {
-    adequacy.DESCRIBES: "The action describes this network",
-    adequacy.UNDETERMINED: "The data cannot tell whether the action describes this "
-    "network",
-    adequacy.FAILS: "The action does not describe this network",
-}
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Opening:
     """The top of the page.
 
     Attributes:
@@ -42,18 +28,18 @@ class Verdict:
     is_good: bool
 
 
-def write_verdict(results: Results) -> Verdict:
+def write_opening(results: Results) -> Opening:
     """Headline and paragraph, from adequacy, couplings, running, prediction, checks."""
     table = results.adequacy
-    severity = [adequacy.DESCRIBES, adequacy.UNDETERMINED, adequacy.FAILS]
-    worst = max(table["verdict"], key=severity.index)
-    headline = _HEADLINES[worst]
+    worst = max(map(Verdict, table["verdict"]))
+    headline = worst.sentence("the action")
+    headline = headline[0].upper() + headline[1:]
     if table["verdict"].nunique() > 1:
         headline += " at some of the cutoffs"
     passed = all(check.passed for check in results.checks)
-    if worst == adequacy.DESCRIBES and not passed:
+    if worst is Verdict.DESCRIBES and not passed:
         headline += ", but not every check passed"
-    return Verdict(
+    return Opening(
         headline=headline,
         sentences=(
             _adequacy_sentence(results),
@@ -63,7 +49,7 @@ def write_verdict(results: Results) -> Verdict:
             *_comparison_sentence(results),
             _checks_sentence(results),
         ),
-        is_good=worst == adequacy.DESCRIBES and passed,
+        is_good=worst is Verdict.DESCRIBES and passed,
     )
 
 
@@ -133,7 +119,7 @@ def _adequacy_sentence(results: Results) -> Markup:
             median=percent(median),
             interval=percent_interval(lower, upper),
             percent=round(100 * INTERVAL),
-            limit=percent(adequacy.TOLERANCE),
+            limit=percent(TOLERANCE),
         )
     )
 

@@ -10,28 +10,25 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from nnft_ppl._numbers import (
+    exact,
+    interval_text,
+    percent,
+    percent_interval,
+    with_error,
+)
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.origin import EXACT
 from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.correlators.sampled.measurement import relative_error
-from nnft_ppl.inference import adequacy
 from nnft_ppl.inference.posterior import INTERVAL
+from nnft_ppl.inference.verdict import TOLERANCE, Verdict
 from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
 from nnft_ppl.plots.prediction import chosen_cutoffs
-from nnft_ppl.report.headline import action_html, write_verdict
-from nnft_ppl.report.numbers import (
-    cutoff_text,
-    interval_text,
-    percent,
-    percent_interval,
-    significant,
-    symbol_html,
-    with_error,
-)
+from nnft_ppl.report.headline import action_html, write_opening
+from nnft_ppl.report.numbers import cutoff_text, symbol_html
 from nnft_ppl.report.reproduce import python_lines
 from nnft_ppl.report.results import Results, Target
-
-FIGURES = ("deviation", "couplings", "prediction")
 
 type Row = dict[str, Any]
 
@@ -57,7 +54,7 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
         name=results.name,
         network=results.network.name,
         width=results.network.width,
-        verdict=write_verdict(results),
+        opening=write_opening(results),
         action=action_html(results),
         run=_run_rows(results),
         figures={
@@ -76,7 +73,7 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
         num_panels=len(chosen_cutoffs(results.fit.cutoffs)),
         runs=bool(finite.sum() > 1),
         percent_interval=round(100 * INTERVAL),
-        tolerance=percent(adequacy.TOLERANCE),
+        tolerance=percent(TOLERANCE),
         six_point=results.six_point,
         summary=_summary_rows(results),
         adequacy=_adequacy_rows(results),
@@ -219,7 +216,7 @@ def _adequacy_rows(results: Results) -> list[Row]:
             ),
             "misfit": percent(row["relative_misfit"]),
             "verdict": row["verdict"],
-            "good": row["verdict"] == adequacy.DESCRIBES,
+            "good": row["verdict"] == Verdict.DESCRIBES,
         }
         for row in results.adequacy.to_dict("records")
     ]
@@ -229,18 +226,13 @@ def _check_rows(results: Results) -> list[Row]:
     return [
         {
             "name": check.name,
-            "value": _value(check.value),
-            "threshold": _value(check.threshold),
+            "value": exact(check.value),
+            "threshold": exact(check.threshold),
             "passed": check.passed,
             "message": check.message,
         }
         for check in results.checks
     ]
-
-
-def _value(value: float) -> str:
-    """A whole number as such, another to four digits."""
-    return f"{value:.0f}" if float(value).is_integer() else significant(value, 4)
 
 
 def _comparison_rows(results: Results) -> list[Row]:

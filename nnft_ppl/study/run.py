@@ -31,7 +31,7 @@ from nnft_ppl.ensemble.cluster import connected
 from nnft_ppl.ensemble.local import choose_devices
 from nnft_ppl.ensemble.progress import Monitor
 from nnft_ppl.inference.couplings.fit import fit_couplings
-from nnft_ppl.report import Results, draw_figures, render_report, write_verdict
+from nnft_ppl.report import Results, draw_figures, render_report, write_opening
 from nnft_ppl.study.directory import RunDirectory
 from nnft_ppl.study.finished import load_results, read_correlators
 from nnft_ppl.study.spec import ORDERS, Study
@@ -58,7 +58,7 @@ class StudyRun:
     @property
     def headline(self) -> str:
         """The verdict in one line."""
-        return write_verdict(self.results).headline
+        return write_opening(self.results).headline
 
     @property
     def passed(self) -> bool:

@@ -12,10 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from nnft_ppl._arguments import check_choice
 from nnft_ppl._errors import NnftError, SpecError, UnavailableError
+from nnft_ppl._inputs import read_points
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.sampled.estimators import PLAIN, choose_estimator, named
@@ -190,22 +189,6 @@ def _inputs(table: Table, net: Network, folder: Path) -> Points:
     where = table.path("points" if file is None else "file")
     values = given if file is None else read_points(folder / file, where)
     return _at(where, lambda: net.check_inputs(values, distinct=True))
-
-
-def read_points(path: Path, where: str = "inputs") -> np.ndarray:
-    """Inputs (point, dim) from a .npy file, or a .csv with one input a line.
-
-    Raises:
-        SpecError: No such file, another suffix, or no numbers in it.
-    """
-    if path.suffix not in (".npy", ".csv"):
-        raise SpecError(f"`{where}`: {path.name!r} is neither .npy nor .csv")
-    try:
-        if path.suffix == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False))
-        return np.loadtxt(path, delimiter=",", ndmin=2)
-    except (OSError, ValueError) as error:
-        raise SpecError(f"`{where}`: cannot read {path.name!r}: {error}") from error
 
 
 def _ensemble(table: Table, net: Network, points: Points) -> EnsembleTable:

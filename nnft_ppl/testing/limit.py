@@ -21,6 +21,7 @@ from jaxtyping import Float
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
+from nnft_ppl._numbers import with_error
 from nnft_ppl._typing import Key, Points
 from nnft_ppl.testing.readout import weight_moment
 from nnft_ppl.testing.result import (
@@ -257,12 +258,4 @@ def _power(widths: np.ndarray, value: np.ndarray, error: np.ndarray) -> str:
         return "N^-?"
     span = float(np.log(widths[1] / widths[0]))
     power = float(np.log(value[1] / value[0])) / span
-    return f"N^{with_error(power, float(np.linalg.norm(error / value)) / span)}"
-
-
-def with_error(value: float, error: float) -> str:
-    """0.30(1): the error in units of the last digit shown."""
-    if not (np.isfinite(value) and np.isfinite(error)) or error <= 0:
-        return f"{value:.4g}"
-    digits = max(0, -int(np.floor(np.log10(error))))
-    return f"{value:.{digits}f}({round(error * 10**digits)})"
+    return f"N^({with_error(power, float(np.linalg.norm(error / value)) / span)})"

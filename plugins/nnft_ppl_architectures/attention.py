@@ -17,9 +17,7 @@ import jax
 import jax.numpy as jnp
 
 import nnft_ppl as nnft
-from nnft_ppl_architectures.normal_site import normal
-
-type Params = dict[str, jax.Array]
+from nnft_ppl_architectures.layers import Params, linear_readout, normal
 
 
 def check(hp: nnft.Hyperparameters) -> None:
@@ -111,11 +109,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
         apply=apply,
         kernel=kernel,
         unknown_kernel=unknown_kernel,
-        readout=lambda hp: nnft.Readout(
-            features=lambda params, x: features(hp, params, x),
-            weight_std=hp.weight_std,
-            bias_std=hp.bias_std,
-        ),
+        readout=linear_readout(features),
         symmetries=frozenset({"sign"}),
         options={
             "head_dim": nnft.Option(

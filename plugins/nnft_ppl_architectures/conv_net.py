@@ -8,7 +8,6 @@ Garriga-Alonso et al., arXiv:1808.05587).
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -16,10 +15,15 @@ import jax.numpy as jnp
 
 import nnft_ppl as nnft
 from nnft_ppl_architectures.activations import OPTION, chosen_activation
-from nnft_ppl_architectures.carried_errors import carried_error
-from nnft_ppl_architectures.normal_site import normal
+from nnft_ppl_architectures.carried_errors import product_error, square_error
+from nnft_ppl_architectures.layers import (
+    Params,
+    affine,
+    layer_covariance,
+    linear_readout,
+    normal,
+)
 
-type Params = dict[str, jax.Array]
 type Arrays = tuple[jax.Array, ...]
 
 OPTIONS = {
@@ -137,8 +141,7 @@ def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Arra
 
 def apply(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
     """The output of one draw at one input, shape (output_dim,)."""
-    weights, biases = params[f"W{depth(hp)}"], params[f"b{depth(hp)}"]
-    return jnp.matmul(features(hp, params, x), weights, precision="highest") + biases
+    return affine(params, depth(hp), features(hp, params, x))
 
 
 def filtered(hp: nnft.Hyperparameters, means: jax.Array) -> jax.Array:
@@ -151,11 +154,6 @@ def filtered(hp: nnft.Hyperparameters, means: jax.Array) -> jax.Array:
         along = range(axis, means.ndim, rank)  # of both positions of a pair
         means = jnp.mean(jnp.stack(neighbours(hp, means, along)), axis=0)
     return means
-
-
-def layer(hp: nnft.Hyperparameters, mean: jax.Array) -> jax.Array:
-    """σ_b² + σ_W² E[h h'], the covariance of what a layer makes of its inputs h."""
-    return hp.bias_std**2 + hp.weight_std**2 * mean
 
 
 def input_means(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> Arrays:
@@ -193,14 +191,14 @@ def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
     phi, duals = chosen_activation(hp), nnft.activations
 
     def step(means: Arrays, _: None) -> tuple[Arrays, None]:
-        xx, yy, xy = (layer(hp, filtered(hp, mean)) for mean in means)
+        xx, yy, xy = (layer_covariance(hp, filtered(hp, mean)) for mean in means)
         pairs = (*aligned(hp, xx, yy), xy)
         squares = duals.mean_square(phi, xx), duals.mean_square(phi, yy)
         return (*squares, duals.mean_product(phi, *pairs)), None
 
     # A scan compiles one layer, however many there are.
     last, _ = jax.lax.scan(step, input_means(hp, x, y), length=depth(hp))
-    return layer(hp, jnp.mean(last[2]))
+    return layer_covariance(hp, jnp.mean(last[2]))
 
 
 def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -209,19 +207,17 @@ def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Ar
     Filters and readout average them as they do the means.
     """
     phi, duals = chosen_activation(hp), nnft.activations
-    square = partial(carried_error, duals.mean_square, duals.mean_square_error, phi)
-    product = partial(carried_error, duals.mean_product, duals.mean_product_error, phi)
 
     def step(carried: tuple[Arrays, Arrays], _: None) -> tuple[Any, None]:
         means, errors = carried
-        xx, yy, xy = (layer(hp, filtered(hp, mean)) for mean in means)
+        xx, yy, xy = (layer_covariance(hp, filtered(hp, mean)) for mean in means)
         e_xx, e_yy, e_xy = (hp.weight_std**2 * filtered(hp, e) for e in errors)
         pairs = (*aligned(hp, xx, yy), xy)
         e_pairs = (*aligned(hp, e_xx, e_yy), e_xy)
         squares = duals.mean_square(phi, xx), duals.mean_square(phi, yy)
-        e_squares = square((xx,), (e_xx,)), square((yy,), (e_yy,))
+        e_squares = square_error(phi, xx, e_xx), square_error(phi, yy, e_yy)
         next_means = (*squares, duals.mean_product(phi, *pairs))
-        return (next_means, (*e_squares, product(pairs, e_pairs))), None
+        return (next_means, (*e_squares, product_error(phi, pairs, e_pairs))), None
 
     start = input_means(hp, x, y)
     exact = tuple(jnp.zeros_like(mean) for mean in start)
@@ -239,11 +235,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
         apply=apply,
         kernel=kernel,
         kernel_error=kernel_error,
-        readout=lambda hp: nnft.Readout(
-            features=lambda params, x: features(hp, params, x),
-            weight_std=hp.weight_std,
-            bias_std=hp.bias_std,
-        ),
+        readout=linear_readout(features),
         symmetries=frozenset({"sign"}),
         options=OPTIONS,
         check=check,

@@ -18,8 +18,13 @@ import numpyro.distributions as dist
 
 import nnft_ppl as nnft
 from nnft_ppl_architectures import erf_net, single_hidden_layer
-
-type Params = dict[str, jax.Array]
+from nnft_ppl_architectures.layers import (
+    AROUND_ZERO,
+    Params,
+    affine,
+    input_covariance,
+    linear_readout,
+)
 
 
 def prior(hp: nnft.Hyperparameters) -> Params:
@@ -39,14 +44,12 @@ def correlation(hp: nnft.Hyperparameters) -> float:
 
 def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
     """τ φ_j(x), (width,): given these the output is Gaussian, as the contract asks."""
-    z = jnp.matmul(x, params["W0"], precision="highest") + params["b0"]
-    return params.get("scale", 1.0) * jax.scipy.special.erf(z)
+    return params.get("scale", 1.0) * jax.scipy.special.erf(affine(params, 0, x))
 
 
 def apply(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
     """One draw of the network at one input, (output_dim,)."""
-    hidden = features(hp, params, x)
-    return jnp.matmul(hidden, params["W1"], precision="highest") + params["b1"]
+    return affine(params, 1, features(hp, params, x))
 
 
 def no_gp_limit(hp: nnft.Hyperparameters) -> str | None:
@@ -66,7 +69,7 @@ def neuron(hp: nnft.Hyperparameters) -> nnft.Neuron | None:
     if correlation(hp) > 0:
         return None
     return nnft.Neuron(
-        covariance=lambda x, y: single_hidden_layer.covariance(hp, x, y),
+        covariance=lambda x, y: input_covariance(hp, x, y),
         activation=lambda z, variance: jax.scipy.special.erf(z),
     )
 
@@ -82,11 +85,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
         apply=apply,
         kernel=lambda hp, x, y: hp.bias_std**2 + erf_net.weight_kernel(hp, x, y),
         no_gp_limit=no_gp_limit,
-        readout=lambda hp: nnft.Readout(
-            features=lambda params, x: features(hp, params, x),
-            weight_std=hp.weight_std,
-            bias_std=hp.bias_std,
-        ),
+        readout=linear_readout(features),
         neuron=neuron,
         symmetries=frozenset({"rotation", "sign"}),
         options={
@@ -98,14 +97,5 @@ def nnft_ppl_architecture() -> nnft.Architecture:
                 maximum=10.0,
             )
         },
-        suggested_inputs={
-            1: [[-1.0], [-0.6], [-0.2], [0.2], [0.6], [1.0]],
-            2: [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]],
-            3: [
-                [-1.0, -1.0, -1.0],
-                [1.0, 1.0, -1.0],
-                [-1.0, 1.0, 1.0],
-                [1.0, -1.0, 1.0],
-            ],
-        },
+        suggested_inputs=AROUND_ZERO,
     )

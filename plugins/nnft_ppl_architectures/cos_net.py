@@ -21,9 +21,7 @@ import numpyro
 import numpyro.distributions as dist
 
 import nnft_ppl as nnft
-from nnft_ppl_architectures.normal_site import normal
-
-type Params = dict[str, jax.Array]
+from nnft_ppl_architectures.layers import AROUND_ZERO, Params, linear_readout, normal
 
 
 def prior(hp: nnft.Hyperparameters) -> Params:
@@ -41,9 +39,7 @@ def prior(hp: nnft.Hyperparameters) -> Params:
 
 def exponent(hp: nnft.Hyperparameters) -> float:
     """The option α as a number."""
-    value = hp.options["amplitude_exponent"]
-    assert isinstance(value, float)  # as its default
-    return value
+    return hp.option("amplitude_exponent", float)
 
 
 def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
@@ -109,11 +105,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
         prior=prior,
         apply=apply,
         kernel=kernel,
-        readout=lambda hp: nnft.Readout(
-            features=lambda params, x: features(hp, params, x),
-            weight_std=hp.weight_std,
-            bias_std=hp.bias_std,
-        ),
+        readout=linear_readout(features),
         neuron=lambda hp: nnft.Neuron(  # no function of w·x alone, so no activation
             covariance=lambda x, y: displacement(hp, x, y),
             product_mean=lambda s: product_mean(hp, s),
@@ -131,14 +123,5 @@ def nnft_ppl_architecture() -> nnft.Architecture:
                 maximum=0.9,
             )
         },
-        suggested_inputs={
-            1: [[-1.0], [-0.6], [-0.2], [0.2], [0.6], [1.0]],
-            2: [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]],
-            3: [
-                [-1.0, -1.0, -1.0],
-                [1.0, 1.0, -1.0],
-                [-1.0, 1.0, 1.0],
-                [1.0, -1.0, 1.0],
-            ],
-        },
+        suggested_inputs=AROUND_ZERO,
     )

@@ -7,19 +7,19 @@ normal; the law of the others is an option.
 
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 import nnft_ppl as nnft
-from nnft_ppl_architectures import weight_laws
+from nnft_ppl_architectures import fully_connected, weight_laws
 from nnft_ppl_architectures.activations import OPTION, chosen_activation
-from nnft_ppl_architectures.carried_errors import carried_error
-from nnft_ppl_architectures.normal_site import normal
-
-type Params = dict[str, jax.Array]
-type Arrays = tuple[jax.Array, ...]
+from nnft_ppl_architectures.layers import (
+    AROUND_ZERO,
+    Params,
+    affine,
+    input_covariance,
+    normal,
+)
 
 
 def depth(hp: nnft.Hyperparameters) -> int:
@@ -70,12 +70,6 @@ def prior(hp: nnft.Hyperparameters) -> Params:
     return params
 
 
-def affine(params: Params, layer: int, x: jax.Array) -> jax.Array:
-    """W x + b of one layer, in full precision also on accelerators."""
-    weights, biases = params[f"W{layer}"], params[f"b{layer}"]
-    return jnp.matmul(x, weights, precision="highest") + biases
-
-
 def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
     """φ(zᴸ) of one draw at one input, shape (n_L,)."""
     phi = chosen_activation(hp).function
@@ -90,34 +84,6 @@ def apply(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
     return affine(params, depth(hp), features(hp, params, x))
 
 
-def layer(hp: nnft.Hyperparameters, mean: jax.Array) -> jax.Array:
-    """σ_b² + σ_W² E[h h'], the covariance of what a layer makes of its inputs h."""
-    return hp.bias_std**2 + hp.weight_std**2 * mean
-
-
-def covariance(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
-    """s(x, y) = σ_b² + σ_W² x·y/d_in of the first layer."""
-    return layer(hp, jnp.vdot(x, y) / hp.input_dim)
-
-
-def first(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> Arrays:
-    """s(x, x), s(y, y) and s(x, y), in the precision of the layers above."""
-    pairs = ((x, x), (y, y), (x, y))
-    return tuple(covariance(hp, a, b).astype(float) for a, b in pairs)
-
-
-def above(hp: nnft.Hyperparameters, covariances: Arrays) -> Arrays:
-    """Kˡ⁺¹ from Kˡ of the same three pairs."""
-    phi, duals = chosen_activation(hp), nnft.activations
-    xx, yy, xy = covariances
-    means = (
-        duals.mean_square(phi, xx),
-        duals.mean_square(phi, yy),
-        duals.mean_product(phi, xx, yy, xy),
-    )
-    return tuple(layer(hp, mean) for mean in means)
-
-
 def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
     """K¹ = s, Kˡ⁺¹ = σ_b² + σ_W² E[φ φ'], E over Gaussians of covariance Kˡ.
 
@@ -125,42 +91,18 @@ def kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
 
     Source: theory.md §2; Lee et al., arXiv:1711.00165 equation 5.
     """
-
-    def step(covariances: Arrays, _: None) -> tuple[Arrays, None]:
-        return above(hp, covariances), None
-
-    # A scan compiles one layer, however many there are.
-    last, _ = jax.lax.scan(step, first(hp, x, y), length=depth(hp) - 1)
-    return layer(hp, nnft.activations.mean_product(chosen_activation(hp), *last))
+    return fully_connected.kernel(hp, x, y, num_steps=depth(hp) - 1)
 
 
 def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
     """The errors of the layers' means, carried to the output to first order."""
-    phi, duals = chosen_activation(hp), nnft.activations
-    square = partial(carried_error, duals.mean_square, duals.mean_square_error, phi)
-    product = partial(carried_error, duals.mean_product, duals.mean_product_error, phi)
-
-    def step(carried: tuple[Arrays, Arrays], _: None) -> tuple[Any, None]:
-        covariances, errors = carried
-        (xx, yy, _xy), (e_xx, e_yy, _e_xy) = covariances, errors
-        grown = (
-            square((xx,), (e_xx,)),
-            square((yy,), (e_yy,)),
-            product(covariances, errors),
-        )
-        scaled = tuple(hp.weight_std**2 * error for error in grown)
-        return (above(hp, covariances), scaled), None
-
-    start = first(hp, x, y)
-    exact = tuple(jnp.zeros_like(value) for value in start)
-    last, _ = jax.lax.scan(step, (start, exact), length=depth(hp) - 1)
-    return hp.weight_std**2 * product(*last)
+    return fully_connected.kernel_error(hp, x, y, num_steps=depth(hp) - 1)
 
 
 def readout(hp: nnft.Hyperparameters) -> nnft.Readout:
     """The last layer; where its weights have no variance, their moments say so."""
     return nnft.Readout(
-        features=lambda params, x: features(hp, params, x),
+        features=partial(features, hp),
         weight_std=hp.weight_std,
         bias_std=hp.bias_std,
         weight_moment=weight_laws.weight_law(hp).moment,
@@ -173,7 +115,7 @@ def neuron(hp: nnft.Hyperparameters) -> nnft.Neuron | None:
         return None
     phi = chosen_activation(hp)
     return nnft.Neuron(
-        covariance=lambda x, y: covariance(hp, x, y),
+        covariance=lambda x, y: input_covariance(hp, x, y),
         activation=lambda z, variance: phi.function(z),
         homogeneity=phi.homogeneity,
     )
@@ -184,7 +126,7 @@ def hidden_layers(hp: nnft.Hyperparameters) -> nnft.HiddenLayers | None:
     if weight_laws.weight_law(hp).moment is not None:
         return None
     return nnft.HiddenLayers(
-        covariance=lambda x, y: covariance(hp, x, y),
+        covariance=lambda x, y: input_covariance(hp, x, y),
         widths=hidden_widths(hp),
         activation=chosen_activation(hp),
         weight_std=hp.weight_std,
@@ -221,14 +163,5 @@ def nnft_ppl_architecture() -> nnft.Architecture:
             **weight_laws.OPTIONS,
         },
         check=check,
-        suggested_inputs={
-            1: [[-1.0], [-0.6], [-0.2], [0.2], [0.6], [1.0]],
-            2: [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]],
-            3: [
-                [-1.0, -1.0, -1.0],
-                [1.0, 1.0, -1.0],
-                [-1.0, 1.0, 1.0],
-                [1.0, -1.0, 1.0],
-            ],
-        },
+        suggested_inputs=AROUND_ZERO,
     )

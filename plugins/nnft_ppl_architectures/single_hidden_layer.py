@@ -2,44 +2,40 @@
 
 W0 ~ N(0, σ_W²/d_in), b0 ~ N(0, σ_b²), W1 ~ N(0, σ_W²/N), b1 ~ N(0, σ_b²)
 (theory.md §1; Halverson, Maiti, Stoner, arXiv:2008.08601 §2).
-Products of matrices at full precision: some accelerators round the factors to ten bits,
-which is more than many a connected correlator.
 """
 
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 
 import nnft_ppl as nnft
-from nnft_ppl_architectures.normal_site import normal
+from nnft_ppl_architectures.layers import (
+    Params,
+    affine,
+    input_covariance,
+    linear_readout,
+    normal_layers,
+)
 
-type Params = dict[str, jax.Array]
 type Activation = Callable[[jax.Array, jax.Array], jax.Array]
+type Kernel = Callable[[nnft.Hyperparameters, jax.Array, jax.Array], jax.Array]
 
 
 def prior(hp: nnft.Hyperparameters) -> Params:
     """Sample both layers: fully connected, Gaussian, independent."""
-    return {
-        "W0": normal("W0", hp.weight_std / hp.input_dim**0.5, hp.input_dim, hp.width),
-        "b0": normal("b0", hp.bias_std, hp.width),
-        "W1": normal("W1", hp.weight_std / hp.width**0.5, hp.width, hp.output_dim),
-        "b1": normal("b1", hp.bias_std, hp.output_dim),
-    }
+    return normal_layers(hp, hp.width)
 
 
-def covariance(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Preactivation covariance s(x,y) = σ_b² + σ_W² x·y/d_in."""
-    dot = jnp.dot(x, y, precision="highest")
-    return hp.bias_std**2 + hp.weight_std**2 * dot / hp.input_dim
+def dual_kernel(dual: Callable[..., jax.Array]) -> Kernel:
+    """K_W = σ_W² E[φ φ'], from the dual activation as a function of s."""
 
+    def weight_kernel(
+        hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array
+    ) -> jax.Array:
+        covariances = (input_covariance(hp, a, b) for a, b in ((x, x), (y, y), (x, y)))
+        return hp.weight_std**2 * dual(*covariances)
 
-def features(
-    hp: nnft.Hyperparameters, activation: Activation, params: Params, x: jax.Array
-) -> jax.Array:
-    """The hidden layer φ_j(x) of one draw at one input, shape (width,)."""
-    hidden = jnp.matmul(x, params["W0"], precision="highest")
-    return activation(hidden + params["b0"], covariance(hp, x, x))
+    return weight_kernel
 
 
 def architecture(
@@ -47,7 +43,7 @@ def architecture(
     name: str,
     description: str,
     activation: Activation,
-    weight_kernel: Callable[[nnft.Hyperparameters, jax.Array, jax.Array], jax.Array],
+    weight_kernel: Kernel,
     symmetries: frozenset[str],
     suggested_inputs: dict[int, list[list[float]]],
     homogeneity: int | None = None,
@@ -66,9 +62,11 @@ def architecture(
         product_mean: See `nnft_ppl.Neuron`.
     """
 
+    def hidden(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
+        return activation(affine(params, 0, x), input_covariance(hp, x, x))
+
     def apply(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
-        hidden = features(hp, activation, params, x)
-        return jnp.matmul(hidden, params["W1"], precision="highest") + params["b1"]
+        return affine(params, 1, hidden(hp, params, x))
 
     return nnft.Architecture(
         name=name,
@@ -76,13 +74,9 @@ def architecture(
         prior=prior,
         apply=apply,
         kernel=lambda hp, x, y: hp.bias_std**2 + weight_kernel(hp, x, y),
-        readout=lambda hp: nnft.Readout(
-            features=lambda params, x: features(hp, activation, params, x),
-            weight_std=hp.weight_std,
-            bias_std=hp.bias_std,
-        ),
+        readout=linear_readout(hidden),
         neuron=lambda hp: nnft.Neuron(
-            covariance=lambda x, y: covariance(hp, x, y),
+            covariance=lambda x, y: input_covariance(hp, x, y),
             activation=activation,
             homogeneity=homogeneity,
             product_mean=product_mean,

@@ -36,12 +36,10 @@ class Evidence(NamedTuple):
     Attributes:
         log_evidence: log p(data).
         error: One standard error of it, the sampler's own estimate.
-        num_evaluations: Likelihoods computed.
     """
 
     log_evidence: float
     error: float
-    num_evaluations: int
 
 
 def nested_evidence(
@@ -85,11 +83,7 @@ def nested_evidence(
         warnings.filterwarnings("ignore", message="The enlargement factor")
         sampler.run_nested(print_progress=False)
     results = sampler.results
-    found = Evidence(
-        float(results.logz[-1]),
-        float(results.logzerr[-1]),
-        int(np.sum(results.ncall)),
-    )
+    found = Evidence(float(results.logz[-1]), float(results.logzerr[-1]))
     if not (np.isfinite(found.log_evidence) and np.isfinite(found.error)):
         raise FitError(
             f"nested sampling ended with log evidence {found.log_evidence} ± "

@@ -22,7 +22,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Matrix, Packed
 from nnft_ppl.correlators.readout_weights import normal_moment
 from nnft_ppl.correlators.symmetric import entries
@@ -52,15 +51,6 @@ class TruncationPrior:
 
     degrees_of_freedom: float = 2.0
     scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that make no law."""
-        for name, value in (
-            ("degrees_of_freedom", self.degrees_of_freedom),
-            ("scale", self.scale),
-        ):
-            if not (np.isfinite(value) and value > 0):
-                raise SpecError(f"`{name}` is {value!r}; expected a number > 0")
 
 
 class Known(NamedTuple):

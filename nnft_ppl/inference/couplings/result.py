@@ -18,7 +18,8 @@ from nnft_ppl._network import Network
 from nnft_ppl._travel import fields_alone
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
-from nnft_ppl.inference import adequacy, posterior
+from nnft_ppl.inference import posterior
+from nnft_ppl.inference.adequacy import predictive_p_value, relative_misfit
 from nnft_ppl.inference.couplings.arviz_tree import build_groups, stack
 from nnft_ppl.inference.couplings.omitted_orders import TruncationPrior
 from nnft_ppl.inference.couplings.prediction import predict_moment, predict_two_point
@@ -26,6 +27,7 @@ from nnft_ppl.inference.couplings.running import measure_running
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.posterior import INTERVAL, cutoff_number
 from nnft_ppl.inference.priors import Parameters, Prior
+from nnft_ppl.inference.verdict import TOLERANCE, decide
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +150,7 @@ class CouplingFit:
             p_value = (
                 np.nan
                 if not self.correlators.origin.error and self.has_discrepancy
-                else adequacy.predictive_p_value(self.likelihood, which, mean)
+                else predictive_p_value(self.likelihood, which, mean)
             )
             rows.append(
                 {
@@ -157,18 +159,16 @@ class CouplingFit:
                     "discrepancy_lower": lower,
                     "discrepancy_upper": upper,
                     "relative_noise": noise,
-                    "relative_misfit": adequacy.relative_misfit(
-                        self.likelihood, which, mean
-                    ),
+                    "relative_misfit": relative_misfit(self.likelihood, which, mean),
                     "p_value": p_value,
                     "modes_resolved": int(self.likelihood.resolved.sum()),
-                    "verdict": adequacy.verdict(
+                    "verdict": decide(
                         lower,
                         upper,
-                        noise,
-                        p_value,
-                        discrepancy=self.has_discrepancy,
-                    ),
+                        tolerance=TOLERANCE,
+                        noise=noise,
+                        p_value=None if self.has_discrepancy else p_value,
+                    ).value,
                 }
             )
         return pd.DataFrame(rows)
@@ -193,13 +193,13 @@ class CouplingFit:
         Args:
             order: 2, 4, 6 or 8.
             cutoffs: One or several of the fit's cutoffs; all when `None`.
-            truncation: Add draws of what the powers of 1/N left out may be, under the
-                `TruncationPrior`; else they count as zero.
+            truncation: Add draws of what the powers of 1/N left out may be
+                (docs/truncation.md); else they count as zero.
 
         Returns:
             (chain, draw, cutoff, entry) float64.
 
-        Source: theory.md §4; for the truncation `inference.truncation`.
+        Source: theory.md §4; for the truncation `omitted_orders`.
 
         Raises:
             SpecError: Order not supported, or no such cutoff.
@@ -295,14 +295,6 @@ class CouplingFit:
         action = Action.from_record(record)
         draws = store.child(tree, "posterior")
         cutoffs = tuple(store.array(draws, "cutoff").tolist())
-        discrepancy = store.array(draws, "discrepancy")
-        # Files from before the natural size was inferred have neither it nor a spread.
-        prior = Prior(**{"spread": 0.0, **record["prior"]})
-        size = (
-            store.array(draws, "natural_size")
-            if prior.is_hierarchical
-            else np.full(discrepancy.shape, prior.natural_size)
-        )
         likelihood = build_likelihood(correlators, action, cutoffs)
         scale = store.array(tree, "evidence/scale")
         posterior.check_integrals(correlators.network, action, likelihood.scale, scale)
@@ -311,12 +303,12 @@ class CouplingFit:
             action=action,
             cutoffs=cutoffs,
             likelihood=likelihood,
-            prior=prior,
+            prior=Prior(**record["prior"]),
             sampler=record["sampler"],
             has_discrepancy=record["has_discrepancy"],
             dimensionless=store.array(draws, "dimensionless"),
-            discrepancy=discrepancy,
-            natural_size=size,
+            discrepancy=store.array(draws, "discrepancy"),
+            natural_size=store.array(draws, "natural_size"),
             statistics=posterior.saved_statistics(tree),
             log_evidence=store.array(tree, "evidence/log_evidence"),
             seed=tuple(record["seed"]),

@@ -22,11 +22,8 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.flow.exponents import running_alone
 from nnft_ppl.eft.integration.pair_sums import check_cutoffs
-from nnft_ppl.inference import adequacy, posterior
-
-LAW_TOLERANCE = 0.01
-"""Relative scatter of a coupling about its law, above which the law does not describe
-its running."""
+from nnft_ppl.inference import posterior
+from nnft_ppl.inference.verdict import LAW_TOLERANCE, decide
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,11 +148,6 @@ class RunningFit:
         for i, name in enumerate(self.action.names):
             exponent, scatter = self.exponent[..., i], self.scatter[..., i]
             lower, median, upper = np.percentile(scatter, [tail, 50, 100 - tail])
-            verdict = adequacy.UNDETERMINED
-            if not heavy and lower > LAW_TOLERANCE:
-                verdict = adequacy.FAILS
-            elif not heavy and upper <= LAW_TOLERANCE:
-                verdict = adequacy.DESCRIBES
             log_amplitude = self.log_amplitude[..., i]
             rows.append(
                 {
@@ -177,7 +169,12 @@ class RunningFit:
                     "rhat": rhat[i],
                     "ess_bulk": ess[i],
                     "num_divergent": int(self.statistics["diverging"].sum()),
-                    "verdict": verdict,
+                    "verdict": decide(
+                        lower,
+                        upper,
+                        tolerance=LAW_TOLERANCE,
+                        noise=np.inf if heavy else 0.0,
+                    ).value,
                 }
             )
         return pd.DataFrame(rows)

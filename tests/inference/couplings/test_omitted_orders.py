@@ -180,10 +180,3 @@ def test_relu_is_near_the_linear_network():
     known = known_coefficients(connected, propagator, prior)
     assert known.parameter[0, 0] == pytest.approx(5 / 20, rel=1e-9)
     assert known.scale[0, 0] == pytest.approx(44 / 50, rel=1e-6)
-
-
-@pytest.mark.parametrize("name", ["degrees_of_freedom", "scale"])
-@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
-def test_a_prior_that_is_no_law_is_refused(name, value):
-    with pytest.raises(nnft.SpecError, match=f"`{name}` is .*; expected a number > 0"):
-        TruncationPrior(**{name: value})
