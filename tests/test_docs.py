@@ -1,7 +1,9 @@
 """The Python of the documentation runs as it stands."""
 
+import re
+
 import pytest
-from test_readme import code_blocks
+from test_readme import ROOT, code_blocks
 
 
 @pytest.mark.slow_but("operators")
@@ -72,3 +74,23 @@ def test_the_example_of_the_width_runs():
     assert names["result"].method == "recursion"
     low, high = names["result"].interval
     assert 0 < low <= names["result"].width <= high
+
+
+def test_every_path_that_a_page_names_is_there():
+    for page in ("docs/architecture.md",):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        named = re.findall(
+            r"`((?:nnft_ppl|plugins|tests|docs|examples)/[\w./-]*)`", text
+        )
+        assert named, page
+        missing = [path for path in named if not (ROOT / path).exists()]
+        assert not missing, f"{page} names {missing}"
+
+
+def test_every_folder_of_the_package_is_described():
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    folders = {
+        str(path.parent.relative_to(ROOT))
+        for path in (ROOT / "nnft_ppl").rglob("__init__.py")
+    }
+    assert {folder for folder in folders if f"`{folder}/`" not in text} == set()
