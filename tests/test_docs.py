@@ -1,9 +1,12 @@
 """The Python of the documentation runs as it stands."""
 
+import ast
 import re
 
 import pytest
 from test_readme import ROOT, code_blocks
+
+import nnft_ppl as nnft
 
 
 @pytest.mark.slow_but("operators")
@@ -77,7 +80,7 @@ def test_the_example_of_the_width_runs():
 
 
 def test_every_path_that_a_page_names_is_there():
-    for page in ("docs/architecture.md",):
+    for page in ("docs/architecture.md", "CONTRIBUTING.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
         named = re.findall(
             r"`((?:nnft_ppl|plugins|tests|docs|examples)/[\w./-]*)`", text
@@ -94,3 +97,94 @@ def test_every_folder_of_the_package_is_described():
         for path in (ROOT / "nnft_ppl").rglob("__init__.py")
     }
     assert {folder for folder in folders if f"`{folder}/`" not in text} == set()
+
+
+def test_the_example_of_the_priors_runs(capsys):
+    names = {}
+    (code,) = code_blocks("docs/priors.md", "python")
+    exec(compile(code, "priors", "exec"), names)  # our own file
+    failing = {c.name for c in names["nnft"].diagnose(names["narrow"]) if not c.passed}
+    assert {"prior", "identified"} <= failing
+    assert "6.4 standard deviations" in capsys.readouterr().out
+    # Two rows of the table there.
+    for fit, table in ((names["narrow"], [-192, 188]), (names["wide"], [-377, 373])):
+        mean = 20 * fit.dimensionless.mean(axis=(0, 1, 2))
+        assert mean == pytest.approx(table, abs=3)
+
+
+def test_the_tour_runs():
+    names = {}
+    for code in code_blocks("docs/tour.md", "python"):
+        exec(compile(code, "tour", "exec"), names)  # our own file
+    assert names["measured"].num_draws < 100_000
+    assert names["ranks"]["uniformity/dimensionless"].item() > 1e-3
+
+
+RUN = {
+    "README.md",  # by test_readme.py
+    "docs/architectures.md",
+    "docs/comparison.md",
+    "docs/function_space.md",
+    "docs/operators.md",
+    "docs/performance.md",
+    "docs/plugins.md",  # by test_new_plugin.py
+    "docs/priors.md",
+    "docs/running.md",
+    "docs/tour.md",
+    "docs/width.md",
+    "docs/your_network.md",
+}
+"""Pages whose Python is run, by this file where no other is named."""
+
+
+def pages():
+    return {
+        "README.md",
+        *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+    }
+
+
+def test_the_python_of_every_page_is_run():
+    assert {page for page in pages() if code_blocks(page, "python")} == RUN
+
+
+def public_names(code):
+    """What a piece of Python uses of the package: nnft.X, or from nnft_ppl import X."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found |= {node.attr} if node.value.id == "nnft" else set()
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            package, _, inner = node.module.partition(".")
+            if package == "nnft_ppl":
+                found |= {inner} if inner else {alias.name for alias in node.names}
+    return found
+
+
+def test_every_public_name_is_in_code_that_runs():
+    used = set()
+    for page in RUN:
+        for code in code_blocks(page, "python"):
+            used |= public_names(code)
+    missing = set(nnft.__all__) - used
+    assert not missing, f"in no example that runs: {sorted(missing)}"
+
+
+def test_every_public_name_says_what_it_is():
+    assert not [name for name in nnft.__all__ if not getattr(nnft, name).__doc__]
+
+
+COMMUNITY = ("CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md")
+
+
+@pytest.mark.parametrize("page", sorted({*pages(), *COMMUNITY}))
+def test_links_lead_to_files(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text):
+        if "://" not in link:
+            assert ((ROOT / page).parent / link).exists(), link
+
+
+def test_the_citation_is_of_this_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {nnft.__version__}\n" in text
