@@ -64,6 +64,8 @@ def die() -> None:
 
 def main(rank: int, port: str, folder: Path) -> None:
     """All that needs two processes, one after the other."""
+    # Started in the background by a shell, it would be ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=rank)
     told: dict[str, object] = {}
 

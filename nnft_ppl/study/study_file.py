@@ -17,7 +17,11 @@ from nnft_ppl._errors import NnftError, SpecError, UnavailableError
 from nnft_ppl._inputs import read_points
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
-from nnft_ppl.correlators.sampled.estimators import PLAIN, choose_estimator, named
+from nnft_ppl.correlators.sampled.estimators import (
+    ESTIMATORS,
+    PLAIN,
+    choose_estimator,
+)
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.eft.action import SCHEMES, Action
 from nnft_ppl.eft.measures import MEASURES, Measure, measure_named
@@ -193,8 +197,7 @@ def _inputs(table: Table, net: Network, folder: Path) -> Points:
 
 def _ensemble(table: Table, net: Network, points: Points) -> EnsembleTable:
     """The [ensemble] table; the number of draws must serve the full covariance."""
-    estimator = table.take("estimator", kinds.TEXT, "auto")
-    _at(table.path("estimator"), lambda: named(estimator))
+    estimator = _choice(table, "estimator", ("auto", *ESTIMATORS))
     num_draws = table.take("num_draws", kinds.WHOLE)
     target_error = table.take("target_error", kinds.POSITIVE, None)
     plain = table.take("plain_draws", kinds.COUNT, 0)

@@ -20,6 +20,7 @@ from nnft_ppl.cli import main
 from nnft_ppl.cli.environment import computing, readable
 from nnft_ppl.cli.options import plain
 from nnft_ppl.inference.mcmc.chains import run_chains
+from nnft_ppl.inference.mcmc.sampling import Sampling
 
 SAMPLE = ("sample", "erf-net", "--width", 5, "--num-draws", 50, "--force", "-o")
 MEASURE = ("correlators", "erf-net", "--width", 5, "--num-draws", 2000, "-o")
@@ -100,9 +101,7 @@ def test_nuts_runs_under_strict_promotion():
                 model,
                 {"x": np.array(0.1)},
                 seed_key(1),
-                num_warmup=20,
-                num_samples=20,
-                num_chains=2,
+                sampling=Sampling(20, 20, 2),
             )
             return np.asarray(found["x"])
 

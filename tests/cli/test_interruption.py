@@ -16,7 +16,8 @@ from cli.commands import run
 import nnft_ppl as nnft
 
 PROGRAM = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
 if hasattr(os, "sched_setaffinity"):  # as slow on a large machine as on a small one
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 from nnft_ppl.cli import main

@@ -17,7 +17,7 @@ from numpyro.infer.reparam import LocScaleReparam
 from scipy import stats
 
 import nnft_ppl as nnft
-from nnft_ppl.correlators.sampled.estimators import Inputs
+from nnft_ppl.correlators.sampled.estimators import PLAIN, Inputs
 from nnft_ppl.correlators.sampled.job import Job
 from nnft_ppl.ensemble.blocks import device_mesh, stack_streams
 from nnft_ppl.ensemble.generator import normal_pairs, stream_words
@@ -459,7 +459,7 @@ def test_sums_of_blocks_beyond_32_bits(generator):
         x.astype(np.float32), np.ones(1, np.float32), np.zeros(1, np.float32),
         np.ones((1, 1 if generator == "fused" else 0), np.float32),
     )  # fmt: skip
-    job = Job.plan(net, inputs, (2, 4), "moments", generator, key=KEY, num_draws=2**34)
+    job = Job.plan(net, inputs, (2, 4), PLAIN, generator, key=KEY, num_draws=2**34)
     devices = tuple(jax.devices()[:1])
     sums = [job.sums([start], devices)[0].values for start in (0, 2**32, 2**33)]
     assert len({float(s[0]) for s in sums}) == 3

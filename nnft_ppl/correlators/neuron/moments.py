@@ -31,7 +31,7 @@ from nnft_ppl.correlators.neuron.node_products import (
     Activation,
     Moments,
     hoelder_bound,
-    product_means,
+    means_over_nodes,
 )
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 
@@ -242,7 +242,7 @@ def _integrated(
         return _by_subsets(integrand, s, orders)
     if rank == 0:
         origin = [(np.zeros((1, 0)), np.ones(1))]
-        moments = product_means(
+        moments = means_over_nodes(
             _evaluate(integrand.activation, s), factor, origin, orders
         )
         relative = dict.fromkeys(orders, 0.0)
@@ -297,7 +297,7 @@ def _homogeneous(
             if num_nodes > 9 and _work(size, columns) > _BUDGET:
                 return
             rule = sphere_rules(cones, num_nodes)
-            sphere = product_means(activation, factor, rule, orders)
+            sphere = means_over_nodes(activation, factor, rule, orders)
             yield {k: _radial(rank, k * degree) * sphere[k] for k in orders}
 
     return _refine(levels(), len(s), integrand.target(rank))
@@ -328,7 +328,7 @@ def _smooth(
             if level > 2 and _work(size, columns) > _BUDGET:
                 return
             rule = ball_lattice(rank, step, radius, even=even)
-            yield product_means(activation, factor, rule, orders)
+            yield means_over_nodes(activation, factor, rule, orders)
 
     moments, relative = _refine(levels(), len(s), target)
     return moments, {k: relative[k] + _SAFETY * outside[k] for k in orders}

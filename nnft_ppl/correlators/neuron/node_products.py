@@ -23,7 +23,7 @@ _BLOCK = 1 << 19
 """Most numbers in one block of monomials: 4 MiB, near the caches."""
 
 
-def product_means(
+def means_over_nodes(
     activation: Activation, factor: Matrix, rule: Rule, orders: Sequence[int]
 ) -> Moments:
     """Σ_nodes w Π φ for all sets of legs: products of packed monomials of half degree.

@@ -15,7 +15,7 @@ from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
 from nnft_ppl.correlators.sampled.draws import network_draws
 from nnft_ppl.correlators.sampled.estimators import Estimator, Inputs
-from nnft_ppl.correlators.sampled.network_products import mean_products
+from nnft_ppl.correlators.sampled.network_products import means_over_networks
 from nnft_ppl.ensemble.blocks import MAX_CHUNK, in_chunks, on_each_device
 from nnft_ppl.ensemble.model import Stream
 
@@ -89,7 +89,7 @@ def _average(
             number = first + jnp.arange(MAX_CHUNK, dtype=jnp.uint32)
             # The barrier keeps each product from cutting it out again.
             part = jax.lax.optimization_barrier(jnp.where(number < count, part, 0.0))
-            return mean_products(part, num_legs, orders, group, outputs=outputs)
+            return means_over_networks(part, num_legs, orders, group, outputs=outputs)
 
         wanted = (count + np.uint32(MAX_CHUNK - 1)) // np.uint32(MAX_CHUNK)
         return in_chunks(part_of, jnp.uint32(0), wanted, MAX_CHUNK, parts)

@@ -24,7 +24,7 @@ type Draws = Float[jax.Array, "row draw"]
 type Means = Float[jax.Array, "quantity group"]
 
 
-def mean_products(
+def means_over_networks(
     draws: Draws, num_legs: int, orders: tuple[int, ...], group: int, *, outputs: bool
 ) -> Means:
     """Means over groups of neighbouring networks.

@@ -295,6 +295,13 @@ class CouplingFit:
         action = Action.from_record(record)
         draws = store.child(tree, "posterior")
         cutoffs = tuple(store.array(draws, "cutoff").tolist())
+        # A fixed natural size need not be in the file, and early ones leave it out.
+        prior = Prior(**{"spread": 0.0, **record["prior"]})
+        size = (
+            store.array(draws, "natural_size")
+            if prior.is_hierarchical
+            else np.full(draws["discrepancy"].shape, prior.natural_size)
+        )
         likelihood = build_likelihood(correlators, action, cutoffs)
         scale = store.array(tree, "evidence/scale")
         posterior.check_integrals(correlators.network, action, likelihood.scale, scale)
@@ -303,12 +310,12 @@ class CouplingFit:
             action=action,
             cutoffs=cutoffs,
             likelihood=likelihood,
-            prior=Prior(**record["prior"]),
+            prior=prior,
             sampler=record["sampler"],
             has_discrepancy=record["has_discrepancy"],
             dimensionless=store.array(draws, "dimensionless"),
             discrepancy=store.array(draws, "discrepancy"),
-            natural_size=store.array(draws, "natural_size"),
+            natural_size=size,
             statistics=posterior.saved_statistics(tree),
             log_evidence=store.array(tree, "evidence/log_evidence"),
             seed=tuple(record["seed"]),

@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 from oracles.single_neuron import isserlis
 
-from nnft_ppl.correlators.sampled.network_products import mean_products, wick_matrix
+from nnft_ppl.correlators.sampled.network_products import (
+    means_over_networks,
+    wick_matrix,
+)
 from nnft_ppl.correlators.wick import pack_kernel, wick_powers
 
 EPSILON = 2.0**-24
-mean_of = jax.jit(mean_products, static_argnums=(1, 2, 3), static_argnames="outputs")
+mean_of = jax.jit(
+    means_over_networks, static_argnums=(1, 2, 3), static_argnames="outputs"
+)
 
 
 def tuples(num_legs, order):

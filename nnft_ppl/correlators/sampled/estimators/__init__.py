@@ -25,7 +25,6 @@ __all__ = [
     "Estimator",
     "Inputs",
     "choose_estimator",
-    "named",
 ]
 
 PLAIN = Moments()
@@ -36,16 +35,6 @@ ESTIMATORS: dict[str, Estimator] = {
 """Name -> estimator; a new one is a file here and a word in this line."""
 
 
-def named(name: str) -> Estimator | None:
-    """The estimator of a name, or `None` for `auto`.
-
-    Raises:
-        SpecError: No such estimator.
-    """
-    check_choice("estimator", name, ("auto", *ESTIMATORS))
-    return ESTIMATORS.get(name)
-
-
 def choose_estimator(network: Network, name: str) -> Estimator:
     """Resolve `auto`: the first that serves; and refuse what this network cannot do.
 
@@ -53,7 +42,8 @@ def choose_estimator(network: Network, name: str) -> Estimator:
         SpecError: No such estimator.
         UnavailableError: The network lacks what the estimator needs.
     """
-    asked = named(name)
+    check_choice("estimator", name, ("auto", *ESTIMATORS))
+    asked = ESTIMATORS.get(name)
     if asked is not None and not asked.serves(network):
         raise UnavailableError(
             f"architecture {network.name!r} has no linear readout here, which the "
