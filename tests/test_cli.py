@@ -162,6 +162,7 @@ def test_check_fails_a_plugin_that_lies(install_plugins):
     assert "'liar' fails" in found["message"]
 
 
+@pytest.mark.slow
 def test_doctor_tells_versions_devices_and_plugins():
     found = document("doctor")
     assert found["versions"]["nnft_ppl"] == nnft.__version__

@@ -41,6 +41,7 @@ def study(tmp_path, monkeypatch):
     return read_study(path, directory=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_goes_on_within_its_fit(study, monkeypatch):
     fit, checkpoint = (study.directory / n for n in ("fit.nc", "fit.nc.checkpoint"))
     run_in_segments = segments.run_in_segments

@@ -232,7 +232,7 @@ def test_events_tell_steps_and_progress(tmp_path, monkeypatch):
     assert quiet.splitlines() == steps  # no terminal, no bar
 
 
-@pytest.mark.slow_but("form0")
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_page")
 @pytest.mark.filterwarnings("always:.*is damaged")
 @pytest.mark.parametrize("form", [(), ("--json",)])

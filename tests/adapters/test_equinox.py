@@ -118,6 +118,7 @@ FAN_IN = {
 }
 
 
+@pytest.mark.slow
 def test_the_default_prior_scales_every_layer_by_what_it_sums_over():
     net = build(
         Mixed,

@@ -61,6 +61,7 @@ def assert_tell_steps(events):
     assert events[-1]["seconds_left"] == 0
 
 
+@pytest.mark.slow
 def test_a_fit_tells_its_steps(correlators, tmp_path):
     found, events = document("fit", correlators, *FIT, "-o", tmp_path / "fit.nc")
     assert found["output"] == str(tmp_path / "fit.nc")
@@ -98,6 +99,7 @@ def test_an_interrupted_fit_tells_where_it_goes_on(correlators, tmp_path, monkey
     assert events[-1]["num_draws"] == STEPS
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*(R-hat|converge|divergen|Pareto|ESS)")
 def test_a_study_tells_the_steps_of_its_fit(tmp_path, monkeypatch):
     monkeypatch.setattr("nnft_ppl.study.run.rebuild_report", lambda *_, **__: None)

@@ -144,6 +144,7 @@ def test_ctrl_c_says_in_one_line_how_to_go_on(start, tmp_path):
     assert not output.exists()
 
 
+@pytest.mark.slow
 def test_an_extension_that_was_ended_goes_on(start, tmp_path):
     output, sums = tmp_path / "out.nc", tmp_path / "out.nc.sums"
     run(*COMMAND, "--num-draws", 200_000, "-o", output)

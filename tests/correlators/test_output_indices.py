@@ -148,6 +148,7 @@ def test_outputs_of_any_law_of_the_weights():
     assert (found.connected_error(4)[mixed] < 0.5 * true.connected(4).max()).all()
 
 
+@pytest.mark.slow
 def test_deep_nets_have_outputs_too():
     net = nnft.network("mlp", width=4, input_dim=1, output_dim=2, bias_std=0.5)
     conditional, wick = (

@@ -117,6 +117,7 @@ def test_linearised_predictions_are_calibrated_while_couplings_are_small():
     assert p_values(tree).min() > LIMIT
 
 
+@pytest.mark.slow
 def test_a_linearisation_that_will_not_do_is_found():
     """The quadratic part as large as the linear one: that is what NUTS is for."""
     prior = nnft.Prior(natural_size=20.0, spread=0.0)

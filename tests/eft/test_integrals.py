@@ -232,6 +232,7 @@ def test_a_logarithmic_divergence_is_refused():
         first_order(pair, network, [0.0], [math.inf])
 
 
+@pytest.mark.slow
 def test_a_divergence_past_the_largest_float_is_refused():
     steep = Operator(name="steep", symbol="s", fields=(0,) * 20)
     with pytest.raises(SpecError, match="'steep' has no limit at cutoff inf"):

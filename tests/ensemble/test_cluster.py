@@ -51,6 +51,7 @@ def test_workers_give_what_this_process_gives(address: str):
     assert_same_to_the_bit(measure(num_draws, scheduler=address), measure(num_draws))
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_mid_run_changes_nothing(address: str):
     num_draws = 40 * BLOCK
     with Client(address, set_as_default=False) as client:

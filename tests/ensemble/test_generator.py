@@ -217,6 +217,7 @@ def test_tails(half, side, edge):
         assert LEAST < stats.kstest(beyond, "uniform").pvalue < MOST
 
 
+@pytest.mark.slow
 def test_the_far_tail_where_a_stream_was_searched_for_it():
     """The mean of Σ over |x| > 5.2 is 2·10⁻⁷ a number: 3·10⁷ of them, in the bulk."""
     stream = stream_words(KEY, 0)
@@ -298,6 +299,7 @@ def test_neighbours_are_independent():
     assert LEAST < stats.kstest(distinct, "norm").pvalue < MOST
 
 
+@pytest.mark.slow
 def test_keys_that_differ_in_one_bit_give_independent_numbers():
     data = np.asarray(jax.random.key_data(KEY))
     reference = sample(shape=(128, 512))
@@ -379,6 +381,7 @@ def shared_bits(key, counters):
     return x, (y & ~np.uint32(3)) | (x & np.uint32(3))
 
 
+@pytest.mark.slow_but("4 rounds", "shared word")
 @pytest.mark.parametrize(
     "broken",
     [

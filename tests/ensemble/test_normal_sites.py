@@ -386,7 +386,7 @@ def test_a_network_depends_on_key_and_number_alone(generator):
             assert (values == whole[name][start : start + count]).all()
 
 
-@pytest.mark.slow_but("fused")
+@pytest.mark.slow
 @pytest.mark.parametrize("generator", ["fused", "jax"])
 def test_networks_beyond_32_bits_are_others(generator):
     run = partial(draw, uniforms_among_normals, count=64, generator=generator)

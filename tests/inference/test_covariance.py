@@ -175,6 +175,7 @@ def test_intervals_cover_with_heavy_tails(fits, level):
     assert abs(covered(fits["treated"], level) - level) < 3 * error
 
 
+@pytest.mark.slow
 def test_intervals_are_as_wide_as_the_scatter(fits):
     estimate, error = fits["treated"]
     scatter = estimate.std(ddof=1)

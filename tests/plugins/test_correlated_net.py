@@ -59,7 +59,7 @@ def test_kernel_does_not_depend_on_the_correlation(correlation):
     np.testing.assert_allclose(build(correlation).kernel(X), KERNEL, rtol=1e-13)
 
 
-@pytest.mark.slow_but("1.0-20")
+@pytest.mark.slow
 @pytest.mark.parametrize(("correlation", "width"), [(0.05, 5), (0.3, 5), (1.0, 20)])
 def test_sampled_correlators_are_the_exact_ones(correlation, width):
     found = nnft.measure_correlators(

@@ -39,6 +39,7 @@ def test_table_marks_what_fails_and_explains_it_below(install_plugins):
     assert "measured over expected is 0." in "\n".join(lines[end:])
 
 
+@pytest.mark.slow
 def test_json_holds_every_row_of_a_failure_too(install_plugins):
     install_plugins("wrong-plugin", {"wrong": WRONG})
     arguments = ["check", "wrong", "--num-draws", "1000", "--json"]

@@ -43,9 +43,7 @@ def failures(rows: list[CheckResult]) -> list[str]:
     return [str(row) for row in rows if not row.passed]
 
 
-@pytest.mark.slow_but(
-    "cos-net", "correlated-net", "erf-net", "gauss-net", "mlp", "relu-net"
-)
+@pytest.mark.slow_but("cos-net", "correlated-net", "erf-net", "gauss-net", "relu-net")
 @pytest.mark.parametrize("name", sorted(nnft.architectures()))
 def test_shipped_architecture_keeps_the_contract(name):
     once = [group for group in GROUPS if group not in STATISTICAL_GROUPS]
@@ -54,6 +52,9 @@ def test_shipped_architecture_keeps_the_contract(name):
     assert {"jit-vmap", "prior-own-keys", "extreme-width"} <= {r.check for r in rows}
 
 
+@pytest.mark.slow_but(
+    "cos-net", "correlated-net", "erf-net", "gauss-net", "mlp", "relu-net"
+)
 @pytest.mark.parametrize("name", sorted(nnft.architectures()))
 def test_shipped_architecture_agrees_with_samples_of_it(name):
     rows = check_results(shipped(name), num_draws=SEED_DRAWS, groups=["sampling"])

@@ -271,6 +271,7 @@ def test_weights_of_infinite_variance_nobody_declares_are_flagged():
     assert found.heavy_tailed(4).all()
 
 
+@pytest.mark.slow
 def test_a_theory_that_stays_interacting_at_infinite_width_is_measured():
     """correlated-net: G4c = 3 [c K_W² + (1 + c) Var K̂] with that of erf-net."""
     c, width = 0.5, 200

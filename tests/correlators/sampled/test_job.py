@@ -95,6 +95,7 @@ def test_sums_in_slices_are_those_in_one(monkeypatch, num_draws):
             np.testing.assert_array_equal(part, other)
 
 
+@pytest.mark.slow
 def test_large_networks_are_drawn_a_few_at_a_time_to_the_same_bits():
     network = nnft.network("mlp", width=24, input_dim=1, depth=2, bias_std=1.0)
     job = replace(a_job(1500), network=network)

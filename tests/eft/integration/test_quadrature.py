@@ -355,6 +355,7 @@ def test_the_slope_agrees_with_a_difference(measure, dim):
     np.testing.assert_allclose(sums.slope[1], difference, atol=1e-5 * scale, rtol=0)
 
 
+@pytest.mark.slow_but("Box()")
 @pytest.mark.parametrize("measure", MEASURES, ids=repr)
 def test_the_slope_of_a_double_integral_agrees_with_a_difference(measure):
     step = 1e-3

@@ -215,6 +215,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(noise):
     assert (np.abs(inside - 180) < 3 * 4.25).all(), inside
 
 
+@pytest.mark.slow
 def test_noise_that_bends_the_couplings_is_no_misfit_of_the_law():
     """Couplings off a power law along a direction of the noise, by one deviation."""
     cutoffs = np.geomspace(10.0, 1e3, 12)

@@ -214,6 +214,7 @@ def test_bound_is_reached_and_correlators_agree_over_replicas():
     np.testing.assert_allclose(fit.bound, bound, rtol=1e-4)  # the prior is wide
 
 
+@pytest.mark.slow
 def test_negative_brackets_are_counted():
     """Almost all draws one sigma off pull where a single one of four sigma resists.
 
