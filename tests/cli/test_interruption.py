@@ -126,6 +126,7 @@ def test_killed_at_random_moments_it_ends_as_if_never(start, tmp_path):
     np.testing.assert_array_equal(found.joint_covariance, whole.joint_covariance)
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_in_one_line_how_to_go_on(start, tmp_path):
     output, sums = tmp_path / "out.nc", tmp_path / "out.nc.sums"
     output.write_text("old")
