@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnft_ppl._arguments import check_kind
-from nnft_ppl._numbers import percent, percent_interval
+from nnft_ppl._numbers import SMALL, percent, percent_interval
 from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
 from nnft_ppl.diagnostics.convergence import convergence
 from nnft_ppl.inference.couplings.result import CouplingFit
@@ -223,7 +223,8 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
         )
         advice = f"; {origin.advice}" if noisy else "; add inputs"
     elif fit.has_discrepancy:
-        several = "up to " if len(failing) > 1 else ""
+        small = worst["discrepancy"] < SMALL  # which is given as a bound
+        several = "up to " if len(failing) > 1 and not small else ""
         measured = f"{several}{percent(worst['discrepancy'])} relative discrepancy"
         if found is Verdict.DESCRIBES and worst["relative_noise"] > 0:
             measured += f", {origin.error} {percent(worst['relative_noise'])}"

@@ -39,7 +39,9 @@ def test_the_papers_case_passes_every_check():
         "discrepancy",
         "verdict",
     }
-    assert verdict(checks).message.startswith("this action describes this network")
+    message = verdict(checks).message
+    assert message.startswith("this action describes this network")
+    assert "; < 0.01 % relative discrepancy at every cutoff)" in message
 
 
 @pytest.mark.parametrize("discrepancy", [True, False])

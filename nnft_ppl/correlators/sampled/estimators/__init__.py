@@ -45,9 +45,11 @@ def choose_estimator(network: Network, name: str) -> Estimator:
     check_choice("estimator", name, ("auto", *ESTIMATORS))
     asked = ESTIMATORS.get(name)
     if asked is not None and not asked.serves(network):
+        serving = (name for name, one in ESTIMATORS.items() if one.serves(network))
+        others = " or ".join(map(repr, serving))
         raise UnavailableError(
-            f"architecture {network.name!r} has no linear readout here, which the "
-            f"{asked.name} estimator needs; use estimator='wick' or 'moments'"
+            f"architecture {network.name!r} has no {asked.needs} here, which the "
+            f"{asked.name} estimator needs; use estimator={others}"
         )
     if network.readout() is None and "sign" not in network.architecture.symmetries:
         raise UnavailableError(

@@ -35,6 +35,7 @@ class Conditional(Estimator):
         "Squares: the conditional estimator, which averages over the Gaussian last "
         "layer exactly and so needs far fewer networks; bars: one standard error."
     )
+    needs = "linear readout"
     draws_outputs = False
     leaves_out_bias = True
 

@@ -47,6 +47,7 @@ class Estimator(ABC):
         name: As users write it.
         label: Of its points in a figure.
         caption: What the page says of them.
+        needs: What a network must have that not every one has; empty where nothing.
         draws_outputs: A network contributes its outputs, leg by leg; else packed
             cumulants of the field given the features.
         leaves_out_bias: The output bias is in neither draws nor reference.
@@ -56,6 +57,7 @@ class Estimator(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
     caption: ClassVar[str]
+    needs: ClassVar[str] = ""
     draws_outputs: ClassVar[bool] = True
     leaves_out_bias: ClassVar[bool] = False
     shows_background: ClassVar[bool] = False
