@@ -25,6 +25,7 @@ from nnft_ppl.inference.couplings.conjugate import solve
 from nnft_ppl.inference.couplings.fit import SAMPLERS, side_by_side
 from nnft_ppl.inference.couplings.nuts import problem_at, run_nuts
 from nnft_ppl.inference.identifiability import check_identifiable
+from nnft_ppl.inference.least_squares import least_squares
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.mcmc.sampling import Sampling
 from nnft_ppl.inference.priors import Parameters, Prior, prior_or_default
@@ -197,10 +198,31 @@ def _simulate(
 ) -> list[Likelihood]:
     """The problem with data drawn from it, once for each draw of the parameters."""
     expected = likelihood.expected(0, true.couplings)
-    s = 0.0 if true.discrepancy is None else true.discrepancy[:, None]
-    sd = np.sqrt(likelihood.variance + np.square(s))
-    data = expected + sd * rng.standard_normal(expected.shape)
+    data = expected + np.sqrt(likelihood.noise) * rng.standard_normal(expected.shape)
+    if true.discrepancy is not None:
+        data += [
+            s * _misfit(likelihood, couplings, rng)
+            for s, couplings in zip(true.discrepancy, true.couplings, strict=True)
+        ]
     return [dataclasses.replace(likelihood, amplitudes=each) for each in data]
+
+
+def _misfit(
+    likelihood: Likelihood, couplings: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """(mode,) a misfit at s = 1, as `least_squares` takes it to be.
+
+    Across the response its norm has a few degrees of freedom and its shape follows the
+    noise; along it, it is as large as its norm.
+    """
+    along = np.linalg.qr(likelihood.response(0, couplings))[0]
+    n, number = along.shape
+    shape = np.sqrt(likelihood.noise + likelihood.rounding) * rng.standard_normal(n)
+    shape -= along @ (along.T @ shape)
+    freedom = least_squares(likelihood, 0, couplings).freedom
+    norm = np.sqrt(n * rng.chisquare(freedom) / freedom)
+    across = norm * shape / max(np.linalg.norm(shape), np.finfo(float).tiny)
+    return np.asarray(across + np.sqrt(n) * along @ rng.standard_normal(number))
 
 
 def _tree(

@@ -5,42 +5,28 @@ and predictive plots pool, without a word. Each function here gives ArviZ one cu
 own tree and returns a table with one block per cutoff.
 """
 
-import warnings
-
 import arviz as az
 import pandas as pd
 
+from nnft_ppl.diagnostics.comparison.leave_out import leave_tuple_out, num_high_pareto_k
 from nnft_ppl.inference.couplings.result import CouplingFit
 
 
-def loo_at(fit: CouplingFit, cutoff: float) -> az.ELPDData:
-    """ArviZ's leave-one-out at one cutoff, over the independent modes of the data.
-
-    Its warning of high Pareto k is not repeated: tables here count them.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
-        return az.loo(fit.at(cutoff), pointwise=True)
-
-
 def loo_by_cutoff(fit: CouplingFit) -> pd.DataFrame:
-    """Leave-one-mode-out expected log predictive density at each cutoff.
+    """Leave-one-entry-out expected log predictive density at each cutoff.
 
-    The modes are the eigenmodes of the data's covariance, independent given the
-    parameters, which is what leave-one-out assumes.
-
-    Columns: cutoff, elpd, se, p, num_high_pareto_k.
+    Columns: cutoff, elpd, se, p, num_high_pareto_k; see `leave_tuple_out`.
     """
     rows = []
     for cutoff in fit.cutoffs:
-        loo = loo_at(fit, cutoff)
+        loo = leave_tuple_out(fit, cutoff)
         rows.append(
             {
                 "cutoff": cutoff,
                 "elpd": float(loo.elpd),
                 "se": float(loo.se),
                 "p": float(loo.p),
-                "num_high_pareto_k": int((loo.pareto_k > loo.good_k).sum()),
+                "num_high_pareto_k": num_high_pareto_k(loo),
             }
         )
     return pd.DataFrame(rows)

@@ -22,19 +22,27 @@ def relative_misfit(likelihood: Likelihood, cutoff: int, coupling: np.ndarray) -
 def predictive_p_value(
     likelihood: Likelihood, cutoff: int, coupling: np.ndarray
 ) -> float:
-    """P(χ² ≥ observed) at the posterior mean, with sampling noise alone.
+    """P(χ² ≥ observed) of the best coupling, with sampling noise alone.
 
-    χ² is over the modes that sampling noise resolves, less the couplings that these
-    determine. The other modes are known to rounding: the value is 0 when one is off by
-    more than five times that.
+    Does any coupling of this action predict the data to within their noise? χ² is the
+    smallest over couplings, in the modes that sampling noise resolves, less the
+    couplings that these determine. The other modes are known to rounding: the value is
+    0 when one is off by more than five times that.
+
+    Args:
+        likelihood: From `build_likelihood`.
+        cutoff: Index into its cutoffs.
+        coupling: c, about which predictions are linearised, where they are not linear.
     """
-    z = (likelihood.amplitudes - likelihood.expected(cutoff, coupling)) / np.sqrt(
-        likelihood.variance
-    )
+    sd = np.sqrt(likelihood.variance)
+    left = (likelihood.amplitudes - likelihood.expected(cutoff, coupling)) / sd
+    design = likelihood.response(cutoff, coupling) / sd[:, None]
+    design = design / np.linalg.norm(design, axis=0)
+    z = left - design @ np.linalg.lstsq(design, left, rcond=None)[0]
     resolved = likelihood.resolved
     if np.any(np.abs(z[~resolved]) > _ROUNDINGS):
         return 0.0
-    design = likelihood.design[cutoff][resolved]
+    design = design[resolved]
     rank = np.linalg.matrix_rank(design) if design.size else 0
     freedom = int(resolved.sum() - rank)
     if freedom == 0:

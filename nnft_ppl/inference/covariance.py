@@ -113,20 +113,17 @@ def noise_modes(
     largest = float(np.linalg.eigvalsh(covariance)[-1])
     rounding = PRECISION**2 + _ROUNDING * largest
     lower = np.linalg.cholesky(noise + rounding * np.eye(len(noise)))
-    basis = lower @ _span(np.linalg.solve(lower, responses))
-    weights = np.linalg.solve(lower.T, np.linalg.solve(lower, basis))
-    inflation = _inverse_inflation(num_batches, basis.shape[1])
-    explained = inflation * weights.T @ covariance @ weights
-    left = np.eye(len(noise)) - basis @ weights.T
-    # Whitened by `lower`, the basis is orthonormal: the model's share is basis basisᵀ.
-    modes = np.linalg.eigh(lower @ lower.T - basis @ basis.T)[1][:, basis.shape[1] :]
-    residual = left.T @ modes
-    variance = np.einsum("ek,ef,fk->k", residual, covariance, residual, optimize=True)
-    total = basis @ explained @ basis.T + (modes * np.maximum(variance, 0)) @ modes.T
-    values, rotation = np.linalg.eigh(total)
+    span = lower @ _span(np.linalg.solve(lower, responses))
+    number = span.shape[1]
+    frame = np.linalg.qr(span, mode="complete")[0]
+    basis, rest = frame[:, :number], frame[:, number:]
+    explained, turn = np.linalg.eigh(basis.T @ covariance @ basis)
+    modes = rest @ np.linalg.eigh(rest.T @ noise @ rest)[1]
+    left = np.einsum("ek,ef,fk->k", modes, covariance, modes, optimize=True)
+    inflation = _inverse_inflation(num_batches, number)
     return NoiseModes(
-        rotation=rotation,
-        variance=np.maximum(values, 0.0),
+        rotation=np.concatenate([basis @ turn, modes], axis=1),
+        variance=np.concatenate([inflation * np.maximum(explained, 0.0), left]),
         rounding=rounding,
         relative_noise=float(np.sqrt(np.mean(np.diag(covariance)))),
     )

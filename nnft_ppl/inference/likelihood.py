@@ -1,10 +1,9 @@
 """The correlator likelihood: measured correlators meet the action's predictions here.
 
-Ĝ ~ N(Σ_i c_i a_i, Σ_stat + s² D²), per cutoff. c_i are dimensionless couplings, a_i the
-design columns scaled to the size of the Gaussian moment, D the natural size of each
-entry, s the relative model discrepancy. In units of D and in the eigenbasis of Σ_stat
-this is one independent normal per mode, the same modes at every cutoff, which is the
-form that both samplers and ArviZ's pointwise diagnostics use (theory.md §6).
+Ĝ = Σ_i c_i a_i + misfit + noise, per cutoff. c_i are dimensionless couplings, a_i the
+design columns scaled to the size of the Gaussian moment. In units of the natural size
+of each entry, and in modes in which the noise is independent, the same at every cutoff,
+these are the numbers that `least_squares` reduces to what samplers see (theory.md §6).
 """
 
 from dataclasses import dataclass
@@ -48,7 +47,11 @@ class Likelihood:
         rotation: (entry, mode) orthogonal, with zero rows for entries where the field
             vanishes; modes = rotationᵀ (data / size).
         amplitudes: (mode,) data in modes.
-        variance: (mode,) variance of each mode from sampling and rounding.
+        noise: (mode,) variance of each mode from sampling, or from what an expansion
+            leaves out.
+        rounding: (mode,) the same from rounding and from the integrals.
+        variance: (mode,) of both, and no less than can be told from batches: what a
+            mode by itself is judged by.
         relative_noise: Root mean square over entries of sampling error over size.
         resolved: (mode,) whether sampling noise exceeds rounding in that mode.
         design: (cutoff, mode, operator) response to dimensionless couplings.
@@ -63,6 +66,8 @@ class Likelihood:
     size: Packed
     rotation: Float[np.ndarray, "entry mode"]
     amplitudes: Float[np.ndarray, " mode"]
+    noise: Float[np.ndarray, " mode"]
+    rounding: Float[np.ndarray, " mode"]
     variance: Float[np.ndarray, " mode"]
     relative_noise: float
     resolved: np.ndarray
@@ -175,7 +180,8 @@ def build_likelihood(
             np.concatenate(responses, axis=1),
         )
     within = modes.rotation
-    floor = floor @ within**2 + modes.rounding  # errors of entries as independent
+    numerical = floor @ within**2  # errors of entries as independent
+    floor = numerical + modes.rounding
     rotation = np.zeros((len(size), len(data)))
     rotation[alive] = within
     if quadratic is not None:
@@ -186,6 +192,8 @@ def build_likelihood(
         size=size,
         rotation=rotation,
         amplitudes=data @ within,
+        noise=modes.variance,
+        rounding=numerical,
         variance=modes.variance + floor,
         relative_noise=modes.relative_noise,
         resolved=modes.variance > floor,

@@ -36,6 +36,8 @@ def problem(variance=0.04, quadratic=None):
         rotation=np.eye(7),
         relative_noise=0.1,
         amplitudes=np.zeros(7),
+        noise=np.full(7, variance),
+        rounding=np.zeros(7),
         variance=np.full(7, variance),
         resolved=np.ones(7, bool),
         design=DESIGN[None],

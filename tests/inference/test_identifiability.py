@@ -71,6 +71,8 @@ def test_an_operator_apart_is_not_blamed():
         rotation=np.eye(8),
         relative_noise=0.1,
         amplitudes=np.ones(8),
+        noise=np.ones(8),
+        rounding=np.zeros(8),
         variance=np.ones(8),
         resolved=np.ones(8, bool),
         design=columns[None],

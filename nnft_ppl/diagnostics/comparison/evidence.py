@@ -20,6 +20,11 @@ from nnft_ppl._errors import FitError, UnavailableError
 from nnft_ppl._typing import Key
 from nnft_ppl.eft.action import Action
 from nnft_ppl.inference.couplings.result import CouplingFit
+from nnft_ppl.inference.least_squares import (
+    least_squares,
+    log_density,
+    log_volume,
+)
 from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.posterior import cutoff_number
 from nnft_ppl.inference.priors import Parameters, Prior
@@ -27,7 +32,6 @@ from nnft_ppl.inference.priors import Parameters, Prior
 NUM_LIVE = 400
 _LARGEST_LOG = 150.0
 """Of s and τ: beyond, powers overflow, and no prior has weight there."""
-_LOG_2PI = np.log(2 * np.pi)
 
 
 class Evidence(NamedTuple):
@@ -106,6 +110,8 @@ class _Target:
     width: int
     action: Action
     has_discrepancy: bool
+    about: np.ndarray
+    log_volume: float
     centre: np.ndarray
     factor: np.ndarray
 
@@ -133,6 +139,8 @@ class _Target:
             fit.correlators.network.width,
             fit.action,
             fit.has_discrepancy,
+            fit.centre(which),
+            log_volume(least_squares(fit.likelihood, which, fit.centre(which))),
             centre,
             root,
         )
@@ -149,18 +157,22 @@ class _Target:
         logs = np.clip(parameters[num_couplings:], -_LARGEST_LOG, _LARGEST_LOG)
         s = np.exp(logs[0]) if self.has_discrepancy else None
         size = np.exp(logs[-1]) if self.prior.is_hierarchical else None
-        variance = self.likelihood.variance + (0.0 if s is None else s**2)
         parts = self.prior.log_density(
             Parameters(couplings, s, size), self.width, self.action
         )
         density = sum(float(np.sum(part)) for part in parts.values())
         density += float(np.sum(logs))  # ds = s d log s, and so for the natural size
-        expected = self.likelihood.expected(self.which, couplings)
-        residual = self.likelihood.amplitudes - expected
-        terms = residual**2 / variance + np.log(variance) + _LOG_2PI
+        statistics = log_density(
+            self.likelihood,
+            self.which,
+            self.about,
+            couplings,
+            np.asarray(0.0 if s is None else s),
+        )
+        density += float(np.sum(statistics)) - self.log_volume
         log_q = -np.sum(np.log(np.pi * (1 + t**2)))
         log_q -= np.sum(np.log(np.abs(np.diag(self.factor))))
-        return float(density - 0.5 * np.sum(terms) - log_q)
+        return float(density - log_q)
 
 
 def _dynesty() -> Any:

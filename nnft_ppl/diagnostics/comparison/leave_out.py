@@ -5,8 +5,9 @@ each datum given the others and the parameters; for a correlated normal that is 
 density of the datum alone, and it has no function for it. A datum here is one entry of
 a correlator, that is one tuple of inputs, or all entries in which one input occurs.
 
-In natural units the covariance is Σ(s) = R (V + s²) Rᵀ with R orthogonal and V
-diagonal, so no draw of s needs a matrix of its own.
+In natural units the covariance is Σ(s) = R (V + s² (1 + A Aᵀ)) Rᵀ with R orthogonal, V
+diagonal and A of as many columns as there are couplings (`along_response`): the misfit
+is as large along the response as across it. So no draw of s needs a matrix of its own.
 """
 
 import dataclasses
@@ -15,16 +16,19 @@ import warnings
 import arviz as az
 import numpy as np
 import xarray as xr
+from scipy.special import logsumexp
 
 from nnft_ppl._arguments import check_choice, check_kind
 from nnft_ppl.correlators.symmetric import entries
 from nnft_ppl.inference.couplings.arviz_tree import entry_coordinates
 from nnft_ppl.inference.couplings.conjugate import solve
 from nnft_ppl.inference.couplings.result import CouplingFit
+from nnft_ppl.inference.least_squares import along_response
 from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.posterior import cutoff_number
 
 UNITS = ("entry", "input")
+_REFIT_DRAWS = 1000
 _LOG_2PI = np.log(2 * np.pi)
 
 
@@ -67,17 +71,21 @@ def leave_tuple_out(
         which, fit.dimensionless[:, :, which]
     )
     s = fit.discrepancy[:, :, which]
+    along = along_response(likelihood, which, fit.centre(which))
     num_points = len(fit.correlators.x)
     groups = _entries_of_inputs(likelihood, num_points)
     sampled = ("chain", "draw")
     if by == "entry":
-        density = entry_conditionals(likelihood, residual, s)
+        density = entry_conditionals(likelihood, along, residual, s)
         units = xr.Dataset(coords=entry_coordinates(likelihood, num_points))
         units = units.isel(entry=_alive(likelihood))
         pointwise = units.assign(connected=((*sampled, "entry"), density))
     else:
         density = np.stack(
-            [block_conditional(likelihood, residual, s, g) for g in groups.values()],
+            [
+                block_conditional(likelihood, along, residual, s, left_out)
+                for left_out in groups.values()
+            ],
             axis=-1,
         )
         units = xr.Dataset(coords={"point": list(groups)})
@@ -110,12 +118,16 @@ def num_high_pareto_k(loo: az.ELPDData) -> int:
 
 
 def entry_conditionals(
-    likelihood: Likelihood, residual: np.ndarray, discrepancy: np.ndarray
+    likelihood: Likelihood,
+    along: np.ndarray,
+    residual: np.ndarray,
+    discrepancy: np.ndarray,
 ) -> np.ndarray:
     """Conditional log p(y_i | y_−i, θ) of every entry and draw, natural units.
 
     Args:
         likelihood: Gives R and V.
+        along: (mode, operator) A.
         residual: (chain, draw, mode) data less prediction.
         discrepancy: (chain, draw) s.
 
@@ -123,51 +135,53 @@ def entry_conditionals(
         (chain, draw, entry), entries of size zero left out.
     """
     rotation = likelihood.rotation[_alive(likelihood)]
-    precision = 1 / (likelihood.variance + np.square(discrepancy)[..., None])
-    diagonal = precision @ np.square(rotation).T
-    pull = (precision * residual) @ rotation.T
+    variance = likelihood.variance + np.square(discrepancy)[..., None]
+    # Σ⁻¹ = W − W B Bᵀ W with W diagonal, B = s A L⁻ᵀ and L Lᵀ = 1 + s² AᵀWA.
+    weighted, _ = _update(variance, discrepancy, along)
+    pull = residual / variance
+    pull -= np.einsum("...mo,...o->...m", weighted, _in(weighted, residual))
+    diagonal = (1 / variance) @ np.square(rotation).T
+    for column in range(along.shape[1]):
+        diagonal -= np.square(weighted[..., column] @ rotation.T)
+    pull = pull @ rotation.T
     return np.asarray(0.5 * (np.log(diagonal) - _LOG_2PI - np.square(pull) / diagonal))
 
 
 def block_conditional(
     likelihood: Likelihood,
+    along: np.ndarray,
     residual: np.ndarray,
     discrepancy: np.ndarray,
     left_out: np.ndarray,
 ) -> np.ndarray:
     """Conditional log p(y_B | y_−B, θ) of one block of entries, for every draw.
 
-    The density of all modes less that of the entries kept, whose covariance
-    R_k V R_kᵀ + s² has the same eigenvectors for every s.
+    The density of all modes less that of the entries kept, in whose eigenvectors of
+    R_k V R_kᵀ + s² only A is not diagonal.
 
     Args:
         likelihood: Gives R and V.
-        residual: (chain, draw, mode) data less prediction.
-        discrepancy: (chain, draw) s.
+        along: (mode, operator) A.
+        residual: (…, mode) data less prediction.
+        discrepancy: (…) s.
         left_out: (entry,) true for the entries of the block.
 
     Returns:
-        (chain, draw), natural units.
+        (…) natural units.
     """
     kept = likelihood.rotation[_alive(likelihood) & ~left_out]
-    squared = np.square(discrepancy)[..., None]
-    whole = _log_normal(residual, likelihood.variance + squared)
+    whole = _log_normal(residual, likelihood.variance, discrepancy, along)
     if not len(kept):
         return whole
     variance, basis = _modes_of(kept, likelihood.variance)
-    return np.asarray(whole - _log_normal(residual @ basis.T, variance + squared))
+    return np.asarray(whole) - _log_normal(residual @ basis.T, variance, discrepancy, basis @ along)
 
 
 def _refitted(
     fit: CouplingFit, which: int, loo: az.ELPDData, blocks: list[np.ndarray]
 ) -> az.ELPDData:
-    """The same result with log p(y_B | y_−B) of each block as a ratio of evidences."""
-    density = loo.elpd_i.copy(
-        data=[
-            fit.log_evidence[which] - _evidence_without(fit, which, block)
-            for block in blocks
-        ]
-    )
+    """The same result with log p(y_B | y_−B) of each block from a fit without it."""
+    density = loo.elpd_i.copy(data=[_refit(fit, which, block) for block in blocks])
     mean_density = float(loo.elpd) + float(loo.p)  # at the posterior, nothing left out
     elpd = float(density.sum())
     return dataclasses.replace(
@@ -181,26 +195,46 @@ def _refitted(
     )
 
 
-def _evidence_without(fit: CouplingFit, which: int, left_out: np.ndarray) -> float:
-    """Log evidence of the entries that are not left out; 0 when that is none."""
+def _refit(fit: CouplingFit, which: int, left_out: np.ndarray) -> float:
+    """Log p(y_B | y_−B), averaged over the closed form of the entries kept."""
     likelihood = fit.likelihood
     kept = likelihood.rotation[_alive(likelihood) & ~left_out]
-    if not len(kept):
-        return 0.0
-    variance, basis = _modes_of(kept, likelihood.variance)
     prior, width = fit.prior, fit.correlators.network.width
-    return solve(
-        dataclasses.replace(
-            likelihood,
-            amplitudes=basis @ likelihood.amplitudes,
-            variance=variance,
-            design=basis @ likelihood.design,
-        ),
-        which,
-        prior.scales_at(prior.natural_size, width, fit.action),
-        prior.discrepancy_scale if fit.has_discrepancy else None,
-        prior.size_prior(fit.action),
-    ).log_evidence
+    rng = np.random.default_rng(fit.seed)
+    scale = prior.discrepancy_scale if fit.has_discrepancy else None
+    if len(kept) > len(fit.action.names):
+        without = solve(
+            _restricted(likelihood, kept),
+            which,
+            prior.scales_at(prior.natural_size, width, fit.action),
+            scale,
+            prior.size_prior(fit.action),
+        )
+        couplings, s, _ = without.draw(rng, _REFIT_DRAWS)
+    else:  # nothing to fit, so the prior
+        before = prior.draw(
+            rng, (_REFIT_DRAWS,), width, fit.action, discrepancy=fit.has_discrepancy
+        )
+        couplings = before.couplings
+        s = np.zeros(_REFIT_DRAWS) if before.discrepancy is None else before.discrepancy
+    residual = likelihood.amplitudes - likelihood.expected(which, couplings)
+    along = along_response(likelihood, which, fit.centre(which))
+    density = block_conditional(likelihood, along, residual, s, left_out)
+    return float(logsumexp(density) - np.log(_REFIT_DRAWS))
+
+
+def _restricted(likelihood: Likelihood, kept: np.ndarray) -> Likelihood:
+    """The likelihood of some entries, in modes in which their noise is independent."""
+    noise, basis = _modes_of(kept, likelihood.noise)
+    return dataclasses.replace(
+        likelihood,
+        amplitudes=basis @ likelihood.amplitudes,
+        noise=noise,
+        rounding=np.square(basis) @ likelihood.rounding,
+        variance=np.square(basis) @ likelihood.variance,
+        resolved=noise > 0,
+        design=basis @ likelihood.design,
+    )
 
 
 def _modes_of(kept: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -219,10 +253,43 @@ def _modes_of(kept: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.maximum(values, 0) + floor, vectors.T @ kept
 
 
-def _log_normal(deviation: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Log density of independent normals, summed over the last axis."""
-    terms = np.square(deviation) / variance + np.log(variance) + _LOG_2PI
-    return np.asarray(-0.5 * np.sum(terms, axis=-1))
+def _update(
+    variance: np.ndarray, discrepancy: np.ndarray, along: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """W s A L⁻ᵀ (…, mode, operator) and the diagonal of L (…, operator).
+
+    W = 1/variance and L Lᵀ = 1 + s² AᵀWA, lower triangular: what A adds to a diagonal
+    covariance, by Sherman, Morrison and Woodbury.
+    """
+    columns = np.asarray(discrepancy)[..., None, None] * along / variance[..., None]
+    inner = np.eye(along.shape[1]) + np.einsum(
+        "...mo,...,mp->...op", columns, discrepancy, along
+    )
+    lower = np.linalg.cholesky(inner)
+    scaled = np.swapaxes(np.linalg.solve(lower, np.swapaxes(columns, -1, -2)), -1, -2)
+    return scaled, np.diagonal(lower, axis1=-2, axis2=-1)
+
+
+def _in(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Components (…, operator) of values (…, mode) along columns."""
+    return np.asarray(np.einsum("...mo,...m->...o", columns, values))
+
+
+def _log_normal(
+    deviation: np.ndarray,
+    variance: np.ndarray,
+    discrepancy: np.ndarray,
+    along: np.ndarray,
+) -> np.ndarray:
+    """Log density of a normal law of covariance V + s² (1 + A Aᵀ)."""
+    spread = variance + np.square(discrepancy)[..., None]
+    weighted, lower = _update(spread, discrepancy, along)
+    terms = np.square(deviation) / spread + np.log(spread) + _LOG_2PI
+    shared = np.square(_in(weighted, deviation))
+    return np.asarray(
+        0.5 * (np.sum(shared, axis=-1) - np.sum(terms, axis=-1))
+        - np.sum(np.log(lower), axis=-1)
+    )
 
 
 def _alive(likelihood: Likelihood) -> np.ndarray:

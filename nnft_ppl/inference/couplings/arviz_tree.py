@@ -1,7 +1,12 @@
 """The groups that ArviZ reads, from a fit: one cutoff at a time, or stacked.
 
-The stack holds couplings, predictions and pointwise likelihoods of all cutoffs, for
-summaries and plots. What ArviZ computes by summing over a whole group (loo, psense,
+`log_likelihood` holds the density of the statistics that the posterior is made from
+(`inference.least_squares`): the estimate of each coupling, then the misfit's norm. The
+entries of a correlator are not independent data; to leave these out one at a time is
+`leave_tuple_out`'s.
+
+The stack holds couplings, predictions and likelihoods of all cutoffs, for summaries and
+plots. What ArviZ computes by summing over a whole group (loo, psense,
 predictive checks) must be given one cutoff: `CouplingFit.at`.
 """
 
@@ -12,6 +17,7 @@ import xarray as xr
 
 from nnft_ppl.correlators.symmetric import entries
 from nnft_ppl.eft.action import Action
+from nnft_ppl.inference.least_squares import along_response, log_density
 from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.priors import Parameters, Prior
 
@@ -19,7 +25,6 @@ type Variable = tuple[tuple[str, ...], np.ndarray]
 
 _SAMPLED = ("chain", "draw")
 _PRIOR_DRAWS = 1000
-_LOG_2PI = np.log(2 * np.pi)
 
 
 def build_groups(
@@ -30,7 +35,8 @@ def build_groups(
     action: Action,
     num_points: int,
     posterior: Parameters,
-    statistics: Mapping[str, np.ndarray],
+    centre: np.ndarray,
+    sampler_statistics: Mapping[str, np.ndarray],
     rng: np.random.Generator,
 ) -> dict[str, xr.Dataset]:
     """Group name -> Dataset at one cutoff.
@@ -43,7 +49,8 @@ def build_groups(
         action: The operators.
         num_points: Number of inputs.
         posterior: The draws, (chain, draw) and operator.
-        statistics: ArviZ name -> (chain, draw).
+        centre: (operator,) couplings c about which the likelihood was linearised.
+        sampler_statistics: ArviZ name -> (chain, draw).
         rng: For the prior and the predictive draws.
     """
     scale, names = likelihood.scale[which], action.names
@@ -55,9 +62,7 @@ def build_groups(
         discrepancy=posterior.discrepancy is not None,
     )
 
-    def spread(draws: Parameters) -> np.ndarray:
-        s = 0.0 if draws.discrepancy is None else draws.discrepancy[..., None]
-        return np.asarray(np.sqrt(likelihood.variance + np.square(s)))
+    along = along_response(likelihood, which, centre)
 
     def parameters(draws: Parameters) -> xr.Dataset:
         variables: dict[str, Variable] = {
@@ -72,28 +77,36 @@ def build_groups(
 
     def predictive(draws: Parameters) -> xr.Dataset:
         expected = likelihood.expected(which, draws.couplings)
-        replicate = expected + spread(draws) * rng.standard_normal(expected.shape)
+        noise = np.sqrt(likelihood.variance) * rng.standard_normal(expected.shape)
+        replicate = expected + noise
+        if draws.discrepancy is not None:
+            misfit = rng.standard_normal(expected.shape)
+            shared = rng.standard_normal((*expected.shape[:2], along.shape[1]))
+            misfit += shared @ along.T
+            replicate += draws.discrepancy[..., None] * misfit
         return xr.Dataset({"amplitude": ((*_SAMPLED, "mode"), replicate)})
+
+    statistics = log_density(
+        likelihood,
+        which,
+        centre,
+        posterior.couplings,
+        np.zeros(posterior.couplings.shape[:2])
+        if posterior.discrepancy is None
+        else posterior.discrepancy,
+    )
 
     groups = {
         "posterior": parameters(posterior),
         "sample_stats": xr.Dataset(
-            {name: (_SAMPLED, values) for name, values in statistics.items()}
+            {name: (_SAMPLED, values) for name, values in sampler_statistics.items()}
         ),
         "prior": parameters(before),
         "prior_predictive": predictive(before),
         "posterior_predictive": predictive(posterior),
         "log_likelihood": xr.Dataset(
-            {
-                "amplitude": (
-                    (*_SAMPLED, "mode"),
-                    _normal(
-                        likelihood.amplitudes
-                        - likelihood.expected(which, posterior.couplings),
-                        spread(posterior),
-                    ),
-                )
-            }
+            {"statistic": ((*_SAMPLED, "statistic"), statistics)},
+            coords={"statistic": [*names, "misfit"][: statistics.shape[-1]]},
         ),
         "log_prior": xr.Dataset(
             {
@@ -156,11 +169,6 @@ def stack(
             for name, group in tree.items()
         }
     )
-
-
-def _normal(deviation: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Log density of a normal distribution."""
-    return np.asarray(-0.5 * ((deviation / spread) ** 2 + _LOG_2PI) - np.log(spread))
 
 
 def entry_coordinates(likelihood: Likelihood, num_points: int) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Closed-form inference: normal in the couplings, a grid in s and the natural size.
 
-At a fixed discrepancy s and a fixed size of the couplings the posterior of linear
-couplings is normal and its evidence known. What is left, p(s, size | data), has two
+Given the discrepancy s and the size of the couplings, the posterior of linear couplings
+is normal and its evidence known. What is left, p(s, size | data), has two
 dimensions at most and is tabulated on a grid of their logarithms, so the posterior is
 an exact mixture up to the grid. This is both the sampler `conjugate` and the oracle of
 NUTS. Predictions that are quadratic in the couplings are linearised where they are
@@ -14,8 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
 from nnft_ppl._errors import FitError
+from nnft_ppl.inference.least_squares import (
+    LeastSquares,
+    estimate_factors,
+    least_squares,
+    log_volume,
+    misfit_law,
+)
 from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.priors import SizePrior
 
@@ -26,7 +34,7 @@ point per standard deviation it integrates a normal density to 10⁻⁸."""
 _NEGLIGIBLE = 25.0
 """Points this far below the top in log probability are left out."""
 _SMALLEST = 1e-4
-"""Discrepancy, over the error of the best mode, below which the data see none."""
+"""Discrepancy, over the noise, below which the data see none."""
 _SPREADS = 6.0
 _MAX_STEPS = 100
 _STEP_TOLERANCE = 1e-3
@@ -62,6 +70,7 @@ class ClosedForm:
         factor: (grid, operator, operator) lower triangular, covariance = F Fᵀ given s
             and τ.
         log_evidence: log p(data), natural units, s and τ integrated out.
+        centre: The point of linearisation.
         settled: Whether the point of linearisation was found; true for linear problems.
     """
 
@@ -72,6 +81,7 @@ class ClosedForm:
     mean: Float[np.ndarray, "grid operator"]
     factor: Float[np.ndarray, "grid operator operator"]
     log_evidence: float
+    centre: Float[np.ndarray, " operator"]
     settled: bool = True
 
     @property
@@ -103,11 +113,9 @@ class ClosedForm:
 
 
 class _Problem(NamedTuple):
-    """A linear problem: data ~ N(design · c, variance + s²), with priors."""
+    """The statistics of a linear problem, with priors."""
 
-    design: np.ndarray
-    data: np.ndarray
-    variance: np.ndarray
+    statistics: LeastSquares
     coupling_scales: np.ndarray
     discrepancy_scale: float | None
     size: SizePrior | None
@@ -147,18 +155,16 @@ def solve(
         discrepancy_scale: Scale of the half-normal prior of s; `None` fixes s = 0.
         size: Prior of the relative size; `None` fixes it at 1.
     """
-    problem = _Problem(
-        likelihood.design[cutoff],
-        likelihood.amplitudes,
-        likelihood.variance,
-        coupling_scales,
-        discrepancy_scale,
-        size,
-    )
-    form = _integrate(problem)
+    point = np.zeros(len(coupling_scales))
+
+    def about(point: np.ndarray) -> ClosedForm:
+        statistics = least_squares(likelihood, cutoff, point)
+        problem = _Problem(statistics, coupling_scales, discrepancy_scale, size)
+        return _integrate(problem, point)
+
+    form = about(point)
     if likelihood.is_linear:
         return form
-    point = np.zeros(len(coupling_scales))
     damping, previous = 1.0, np.inf
     for _ in range(_MAX_STEPS):
         mean, sd = form.moments()
@@ -171,11 +177,7 @@ def solve(
             damping /= 2
         previous = length
         point = point + damping * step
-        tangent = likelihood.response(cutoff, point)
-        offset = likelihood.expected(cutoff, point) - tangent @ point
-        form = _integrate(
-            problem._replace(design=tangent, data=likelihood.amplitudes - offset)
-        )
+        form = about(point)
     return ClosedForm(**{**vars(form), "settled": False})
 
 
@@ -195,7 +197,7 @@ def require_settled(
             )
 
 
-def _integrate(problem: _Problem) -> ClosedForm:
+def _integrate(problem: _Problem, centre: np.ndarray) -> ClosedForm:
     """Tabulate the posterior of (s, size) where it is not negligible."""
     log_s, log_size = _coarse_axes(problem)
     weight = _tabulate(problem, log_s, log_size).log_weight
@@ -217,15 +219,17 @@ def _integrate(problem: _Problem) -> ClosedForm:
         mean=mean,
         factor=factor,
         log_evidence=float(table.offset + top + np.log(weight.sum() * volume)),
+        centre=centre,
     )
 
 
 def _coarse_axes(problem: _Problem) -> tuple[np.ndarray, np.ndarray]:
     """Logarithms of s and of the relative size that may matter."""
+    statistics = problem.statistics
     log_s = np.array([-np.inf])
     if problem.discrepancy_scale is not None:
         log_s = np.linspace(
-            np.log(_SMALLEST * np.sqrt(problem.variance.min())),
+            np.log(_SMALLEST * np.sqrt(statistics.noise_power / statistics.num_modes)),
             np.log(10 * problem.discrepancy_scale),
             _COARSE_POINTS[0],
         )
@@ -262,25 +266,29 @@ def _step(axis: np.ndarray) -> float:
 def _tabulate(problem: _Problem, log_s: np.ndarray, log_size: np.ndarray) -> _Table:
     """Evidence × prior over (log s, log size).
 
-    Least squares by QR of [design, data] with the prior as extra rows, which leaves χ²
-    in the last diagonal element of R. Normal equations would form it as a difference of
-    numbers that are 10¹⁸ times larger when the data are exact. The data are reduced
-    once for each s, to as many rows as there are couplings; all sizes share that.
+    Least squares by QR of the estimate's law with the prior as extra rows, which leaves
+    χ² in the last diagonal element of R. Normal equations would form it as a difference
+    of numbers that are 10¹⁸ times larger when the data are exact.
     """
-    design, data = problem.design, problem.data
-    num_operators = design.shape[1]
-    sd = np.sqrt(problem.variance + np.exp(2 * log_s)[:, None])
-    rows = max(len(data), num_operators + 1)
-    table = np.zeros((len(log_s), rows, num_operators + 1))
-    table[:, : len(data), :-1] = design / sd[..., None]
-    table[:, : len(data), -1] = data / sd
-    reduced = np.linalg.qr(table, mode="r")
-    # χ² of the data alone may be 10²⁰, and the prior of the size must show beside it.
-    given_s = (
-        -0.5 * reduced[:, -1, -1] ** 2
-        - np.sum(np.log(sd), axis=-1)
-        - 0.5 * len(data) * _LOG_2PI
+    statistics = problem.statistics
+    num_operators = len(statistics.estimate)
+    factors = estimate_factors(statistics, np.exp(log_s))
+    identity = np.eye(num_operators)
+    known = np.linalg.solve(
+        factors,
+        np.broadcast_to(
+            np.concatenate([identity, statistics.estimate[:, None]], axis=1),
+            (len(log_s), num_operators, num_operators + 1),
+        ),
     )
+    given_s = (
+        -np.sum(np.log(np.diagonal(factors, axis1=1, axis2=2)), axis=-1)
+        - 0.5 * num_operators * _LOG_2PI
+        - log_volume(statistics)
+    )
+    if statistics.sees_misfit:
+        shape, rate = misfit_law(statistics, np.exp(log_s))
+        given_s += stats.gamma.logpdf(statistics.residual, shape, scale=1 / rate)
     if problem.discrepancy_scale is not None:
         # The half-normal density, as one of log s: ds = s d log s.
         relative = np.exp(log_s) / problem.discrepancy_scale
@@ -292,7 +300,7 @@ def _tabulate(problem: _Problem, log_s: np.ndarray, log_size: np.ndarray) -> _Ta
         spread = problem.size.spread
         given_size -= 0.5 * (log_size / spread) ** 2 + np.log(spread) + 0.5 * _LOG_2PI
     table = np.zeros((len(log_s), len(log_size), 2 * num_operators, num_operators + 1))
-    table[:, :, :num_operators] = reduced[:, None, :num_operators]
+    table[:, :, :num_operators] = known[:, None]
     diagonal = np.arange(num_operators)
     table[:, :, num_operators + diagonal, diagonal] = 1 / scales
     triangle = np.linalg.qr(table, mode="r")

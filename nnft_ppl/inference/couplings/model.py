@@ -15,15 +15,23 @@ import numpyro
 import numpyro.distributions as dist
 from jax.scipy.linalg import solve_triangular
 
+from nnft_ppl.inference.least_squares import (
+    LeastSquares,
+    estimate_factor,
+    misfit_law,
+)
+
 
 class Problem(NamedTuple):
     """One cutoff's problem in closed-form coordinates; float64 arrays.
 
     Attributes:
-        design: (mode, operator) response to dimensionless couplings.
-        quadratic: (mode, operator, operator) response to their products, or `None`.
-        amplitudes: (mode,) data.
-        variance: (mode,) of the data.
+        statistics: What the data are reduced to.
+        linear: (operator, operator) and
+        quadratic: (operator, operator, operator), or `None` where predictions are
+            linear: the least-squares estimate of what couplings c predict is
+            offset + linear·c + quadratic·c·c.
+        offset: (operator,) of it; linear is one, and offset zero, in linear problems.
         centre: (operator,) and
         factor: (operator, operator) lower triangular: posterior mean of c and factor of
             its covariance at the likeliest s and natural size.
@@ -36,10 +44,10 @@ class Problem(NamedTuple):
         discrepancy_start: () where the chains start.
     """
 
-    design: Any
+    statistics: LeastSquares
+    linear: Any
     quadratic: Any
-    amplitudes: Any
-    variance: Any
+    offset: Any
     centre: Any
     factor: Any
     scales: Any
@@ -57,18 +65,18 @@ def correlator_model(
     """The NumPyro model at one cutoff.
 
     Sites: `standardized` (couplings in closed-form coordinates), `dimensionless` (c),
-    `discrepancy` (s, where inferred), `natural_size` (τ, where inferred), `amplitude`
-    (data, plate `mode`).
+    `discrepancy` (s, where inferred), `natural_size` (τ, where inferred), `estimate`
+    (m) and `misfit` (Q), the data.
 
     Args:
         problem: Data and prior.
         discrepancy: Infer s; else s = 0.
         hierarchical: Infer τ; else it is the one at which the chains start.
     """
-    variance = problem.variance
+    statistics = problem.statistics
+    s = jnp.zeros(())
     if discrepancy:
         s = numpyro.sample("discrepancy", dist.HalfNormal(problem.discrepancy_scale))
-        variance = variance + s**2
     if hierarchical:
         size = numpyro.sample(
             "natural_size",
@@ -88,14 +96,17 @@ def correlator_model(
         dist.MultivariateNormal(columns[:, 0], scale_tril=columns[:, 1:]),
     )
     couplings = numpyro.deterministic("dimensionless", centre + factor @ standardized)
-    expected = problem.design @ couplings
+    expected = problem.offset + problem.linear @ couplings
     if problem.quadratic is not None:
         expected = expected + (problem.quadratic @ couplings) @ couplings
-    with numpyro.plate("mode", problem.design.shape[0]):
+    numpyro.sample(
+        "estimate",
+        dist.MultivariateNormal(expected, scale_tril=estimate_factor(statistics, s)),
+        obs=statistics.estimate,
+    )
+    if statistics.sees_misfit:
         numpyro.sample(
-            "amplitude",
-            dist.Normal(expected, jnp.sqrt(variance)),
-            obs=problem.amplitudes,
+            "misfit", dist.Gamma(*misfit_law(statistics, s)), obs=statistics.residual
         )
 
 

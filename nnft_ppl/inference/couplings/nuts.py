@@ -22,6 +22,7 @@ from nnft_ppl.eft.action import Action
 from nnft_ppl.ensemble.progress import Monitor
 from nnft_ppl.inference.couplings.conjugate import ClosedForm
 from nnft_ppl.inference.couplings.model import Problem, correlator_model
+from nnft_ppl.inference.least_squares import least_squares
 from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.mcmc.chains import (
     Chains,
@@ -61,12 +62,20 @@ def problem_at(
         form: The closed form; sets coordinates and starting point.
     """
     start = float(form.relative_size[form.mode]) * prior.natural_size
-    quadratic = likelihood.quadratic
+    about = form.centre
+    statistics = least_squares(likelihood, cutoff, about)
+    # H (G(c) − G(about)), with the numbers that cancel in a linear problem left out.
+    linear, quadratic, offset = np.eye(len(about)), None, np.zeros(len(about))
+    if likelihood.quadratic is not None:
+        project = statistics.projection
+        linear = project @ likelihood.design[cutoff]
+        quadratic = np.einsum("om,mij->oij", project, likelihood.quadratic[cutoff])
+        offset = about - project @ likelihood.expected(cutoff, about)
     return Problem(
-        design=likelihood.design[cutoff],
-        quadratic=None if quadratic is None else quadratic[cutoff],
-        amplitudes=likelihood.amplitudes,
-        variance=likelihood.variance,
+        statistics=statistics,
+        linear=linear,
+        quadratic=quadratic,
+        offset=offset,
         centre=form.mean[form.mode],
         factor=form.factor[form.mode],
         scales=prior.scales_at(start, width, action),
@@ -139,10 +148,10 @@ def run_nuts(
 def _fingerprint(problems: Problem) -> str:
     """SHA-256 of all numbers: what is sampled, to the bit."""
     digest = hashlib.sha256()
-    for name, values in problems._asdict().items():
-        if values is not None:
-            array = np.ascontiguousarray(values, dtype=np.float64)
-            digest.update(f"{name} {array.shape} ".encode() + array.tobytes())
+    for path, values in jax.tree_util.tree_leaves_with_path(problems):
+        array = np.ascontiguousarray(values, dtype=np.float64)
+        name = jax.tree_util.keystr(path)
+        digest.update(f"{name} {array.shape} ".encode() + array.tobytes())
     return digest.hexdigest()
 
 
@@ -152,7 +161,7 @@ def _chains(
     """The samplers of all cutoffs; states and draws are (cutoff, chain, …)."""
 
     def at(problem: Problem) -> Chains:
-        start = {"standardized": jnp.zeros(problem.design.shape[1])}
+        start = {"standardized": jnp.zeros(problem.centre.shape[0])}
         if discrepancy:
             start["discrepancy"] = problem.discrepancy_start
         if hierarchical:

@@ -111,9 +111,16 @@ class CouplingFit:
                 self.discrepancy[:, :, which] if self.has_discrepancy else None,
                 self.natural_size[:, :, which] if self.prior.is_hierarchical else None,
             ),
+            self.centre(which),
             {name: values[:, :, which] for name, values in self.statistics.items()},
             np.random.default_rng(self.seed),
         )
+
+    def centre(self, which: int) -> np.ndarray:
+        """(operator,) couplings c about which quadratic predictions are linearised."""
+        if self.likelihood.is_linear:
+            return np.zeros(len(self.action.names))
+        return np.asarray(self.dimensionless[:, :, which].mean(axis=(0, 1)))
 
     def summary(self) -> pd.DataFrame:
         """One row per cutoff and operator: estimates, convergence, verdict.
@@ -133,7 +140,8 @@ class CouplingFit:
         discrepancy_upper (equal-tailed 90 %), relative_noise (rms sampling error of
         the data over their rms; infinite when a heavy tail hides it), relative_misfit
         (rms distance of the fit over the rms of the data, noise included), p_value (χ²
-        with sampling noise alone; NaN where there is none), modes_resolved (modes of
+        of the action's best couplings with sampling noise alone: do any fit within it?
+        NaN where there is none), modes_resolved (modes of
         the data in which sampling noise exceeds rounding), verdict.
         """
         rows = []
@@ -148,9 +156,9 @@ class CouplingFit:
             )
             mean = self.dimensionless[:, :, which].mean(axis=(0, 1))
             p_value = (
-                np.nan
-                if not self.correlators.origin.error and self.has_discrepancy
-                else predictive_p_value(self.likelihood, which, mean)
+                predictive_p_value(self.likelihood, which, mean)
+                if self.correlators.origin.error or not self.has_discrepancy
+                else np.nan
             )
             rows.append(
                 {

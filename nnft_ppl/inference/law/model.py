@@ -13,6 +13,7 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Float
 
+from nnft_ppl.inference.least_squares import least_squares
 from nnft_ppl.inference.likelihood import Likelihood
 
 _FLOOR = 1e-11
@@ -92,16 +93,14 @@ def joint_estimates(
             linear.
     """
     couplings, noise, ambiguity = [], [], []
+    sd = np.sqrt(likelihood.noise + likelihood.rounding)
     for cutoff, (centre, s) in enumerate(zip(centres, discrepancies, strict=True)):
-        design = likelihood.response(cutoff, centre)
-        left = likelihood.amplitudes - likelihood.expected(cutoff, centre)
-        weight = 1 / np.sqrt(likelihood.variance + s**2)
-        inverse = np.linalg.pinv(design * weight[:, None]) * weight
-        coupling = centre + inverse @ left
+        statistics = least_squares(likelihood, cutoff, centre)
+        coupling = statistics.estimate
         couplings.append(coupling)
-        relative = inverse / coupling[:, None]
-        noise.append(relative * np.sqrt(likelihood.variance))
-        ambiguity.append(relative * s)
+        relative = statistics.projection / coupling[:, None]
+        noise.append(relative * sd)
+        ambiguity.append(relative * np.sqrt(statistics.num_modes) * s)
     return Estimates(
         np.stack(couplings), _shared(np.stack(noise)), _shared(np.stack(ambiguity))
     )

@@ -22,6 +22,8 @@ def problem(design=DESIGN, data=DATA, variance=VARIANCE, quadratic=None):
         rotation=np.eye(len(data)),
         relative_noise=0.1,
         amplitudes=data,
+        noise=variance,
+        rounding=np.zeros(len(data)),
         variance=variance,
         resolved=np.ones(len(data), bool),
         design=design[None],

@@ -169,6 +169,8 @@ def test_p_value_is_uniform_under_the_null_and_counts_resolved_modes():
             rotation=np.eye(40),
             relative_noise=0.1,
             amplitudes=data,
+            noise=variance,
+            rounding=np.zeros(40),
             variance=variance,
             resolved=variance > 1e-10,
             design=design,
