@@ -8,9 +8,10 @@ The networks that give the correlators give their covariance too, and where tail
 heavy the two are correlated: a draw far out moves an entry and widens its error. Least
 squares with weights from the inverse of that covariance then follows the entries that
 happen to be low; with 126 entries the bias reaches 2 standard errors (Peelle's puzzle;
-docs/calibration.md). So nothing that decides a weight is estimated here. Weights come
-from the kernel; from the data come the variances of the few combinations that these
-weights form, and of what is left over, mode by mode.
+docs/calibration.md). So nothing that decides a weight is estimated here. Couplings are
+read with equal weights (`least_squares`); what the responses span is one block, with
+the covariance that the data give it, and what is left over is in modes of the kernel's,
+each with the data's variance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,13 +25,6 @@ from nnft_ppl.correlators.symmetric import entries, positions
 
 _ROUNDING = 1e-7
 """Rounding of second moments summed in float32, relative to the largest mode."""
-PRECISION = 3e-4
-"""Relative precision beyond which no mode of measured data is trusted.
-
-Smooth correlators have modes so small that their noise is 10⁻⁵ of the correlator. An
-action that is right to 10⁻³ is wrong by many standard errors there, and weights that
-lean on them would trade the coupling of the bulk for that of a corner.
-"""
 _OWN_SHARE = 0.5
 """What an entry has to itself of an expansion's remainder, relative to all of it.
 
@@ -39,7 +33,7 @@ common to all entries of the 4-pt function, 0.15 of `recursion_error` for a kink
 activation, 0.6 for smooth ones, where the remainder is 50 times smaller.
 """
 _FAINT = 1e-2
-"""Responses smaller than this, in standard errors, need no weights of their own."""
+"""Responses smaller than this, in standard errors, need no mode of their own."""
 
 
 class NoiseModes(NamedTuple):
@@ -87,16 +81,16 @@ def noise_modes(
     models: Sequence[Matrix],
     responses: Float[np.ndarray, "entry response"],
 ) -> NoiseModes:
-    """Modes of the noise in which the responses are read with weights of the model.
+    """Modes of the noise: those that the responses span, then all others.
 
-    With M the model, A a basis of the responses and W = M⁻¹A (AᵀM⁻¹A)⁻¹, the noise is
+    With A an orthonormal basis of the responses, M the model and Σ̂ the data's
+    covariance, the noise is
 
-        A (WᵀΣ̂W) Aᵀ + Σ_k v_k u_k u_kᵀ
+        A (AᵀΣ̂A) Aᵀ + Σ_k v_k u_k u_kᵀ
 
-    with u_k the eigenvectors of M − A (AᵀM⁻¹A)⁻¹Aᵀ, the model's covariance of what the
-    fit leaves, and v_k the data's variance along them. Generalised least squares under
-    it has the fixed weights W and the error WᵀΣ̂W that the data give these weights, for
-    every coupling whose response lies in A.
+    with u_k the eigenvectors of M across A, and v_k the data's variance along them.
+    Couplings whose response lies in A have, by least squares with equal weights, the
+    error that the data give these weights.
 
     Args:
         covariance: Σ̂ of the estimates, in natural units (entry, entry).
@@ -106,12 +100,12 @@ def noise_modes(
         responses: Columns that span what couplings can do to the data, natural units.
 
     Source: weights and error apart are the sandwich of H. White, Econometrica 48, 817
-        (1980); WᵀΣ̂W is the compressed covariance of A. F. Heavens, R. Jimenez,
+        (1980); AᵀΣ̂A is the compressed covariance of A. F. Heavens, R. Jimenez,
         O. Lahav, MNRAS 317, 965 (2000).
     """
     noise = _scaled_models(covariance, models)
     largest = float(np.linalg.eigvalsh(covariance)[-1])
-    rounding = PRECISION**2 + _ROUNDING * largest
+    rounding = _ROUNDING * largest
     lower = np.linalg.cholesky(noise + rounding * np.eye(len(noise)))
     span = lower @ _span(np.linalg.solve(lower, responses))
     number = span.shape[1]
@@ -123,7 +117,7 @@ def noise_modes(
     inflation = _inverse_inflation(num_batches, number)
     return NoiseModes(
         rotation=np.concatenate([basis @ turn, modes], axis=1),
-        variance=np.concatenate([inflation * np.maximum(explained, 0.0), left]),
+        variance=np.maximum(np.concatenate([inflation * explained, left]), 0.0),
         rounding=rounding,
         relative_noise=float(np.sqrt(np.mean(np.diag(covariance)))),
     )

@@ -10,7 +10,6 @@ import pytest
 from scipy.special import logsumexp
 
 import nnft_ppl as nnft
-from nnft_ppl.diagnostics.cutoffs import loo_at
 from nnft_ppl.inference.couplings.conjugate import solve
 
 

@@ -174,7 +174,9 @@ def block_conditional(
     if not len(kept):
         return whole
     variance, basis = _modes_of(kept, likelihood.variance)
-    return np.asarray(whole) - _log_normal(residual @ basis.T, variance, discrepancy, basis @ along)
+    return np.asarray(whole) - _log_normal(
+        residual @ basis.T, variance, discrepancy, basis @ along
+    )
 
 
 def _refitted(

@@ -105,7 +105,7 @@ def build_groups(
         "prior_predictive": predictive(before),
         "posterior_predictive": predictive(posterior),
         "log_likelihood": xr.Dataset(
-            {"statistic": ((*_SAMPLED, "statistic"), statistics)},
+            {"statistics": ((*_SAMPLED, "statistic"), statistics)},
             coords={"statistic": [*names, "misfit"][: statistics.shape[-1]]},
         ),
         "log_prior": xr.Dataset(

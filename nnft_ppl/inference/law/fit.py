@@ -69,9 +69,9 @@ def fit_running(
     the relative scatter of the couplings about it. Couplings at different cutoffs come
     from the same data and share their errors, so the data count once however many
     cutoffs there are. Sampling noise is part of the model: it is no misfit of the law.
-    The discrepancy of the action is not noise that a law could explain; couplings are
-    least-squares values that depend on which entries count how much, and this ambiguity
-    is carried over to the law's parameters as it stands. Both enter as relative errors
+    The discrepancy of the action is not noise that a law could explain; other inputs
+    would give other least-squares couplings, and this ambiguity is carried over to the
+    law's parameters as it stands. Both enter as relative errors
     of the couplings, to first order; the discrepancy with its posterior root mean
     square at each cutoff, its pattern over entries common to all cutoffs.
 
@@ -209,17 +209,17 @@ def _check_law_cutoffs(
 def _check_estimates(
     estimates: Estimates, action: Action, cutoffs: Float[np.ndarray, " cutoff"]
 ) -> None:
-    """Refuse couplings without a logarithm."""
-    columns = (estimates.dimensionless.T, estimates.relative_error.T)
+    """Refuse couplings whose noise leaves them without a logarithm."""
+    noise = np.sqrt(np.sum(estimates.noise**2, axis=-1))
+    columns = (estimates.dimensionless.T, noise.T)
     for name, couplings, errors in zip(action.names, *columns, strict=True):
         worst = int(np.argmax(errors))
         if not errors[worst] <= _MAX_ERROR:
             raise FitError(
                 f"coupling {name!r} at cutoff {cutoffs[worst]:g} is determined to "
                 f"{errors[worst]:.2g} of itself; its running needs {_MAX_ERROR} or "
-                "better: measure more networks where noise is the cause, give inputs "
-                "that tell the operators apart, or take an action that describes the "
-                "network here"
+                "better: measure more networks, or give inputs that tell the operators "
+                "apart"
             )
         if (np.sign(couplings) != np.sign(couplings[0])).any():
             change = cutoffs[np.argmax(np.sign(couplings) != np.sign(couplings[0]))]
