@@ -25,7 +25,7 @@ from nnft_ppl.inference.couplings.conjugate import solve
 from nnft_ppl.inference.couplings.fit import SAMPLERS, side_by_side
 from nnft_ppl.inference.couplings.nuts import problem_at, run_nuts
 from nnft_ppl.inference.identifiability import check_identifiable
-from nnft_ppl.inference.least_squares import least_squares
+from nnft_ppl.inference.least_squares import along_response, least_squares
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.mcmc.sampling import Sampling
 from nnft_ppl.inference.priors import Parameters, Prior, prior_or_default
@@ -215,14 +215,17 @@ def _misfit(
     Across the response its norm has a few degrees of freedom and its shape follows the
     noise; along it, it is as large as its norm.
     """
-    along = np.linalg.qr(likelihood.response(0, couplings))[0]
-    n, number = along.shape
+    response = np.linalg.qr(likelihood.response(0, couplings))[0]
+    n = len(response)
     shape = np.sqrt(likelihood.noise + likelihood.rounding) * rng.standard_normal(n)
-    shape -= along @ (along.T @ shape)
+    shape -= response @ (response.T @ shape)
     freedom = least_squares(likelihood, 0, couplings).freedom
     norm = np.sqrt(n * rng.chisquare(freedom) / freedom)
     across = norm * shape / max(np.linalg.norm(shape), np.finfo(float).tiny)
-    return np.asarray(across + np.sqrt(n) * along @ rng.standard_normal(number))
+    expected = likelihood.expected(0, couplings)
+    left = dataclasses.replace(likelihood, amplitudes=expected + across)
+    along = along_response(left, 0, couplings)
+    return np.asarray(across + along @ rng.standard_normal(along.shape[1]))
 
 
 def _tree(

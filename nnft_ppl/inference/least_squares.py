@@ -10,11 +10,13 @@ the couplings are those of exact data, the discrepancy s their relative misfit, 
 |δ|² with δ ⟂ D. So m is right on average at every size of the ensemble, whatever the
 misfit, and Q measures s and nothing else. Given c and s
 
-    m ~ N(c, H V Hᵀ + n s² (DᵀD)⁻¹),   Q ~ scaled χ² of mean tr V⊥ + n s²,
+    m ~ N(c, H V Hᵀ + s² H A Aᵀ Hᵀ),   Q ~ scaled χ² of mean tr V⊥ + n s²,
 
 V the covariance of the noise, V⊥ of what is left of it across D, H = (DᵀD)⁻¹Dᵀ. The
 second term of the first is what other inputs would give: along the response, where it
-cannot be seen, the misfit is taken to be as large as across it.
+cannot be seen, the misfit is taken to be as large as across it, in each order by
+itself. With one order and p couplings it is (n/p) s² (DᵀD)⁻¹: a relative error s of a
+single coupling.
 
 Weights 1/(v + s²), mode by mode, would be more efficient if the action were exact. It
 never is: most modes have next to no noise, they pin s near zero, and the couplings then
@@ -34,6 +36,7 @@ from jaxtyping import Float
 from scipy import stats
 from scipy.special import gammaln
 
+from nnft_ppl._typing import Packed
 from nnft_ppl.inference.likelihood import Likelihood
 
 MISFIT_FREEDOM = 50.0
@@ -43,6 +46,8 @@ RESOLVED_SHAPES = 5.0
 """Independent shapes in a smooth misfit, the couplings' own included: how many data
 the evidence counts it as (docs/calibration.md)."""
 _LOG_2PI = np.log(2 * np.pi)
+_FAINT = 1e-12
+"""Singular value of responses, relative to the largest, that is rounding."""
 _NOTHING = 1e-60
 """A power below the rounding of any data."""
 
@@ -56,6 +61,7 @@ class LeastSquares(NamedTuple):
         projection: (operator, mode) H.
         response_root: (operator, operator) upper R with RᵀR = DᵀD.
         noise_root: (operator, operator) upper N with NᵀN = H V Hᵀ.
+        misfit_root: (operator, operator) upper M with MᵀM = H A Aᵀ Hᵀ.
         noise_power: () tr V⊥, rounding included.
         noise_square: () half the variance of the noise's share of Q: tr V⊥².
         num_modes: () n.
@@ -67,6 +73,7 @@ class LeastSquares(NamedTuple):
     projection: Any
     response_root: Any
     noise_root: Any
+    misfit_root: Any
     noise_power: Any
     noise_square: Any
     num_modes: Any
@@ -98,7 +105,7 @@ def least_squares(
     noise, rounding = likelihood.noise, likelihood.rounding
     along = (basis.T * noise) @ basis
     lost = float(np.sum(rounding) - np.trace((basis.T * rounding) @ basis))
-    n = len(design)
+    n, norms = len(design), misfit_norms(likelihood, cutoff, centre)
     power = max(float(np.sum(noise) - np.trace(along)) + lost, _NOTHING)
     square = float(
         np.sum(noise**2) - 2 * np.trace((basis.T * noise**2) @ basis) + np.sum(along**2)
@@ -108,13 +115,19 @@ def least_squares(
         residual=max(float(across @ across), lost, _NOTHING),
         projection=projection,
         response_root=root,
-        noise_root=np.linalg.qr((projection * np.sqrt(noise + rounding)).T, mode="r"),
+        noise_root=_root(projection * np.sqrt(noise + rounding)),
+        misfit_root=_root(projection @ likelihood.rotation.T * norms),
         noise_power=power,
         # Rounding may move all modes together: one degree of freedom.
         noise_square=max(square + lost**2, power**2 / n),
         num_modes=float(n),
         freedom=min(MISFIT_FREEDOM, max(float(n - len(root)), 1.0)),
     )
+
+
+def _root(factor: np.ndarray) -> np.ndarray:
+    """Upper U with UᵀU = factor factorᵀ."""
+    return np.asarray(np.linalg.qr(factor.T, mode="r"))
 
 
 def misfit_law(statistics: LeastSquares, discrepancy: Any) -> tuple[Any, Any]:
@@ -144,12 +157,9 @@ def estimate_factor(statistics: LeastSquares, discrepancy: jax.Array) -> jax.Arr
 
     By QR of the roots: squares would lose operators that predict nearly the same.
     """
-    number = statistics.response_root.shape[0]
-    spread = jnp.sqrt(statistics.num_modes) * discrepancy
-    misfit = jax.scipy.linalg.solve_triangular(
-        statistics.response_root, jnp.eye(number), lower=False
-    ).T
-    rows = jnp.concatenate([statistics.noise_root, spread * misfit])
+    rows = jnp.concatenate(
+        [statistics.noise_root, discrepancy * statistics.misfit_root]
+    )
     upper = jnp.linalg.qr(rows, mode="r")
     return (upper * jnp.sign(jnp.diagonal(upper))[:, None]).T
 
@@ -158,17 +168,11 @@ def estimate_factors(
     statistics: LeastSquares, discrepancy: Float[np.ndarray, " s"]
 ) -> Float[np.ndarray, "s operator operator"]:
     """`estimate_factor` for many s, in NumPy."""
-    misfit = np.linalg.inv(statistics.response_root).T
-    spread = np.sqrt(statistics.num_modes) * discrepancy
-    rows = np.concatenate(
-        [
-            np.broadcast_to(
-                statistics.noise_root, (len(spread), *statistics.noise_root.shape)
-            ),
-            spread[:, None, None] * misfit,
-        ],
-        axis=1,
+    noise = np.broadcast_to(
+        statistics.noise_root, (len(discrepancy), *statistics.noise_root.shape)
     )
+    misfit = discrepancy[:, None, None] * statistics.misfit_root
+    rows = np.concatenate([noise, misfit], axis=1)
     upper = np.linalg.qr(rows, mode="r")
     sign = np.sign(np.diagonal(upper, axis1=1, axis2=2))
     return np.swapaxes(upper * sign[:, :, None], 1, 2)
@@ -235,13 +239,49 @@ def log_density(
     return np.asarray(parts.reshape(*shape, -1))
 
 
-def along_response(
-    likelihood: Likelihood, cutoff: int, centre: np.ndarray
-) -> np.ndarray:
-    """(mode, operator) A with s² A Aᵀ what the misfit has along the response alone.
+def misfit_norms(
+    likelihood: Likelihood, cutoff: int, centre: Float[np.ndarray, " operator"]
+) -> Packed:
+    """(entry,) size, at s = 1, of the misfit along the response in that entry's order.
 
-    Of a misfit of covariance s² (1 + A Aᵀ) each mode across the response has s², each
-    direction along it n s².
+    Its square is n times the order's share of Q, because what is off in the 6-pt
+    function says nothing of the 4-pt function, over the number of couplings: the norm
+    along the response, in all its directions together, is that across it.
+
+    Args:
+        likelihood: From `build_likelihood`.
+        cutoff: Index into its cutoffs.
+        centre: As of `least_squares`.
     """
     basis = np.linalg.qr(likelihood.response(cutoff, centre))[0]
-    return np.asarray(np.sqrt(len(basis) - 1) * basis)
+    left = likelihood.amplitudes - likelihood.expected(cutoff, centre)
+    across = likelihood.rotation @ (left - basis @ (basis.T @ left))
+    norms = np.empty(len(across))
+    for span in likelihood.spans:
+        norms[span] = np.linalg.norm(across[span])
+    whole = max(float(np.linalg.norm(across)), np.finfo(float).tiny)
+    if len(likelihood.orders) == 1:
+        norms[:] = whole
+    return np.asarray(
+        np.sqrt(len(likelihood.amplitudes) / likelihood.design.shape[-1])
+        * norms
+        / whole
+    )
+
+
+def along_response(
+    likelihood: Likelihood, cutoff: int, centre: Float[np.ndarray, " operator"]
+) -> Float[np.ndarray, "mode direction"]:
+    """A, with s² A Aᵀ the covariance of the misfit along the response.
+
+    Its columns are the directions in which couplings can move the data of one order,
+    times `misfit_norms`.
+    """
+    response = likelihood.rotation @ likelihood.response(cutoff, centre)
+    norms = misfit_norms(likelihood, cutoff, centre)
+    columns = []
+    for span in likelihood.spans:
+        left, singular, _ = np.linalg.svd(response[span], full_matrices=False)
+        seen = left[:, singular > _FAINT * singular[0]]
+        columns.append(likelihood.rotation[span].T @ (norms[span, None] * seen))
+    return np.concatenate(columns, axis=1)

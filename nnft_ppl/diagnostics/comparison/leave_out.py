@@ -172,11 +172,10 @@ def block_conditional(
     kept = likelihood.rotation[_alive(likelihood) & ~left_out]
     whole = _log_normal(residual, likelihood.variance, discrepancy, along)
     if not len(kept):
-        return whole
+        return np.asarray(whole)
     variance, basis = _modes_of(kept, likelihood.variance)
-    return np.asarray(whole) - _log_normal(
-        residual @ basis.T, variance, discrepancy, basis @ along
-    )
+    rest = _log_normal(residual @ basis.T, variance, discrepancy, basis @ along)
+    return np.asarray(whole - rest)
 
 
 def _refitted(
@@ -206,7 +205,7 @@ def _refit(fit: CouplingFit, which: int, left_out: np.ndarray) -> float:
     scale = prior.discrepancy_scale if fit.has_discrepancy else None
     if len(kept) > len(fit.action.names):
         without = solve(
-            _restricted(likelihood, kept),
+            _restricted(likelihood, left_out),
             which,
             prior.scales_at(prior.natural_size, width, fit.action),
             scale,
@@ -225,11 +224,15 @@ def _refit(fit: CouplingFit, which: int, left_out: np.ndarray) -> float:
     return float(logsumexp(density) - np.log(_REFIT_DRAWS))
 
 
-def _restricted(likelihood: Likelihood, kept: np.ndarray) -> Likelihood:
-    """The likelihood of some entries, in modes in which their noise is independent."""
+def _restricted(likelihood: Likelihood, left_out: np.ndarray) -> Likelihood:
+    """The likelihood of the other entries, in modes in which noise is independent."""
+    kept = likelihood.rotation[_alive(likelihood) & ~left_out]
     noise, basis = _modes_of(kept, likelihood.noise)
+    rotation = np.zeros((len(likelihood.size), len(kept)))
+    rotation[_alive(likelihood) & ~left_out] = kept @ basis.T
     return dataclasses.replace(
         likelihood,
+        rotation=rotation,
         amplitudes=basis @ likelihood.amplitudes,
         noise=noise,
         rounding=np.square(basis) @ likelihood.rounding,

@@ -21,6 +21,7 @@ from nnft_ppl.inference.couplings.omitted_orders import (
     known_coefficients,
     truncation_draws,
 )
+from nnft_ppl.inference.least_squares import misfit_norms
 from nnft_ppl.inference.likelihood import Likelihood
 
 
@@ -77,9 +78,10 @@ def predict_moment(
             for k, span in zip(likelihood.orders, likelihood.spans, strict=True)
         }
         smooth.append(connected)
+        level = _levels(likelihood, cutoff, couplings[:, :, cutoff].mean(axis=(0, 1)))
         draws[:, :, place] = mapping.apply(
             {
-                k: v + discrepancy[..., cutoff, None] * noise[k]
+                k: v + discrepancy[..., cutoff, None] * level[k] * noise[k]
                 for k, v in connected.items()
             }
         )
@@ -127,6 +129,17 @@ def predict_two_point(
     design = expand(action, network, x, np.array(cutoffs), (2,)).linear[2].values
     shift = np.einsum("...ci,cei->...ce", couplings, design)
     return np.asarray(pack_kernel(network.kernel(x)) + shift)
+
+
+def _levels(
+    likelihood: Likelihood, cutoff: int, couplings: Float[np.ndarray, " operator"]
+) -> dict[int, float]:
+    """By order, root mean square of the misfit over that of all orders."""
+    norms = misfit_norms(likelihood, cutoff, couplings)
+    return {
+        k: float(norms[span][0] / np.sqrt(len(norms[span])))
+        for k, span in zip(likelihood.orders, likelihood.spans, strict=True)
+    }
 
 
 def _misfit_factors(likelihood: Likelihood, propagator: Matrix) -> dict[int, Matrix]:

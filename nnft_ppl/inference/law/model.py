@@ -13,7 +13,7 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Float
 
-from nnft_ppl.inference.least_squares import least_squares
+from nnft_ppl.inference.least_squares import least_squares, misfit_norms
 from nnft_ppl.inference.likelihood import Likelihood
 
 _FLOOR = 1e-11
@@ -100,7 +100,8 @@ def joint_estimates(
         couplings.append(coupling)
         relative = statistics.projection / coupling[:, None]
         noise.append(relative * sd)
-        ambiguity.append(relative * np.sqrt(statistics.num_modes) * s)
+        norms = misfit_norms(likelihood, cutoff, centre)
+        ambiguity.append(relative @ likelihood.rotation.T * norms * s)
     return Estimates(
         np.stack(couplings), _shared(np.stack(noise)), _shared(np.stack(ambiguity))
     )
