@@ -1,269 +1,226 @@
-"""Do posterior intervals cover? Replicated ensembles of networks with known couplings.
+"""Do posterior intervals cover, and does the verdict say what is true?
 
 Question: of the central 50, 80 and 95 % intervals of λ_0, how many hold the truth, and
-are they as narrow as the scatter of the estimates allows? Every replica is measured and
-fitted as a user would, by `measure_correlators` and the closed form, with a key of its
-own. The truth is the coupling fitted to the exact
-correlators; for `relu-net` without bias it is −12.5/(N Λ⁵). In the rows `quartic` of
-`relu-net` with a bias, on both signs of x, the one operator predicts exactly the true
-correlators: an action that is right with a covariance of full rank and condition 10⁹.
+are they as narrow as the scatter of the estimates allows? Every replica is an ensemble
+of its own, measured and fitted as a user would, by `measure_correlators` and the closed
+form. The truth is the least-squares coupling, every entry in its natural units, of the
+exact correlators, and the true s is the relative misfit that it leaves. Networks that
+have no exact correlators (`tanh, depth 2`) have those of `REFERENCE_DRAWS` networks.
+Two actions are exact: `relu without bias`, and `quartic`, one operator whose response
+is the network's exact connected 4-pt function.
 
-Columns: share of replicas covered (one standard error of it at 300 replicas: 2.9, 2.3,
-1.3 %), mean width of the interval over the scatter of the estimates, bias in units of
-that scatter, relative scatter, scatter over that of naive weights (the inverse of the
-sample covariance), χ² of the truth per resolved mode, median discrepancy s, and the
-share of replicas flagged as heavy-tailed, which a user is told not to trust.
+Columns: covered, percentages of replicas whose central 50 / 80 / 95 % interval holds
+the truth (one standard error at 200 replicas: 3.5, 2.8, 1.5); sd/scatter, mean
+posterior standard deviation over that of the estimates; bias and scatter of the
+estimates, relative to the truth; true s; s, median over replicas of its posterior
+median; s covered, percentage of its 90 % intervals that hold a true one that is not
+zero; noise, median relative sampling error of the data; percentages of verdicts
+"describes" and "does not describe", and of replicas flagged as heavy-tailed, which a
+user is told not to trust.
 
-    python benchmarks/coverage.py [--replicas 300] [--cases relu erf] [--draws 10000]
+    python benchmarks/coverage.py [--replicas 200] [--networks relu erf]
+        [--inputs close tiny wide] [--draws 500 2000 10000 100000]
 """
 
 import argparse
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import numpy as np
-from scipy import stats
 
 import nnft_ppl as nnft
 from nnft_ppl._rms import rms
-from nnft_ppl.inference.couplings.conjugate import solve
-from nnft_ppl.inference.covariance import gaussian_models, noise_modes
-from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
-from nnft_ppl.inference.priors import Prior
+from nnft_ppl.correlators.symmetric import entry_size
+from nnft_ppl.eft.expansion import DesignMatrix, Expansion, expand
+from nnft_ppl.inference.couplings.fit import infer_couplings
+from nnft_ppl.inference.likelihood import build_likelihood
+from nnft_ppl.inference.mcmc.sampling import Sampling
+from nnft_ppl.inference.verdict import Verdict
 
-POINTS = np.linspace(0.2, 1.2, 6)
 LEVELS = (0.5, 0.8, 0.95)
+ORDERS = (2, 4)
+DRAWS = (500, 2000, 10_000, 100_000)
+REFERENCE_DRAWS = 4_000_000
+"""A sixth of the sampling error of the largest ensemble that is fitted."""
+REFERENCE_KEY = 7
+ACTION = nnft.Action(["lambda_0"])
+ROUNDING = 1e-9
+"""A relative misfit below this is none."""
+SAMPLING = Sampling(1, 1000, 4)
+INPUTS = {
+    "close": np.linspace(1.0, 1.1, 6),
+    "tiny": np.linspace(0.02, 0.12, 6),
+    "wide": np.linspace(0.2, 1.2, 6),
+    "both signs": np.linspace(-1.0, 1.0, 6),
+}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network on inputs, a cutoff, and the ensembles to try."""
+    """A network, a cutoff, and the inputs to try."""
 
-    label: str
     architecture: str
-    bias_std: float
-    points: np.ndarray
-    cutoff: float
-    sizes: Sequence[tuple[int, int]]
-    exact_design: bool = False
-
-    def network(self, width: int) -> nnft.Network:
-        """The network at one width."""
-        return nnft.network(
-            self.architecture, width=width, input_dim=1, bias_std=self.bias_std
-        )
+    width: int
+    cutoff: float = 100.0
+    options: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ("close", "tiny", "wide")
+    has_exact: bool = True
+    exact_response: bool = False
 
 
-SMALL, LARGE = 10_000, 100_000
 CASES = {
-    "relu": Case(
-        "ReLU",
-        "relu-net",
-        0.0,
-        POINTS,
-        100.0,
-        [*((w, SMALL) for w in (5, 10, 20, 100)), *((w, LARGE) for w in (5, 20, 100))],
+    "relu": Case("relu-net", 20, 10.0, {"bias_std": 0.3}),
+    "erf": Case("erf-net", 5),
+    "gauss": Case("gauss-net", 100),
+    "cos": Case("cos-net", 20),
+    "tanh, depth 1": Case("mlp", 20, options={"depth": 1, "activation": "tanh"}),
+    "tanh, depth 2": Case(
+        "mlp", 20, options={"depth": 2, "activation": "tanh"}, has_exact=False
     ),
-    "erf": Case(
-        "Erf",
-        "erf-net",
-        1.0,
-        0.01 * POINTS,
-        100.0,
-        [*((w, SMALL) for w in (5, 20, 100)), *((w, LARGE) for w in (5, 100))],
-    ),
-    "gauss": Case(
-        "Gauss",
-        "gauss-net",
-        1.0,
-        0.01 * POINTS,
-        math.inf,
-        [(100, SMALL), (200, SMALL), (1000, SMALL)],
-    ),
-    "quartic": Case(
-        "ReLU, quartic",
-        "relu-net",
-        1.0,
-        np.linspace(-1, 1, 6),
-        100.0,
-        [(10, 2 * SMALL), (10, LARGE)],
-        exact_design=True,
-    ),
+    "relu without bias": Case("relu-net", 20, 10.0, {"bias_std": 0.0}, ("wide",)),
+    "quartic": Case("relu-net", 10, inputs=("both signs",), exact_response=True),
 }
 
 
 class Truth:
-    """The action's design and the coupling that the exact correlators have."""
+    """The network on its inputs, and the coupling that its exact correlators have."""
 
-    def __init__(self, case: Case, width: int) -> None:
+    def __init__(self, case: Case, x: np.ndarray, reference_draws: int) -> None:
         """Integrals and exact correlators, once for all replicas."""
-        self.network = case.network(width)
-        self.exact = nnft.exact_correlators(self.network, case.points, (2, 4))
-        action = nnft.Action(["lambda_0"])
-        problem = build_likelihood(self.exact, action, (case.cutoff,))
-        # Packed design, from which each replica's natural units are taken afresh.
-        self.design = problem.to_entries(problem.design[0].T).T
-        self.size = problem.size
-        if case.exact_design:
-            gaussian = np.abs(self.exact.gaussian_moment(4)).mean()
-            self.design = self.exact.connected(4)[:, None] / gaussian
-        self.prior = Prior().coupling_scales(width, action)
-        solved = np.linalg.lstsq(
-            self.design / self.size[:, None],
-            self.exact.connected(4) / self.size,
-            rcond=None,
+        self.network = nnft.network(
+            case.architecture, width=case.width, input_dim=1, **case.options
         )
-        self.coupling = float(solved[0][0])
-
-    @cached_property
-    def propagator(self) -> np.ndarray:
-        """K_W at the inputs."""
-        return self.network.propagator(self.exact.x)
-
-    def likelihood(self, data: nnft.Correlators) -> Likelihood:
-        """As `build_likelihood` makes it, without doing the integrals again."""
-        values = data.connected(4)
-        size = self.size * rms(values) / rms(self.exact.connected(4))
-        design = self.design / size[:, None]
-        covariance = data.covariance(4) / np.outer(size, size)
-        models = gaussian_models(self.propagator, {4: size})
-        modes = noise_modes(covariance, data.num_batches, models, design)
-        floor = modes.rounding + float(np.max(data.numerical_error[4] / size)) ** 2
-        return Likelihood(
-            orders=(4,),
-            num_entries=(len(values),),
-            size=size,
-            rotation=modes.rotation,
-            amplitudes=modes.rotation.T @ (values / size),
-            variance=modes.variance + floor,
-            relative_noise=modes.relative_noise,
-            resolved=modes.variance > floor,
-            design=(modes.rotation.T @ design)[None],
-            quadratic=None,
-            scale=np.ones((1, 1)),
+        self.x, self.cutoffs = x, (case.cutoff,)
+        exact = (
+            nnft.exact_correlators(self.network, x, ORDERS)
+            if case.has_exact
+            else nnft.measure_correlators(
+                self.network,
+                x,
+                ORDERS,
+                num_draws=reference_draws,
+                key=jax.random.key(REFERENCE_KEY),
+            )
+        ).connected(4)
+        self.expansion = expand(
+            ACTION, self.network, x, np.array(self.cutoffs), ACTION.orders
         )
-
-
-def naive(likelihood: Likelihood, covariance: np.ndarray) -> Likelihood:
-    """The same data with weights from the inverse of the sample covariance."""
-    units = np.outer(likelihood.size, likelihood.size)
-    variance, rotation = np.linalg.eigh(covariance / units)
-    change = rotation.T @ likelihood.rotation
-    return replace(
-        likelihood,
-        rotation=rotation,
-        amplitudes=change @ likelihood.amplitudes,
-        design=(change @ likelihood.design[0])[None],
-        variance=np.maximum(variance, 0) + 1e-7 * variance[-1],
-    )
+        if case.exact_response:
+            response = DesignMatrix(exact[None, :, None], np.zeros((1, len(exact), 1)))
+            self.expansion = Expansion({4: response}, {})
+        natural = entry_size(np.diag(self.network.propagator(x)), 4)
+        data = exact / natural
+        response = self.expansion.linear[4].values[0] / natural[:, None]
+        solved = np.linalg.lstsq(response, data, rcond=None)[0]
+        self.coupling = float(solved[0])
+        misfit = rms(data - response @ solved) / rms(exact) * rms(natural)
+        self.misfit = misfit if misfit > ROUNDING else 0.0
 
 
 @dataclass(frozen=True)
 class Replica:
-    """What one ensemble gave, without and with an inferred discrepancy."""
+    """What one ensemble gave.
 
-    mean: tuple[float, float]
-    sd: tuple[float, float]
-    rank: tuple[float, float]
-    discrepancy: float
-    chi_squared: float
-    naive_mean: float
-    naive_rank: float
+    Attributes:
+        mean: Posterior mean of λ_0.
+        sd: Its posterior standard deviation.
+        rank: Posterior probability below the true coupling.
+        discrepancy: Median of s, and the ends of its 90 % interval.
+        noise: Relative sampling error.
+        verdict: In one word.
+        is_flagged: Whether a heavy tail was noticed.
+    """
+
+    mean: float
+    sd: float
+    rank: float
+    discrepancy: tuple[float, float, float]
+    noise: float
+    verdict: str
     is_flagged: bool
 
 
-def measure(truth: Truth, case: Case, num_draws: int, key: jax.Array) -> Replica:
+def measure(truth: Truth, num_draws: int, key: jax.Array) -> Replica:
     """Draw, measure, fit."""
+    data_key, fit_key = jax.random.split(key)
     data = nnft.measure_correlators(
-        truth.network, case.points, (2, 4), num_draws=num_draws, key=key
+        truth.network, truth.x, ORDERS, num_draws=num_draws, key=data_key
     )
-    problem = truth.likelihood(data)
-    means, sds, ranks = [], [], []
-    for scale in (None, 1.0):
-        form = solve(problem, 0, truth.prior, scale)
-        mean, sd = form.moments()
-        means.append(float(mean[0]))
-        sds.append(float(sd[0]))
-        ranks.append(_rank(form, truth))
-    cumulative = np.cumsum(form.weight)
-    left = problem.amplitudes - problem.design[0][:, 0] * truth.coupling
-    seen = problem.resolved
-    plain = solve(naive(problem, data.covariance(4)), 0, truth.prior, None)
+    likelihood = build_likelihood(data, ACTION, truth.cutoffs, truth.expansion)
+    # `fit_couplings`, without doing the integrals again.
+    fit = infer_couplings(
+        data,
+        ACTION,
+        truth.cutoffs,
+        likelihood,
+        nnft.Prior(),
+        key=fit_key,
+        sampling=SAMPLING,
+        discrepancy=True,
+        sampler="conjugate",
+    )
+    draws = fit.dimensionless[:, :, 0, 0] / likelihood.scale[0, 0]
+    said = fit.adequacy().iloc[0]
     return Replica(
-        (means[0], means[1]),
-        (sds[0], sds[1]),
-        (ranks[0], ranks[1]),
-        float(form.discrepancy[np.searchsorted(cumulative, 0.5)]),
-        float(np.sum(left[seen] ** 2 / problem.variance[seen]) / seen.sum()),
-        float(plain.mean[0, 0]),
-        _rank(plain, truth),
+        float(draws.mean()),
+        float(draws.std()),
+        float(np.mean(draws < truth.coupling)),
+        (said.discrepancy, said.discrepancy_lower, said.discrepancy_upper),
+        likelihood.relative_noise,
+        said.verdict,
         bool(data.heavy_tailed(4).any()),
     )
 
 
-def _rank(form: "nnft.inference.conjugate.ClosedForm", truth: Truth) -> float:
-    """Posterior probability below the truth."""
-    z = (truth.coupling - form.mean[:, 0]) / form.factor[:, 0, 0]
-    return float(form.weight @ stats.norm.cdf(z))
-
-
-def _covered(ranks: np.ndarray) -> str:
-    inside = [np.mean(np.abs(ranks - 0.5) < level / 2) for level in LEVELS]
-    return " / ".join(f"{100 * share:.0f}" for share in inside)
-
-
-def row(case: Case, width: int, num_draws: int, replicas: int, seed: int) -> str:
-    """One line of the table."""
-    truth = Truth(case, width)
-    # Rows share no networks, so that they are independent tests.
-    root = jax.random.key(seed)
-    for number in (width, num_draws):
-        root = jax.random.fold_in(root, number)
-    found = [
-        measure(truth, case, num_draws, jax.random.fold_in(root, number))
-        for number in range(replicas)
-    ]
-    mean, sd, rank = (np.array([getattr(r, n) for r in found]) for n in _FIELDS)
-    scatter = mean.std(axis=0, ddof=1)
-    plain = np.array([r.naive_mean for r in found])
-    cells = [
-        case.label,
-        str(width),
+def row(truth: Truth, num_draws: int, found: Sequence[Replica]) -> list[str]:
+    """Cells of the table, from the third column on."""
+    mean, sd, rank, noise = (
+        np.array([getattr(replica, name) for replica in found])
+        for name in ("mean", "sd", "rank", "noise")
+    )
+    s, lower, upper = np.transpose([replica.discrepancy for replica in found])
+    scatter, size = mean.std(ddof=1), abs(truth.coupling)
+    covered = [_percent(np.abs(rank - 0.5) < level / 2) for level in LEVELS]
+    said = np.array([replica.verdict for replica in found])
+    return [
         f"{num_draws:,}",
-        _covered(rank[:, 0]),
-        _covered(rank[:, 1]),
-        _covered(np.array([r.naive_rank for r in found])),
-        f"{sd[:, 1].mean() / scatter[1]:.2f}",
-        f"{(mean[:, 1].mean() - truth.coupling) / scatter[1]:+.2f}",
-        f"{(plain.mean() - truth.coupling) / plain.std(ddof=1):+.2f}",
-        f"{100 * scatter[1] / abs(truth.coupling):.2f} %",
-        f"{scatter[1] / plain.std(ddof=1):.2f}",
-        f"{np.mean([r.chi_squared for r in found]):.2f}",
-        f"{100 * np.median([r.discrepancy for r in found]):.1g} %",
-        f"{100 * np.mean([r.is_flagged for r in found]):.0f} %",
+        " / ".join(covered),
+        f"{sd.mean() / scatter:.2f}",
+        f"{100 * (mean.mean() - truth.coupling) / size:+.2g} %",
+        f"{100 * scatter / size:.2g} %",
+        f"{100 * truth.misfit:.2g} %",
+        f"{100 * np.median(s):.2g} %",
+        _percent((lower <= truth.misfit) & (truth.misfit <= upper))
+        if truth.misfit
+        else "–",
+        f"{100 * np.median(noise):.2g} %",
+        _percent(said == Verdict.DESCRIBES),
+        _percent(said == Verdict.FAILS),
+        _percent([replica.is_flagged for replica in found]),
     ]
-    return "| " + " | ".join(cells) + " |"
 
 
-_FIELDS = ("mean", "sd", "rank")
-_HEADINGS = (
+def _percent(claims: Sequence[bool] | np.ndarray) -> str:
+    return f"{100 * np.mean(claims):.0f}"
+
+
+HEADINGS = (
     "network",
-    "width",
+    "inputs",
     "networks",
-    "covered, s = 0",
-    "covered, s inferred",
-    "covered, naive",
-    "width/scatter",
+    "covered",
+    "sd/scatter",
     "bias",
-    "bias, naive",
     "scatter",
-    "scatter/naive",
-    "χ²/mode",
+    "true s",
     "s",
+    "s covered",
+    "noise",
+    "describes",
+    "does not",
     "flagged",
 )
 
@@ -271,20 +228,33 @@ _HEADINGS = (
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--replicas", type=int, default=300)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--draws", type=int, help="only rows with as many networks")
+    parser.add_argument("--replicas", type=int, default=200)
+    parser.add_argument("--networks", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--inputs", nargs="+", choices=INPUTS, default=list(INPUTS))
+    parser.add_argument("--draws", nargs="+", type=int, default=list(DRAWS))
+    parser.add_argument("--reference-draws", type=int, default=REFERENCE_DRAWS)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(argv)
     start = time.perf_counter()
-    print("| " + " | ".join(_HEADINGS) + " |")
-    print("|" + "---|" * len(_HEADINGS))
-    for name in given.cases:
+    print("| " + " | ".join(HEADINGS) + " |")
+    print("|" + "---|" * len(HEADINGS))
+    for name in given.networks:
         case = CASES[name]
-        for width, num_draws in case.sizes:
-            if given.draws in (None, num_draws):
-                line = row(case, width, num_draws, given.replicas, given.seed)
-                print(line, flush=True)
+        for inputs in case.inputs:
+            if inputs not in given.inputs:
+                continue
+            truth = Truth(case, INPUTS[inputs], given.reference_draws)
+            for num_draws in given.draws:
+                # Rows share no networks, so that they are independent tests.
+                root = jax.random.key(given.seed)
+                for number in (list(INPUTS).index(inputs), num_draws):
+                    root = jax.random.fold_in(root, number)
+                found = [
+                    measure(truth, num_draws, jax.random.fold_in(root, number))
+                    for number in range(given.replicas)
+                ]
+                cells = [name, inputs, *row(truth, num_draws, found)]
+                print("| " + " | ".join(cells) + " |", flush=True)
     print(f"\n{given.replicas} replicas; {time.perf_counter() - start:.0f} s")
 
 
