@@ -1,6 +1,5 @@
 """An Equinox module as an architecture."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 
 from nnft_ppl._errors import UnavailableError
 from nnft_ppl._seed import seed_key
+from nnft_ppl._typing import Key
 from nnft_ppl.adapters.knowledge import Knowledge, check_width_given
 from nnft_ppl.adapters.module import Template, module_architecture
 from nnft_ppl.adapters.priors import ParameterPrior, path_name
@@ -67,41 +67,51 @@ def architecture_from_equinox(
 
     def template(hp: Hyperparameters) -> Template:
         if isinstance(make, eqx.Module):
-            return _template(make, lambda seed: make)
-        return _template(
-            eqx.filter_eval_shape(make, hp, seed_key(0)),
-            lambda seed: make(hp, seed_key(seed)),
-        )
+            return _template(make, _ties(make), lambda seed: make)
+        ties: dict[str, str] = {}
+
+        def noting_ties(hp: Hyperparameters, key: Key) -> eqx.Module:
+            module = make(hp, key)
+            ties.update(_ties(module))
+            return module
+
+        module = eqx.filter_eval_shape(noting_ties, hp, seed_key(0))
+        return _template(module, ties, lambda seed: make(hp, seed_key(seed)))
 
     fields: Knowledge = {"description": "an Equinox module", **knowledge}
     return module_architecture(name, template, prior, call, width, fields)
 
 
-def _template(module: "eqx.Module", make: Callable[[int], "eqx.Module"]) -> Template:
+def _ties(module: "eqx.Module") -> dict[str, str]:
+    """Later path -> first path, of the arrays that a module holds more than once.
+
+    They are one array to whoever calls the module, and two leaves to JAX.
+    """
+    first: dict[int, str] = {}
+    ties = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(module):
+        name = path_name(path)
+        if eqx.is_array(leaf) and first.setdefault(id(leaf), name) != name:
+            ties[name] = first[id(leaf)]
+    return ties
+
+
+def _template(
+    module: "eqx.Module",
+    ties: Mapping[str, str],
+    make: Callable[[int], "eqx.Module"],
+) -> Template:
     leaves, structure = jax.tree_util.tree_flatten_with_path(
         eqx.nn.inference_mode(module)
     )
+    names = [path_name(path) for path, _ in leaves]
     # Beside arrays there are leaves of any kind: activations, flags.
     arrays = {
-        path_name(path): (path, leaf)
-        for path, leaf in leaves
+        name: leaf
+        for name, (_, leaf) in zip(names, leaves, strict=True)
         if isinstance(leaf, jax.ShapeDtypeStruct) or eqx.is_array(leaf)
+        if name not in ties
     }
-    parameters = {
-        name: (path, leaf.shape)
-        for name, (path, leaf) in arrays.items()
-        if jnp.issubdtype(leaf.dtype, jnp.floating)
-    }
-    # Their weights multiply no sum over a layer of known size.
-    nn = eqx.nn
-    other = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.BatchNorm, nn.Embedding)
-    special = [
-        path
-        for path, node in jax.tree_util.tree_leaves_with_path(
-            module, is_leaf=lambda node: isinstance(node, other)
-        )
-        if isinstance(node, other)
-    ]
 
     def initial(seed: int) -> Mapping[str, jax.Array]:
         made = jax.tree_util.tree_leaves_with_path(make(seed))
@@ -109,17 +119,19 @@ def _template(module: "eqx.Module", make: Callable[[int], "eqx.Module"]) -> Temp
         return {name: jnp.asarray(found[name]) for name in arrays}
 
     def build(values: Mapping[str, jax.Array]) -> "eqx.Module":
-        filled = [values.get(path_name(path), leaf) for path, leaf in leaves]
+        filled = [
+            values.get(ties.get(name, name), leaf)
+            for name, (_, leaf) in zip(names, leaves, strict=True)
+        ]
         merged: eqx.Module = jax.tree.unflatten(structure, filled)
         return merged
 
     return Template(
         paths=tuple(arrays),
-        shapes={name: shape for name, (_, shape) in parameters.items()},
-        fan_in={
-            name: math.prod(shape[1:])
-            for name, (path, shape) in parameters.items()
-            if len(shape) >= 2 and path[:-1] not in special
+        shapes={
+            name: leaf.shape
+            for name, leaf in arrays.items()
+            if jnp.issubdtype(leaf.dtype, jnp.floating)
         },
         initial=initial,
         build=build,

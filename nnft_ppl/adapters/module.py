@@ -20,12 +20,15 @@ import numpyro.distributions as dist
 
 from nnft_ppl._errors import NnftError, SpecError
 from nnft_ppl._typing import Params
+from nnft_ppl.adapters.fan_in import fan_ins
 from nnft_ppl.adapters.knowledge import Knowledge, checked_architecture
 from nnft_ppl.adapters.priors import ParameterPrior, centred_normal, fitted
 from nnft_ppl.architecture import Architecture, Hyperparameters, Readout
 
 type Module = Any
 """A module of whatever library."""
+
+_BIASES = ("bias", "bias_n")  # the second of Equinox's GRU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,24 +38,14 @@ class Template:
     Args:
         paths: Of all arrays.
         shapes: Path -> shape, of the floating parameters.
-        fan_in: Path -> how many numbers a weight's sum is over; `None` or no entry
-            where that cannot be known.
         initial: Seed -> path -> what the module makes of each array; for JAX to trace.
         build: path -> array, of all arrays -> the module.
     """
 
     paths: tuple[str, ...]
     shapes: Mapping[str, tuple[int, ...]]
-    fan_in: Mapping[str, int | None]
     initial: Callable[[int], Mapping[str, jax.Array]]
     build: Callable[[Mapping[str, jax.Array]], Module]
-
-    def default_std(self, hp: Hyperparameters, path: str) -> float | None:
-        """Standard deviation of the default prior of one parameter, if it has one."""
-        if path.split(".")[-1] == "bias":
-            return hp.bias_std
-        fan_in = self.fan_in.get(path)
-        return None if fan_in is None else hp.weight_std / math.sqrt(fan_in)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +77,7 @@ def module_architecture(
             (hp.weight_std, hp.bias_std, options),
         )
         if key not in plans:
-            plans[key] = _plan(name, hp, template, prior)
+            plans[key] = _plan(name, hp, template, prior, call)
         return plans[key]
 
     def sample(hp: Hyperparameters) -> Params:
@@ -119,6 +112,7 @@ def _plan(
     hp: Hyperparameters,
     template: Callable[[Hyperparameters], Template],
     prior: ParameterPrior | None,
+    call: Callable[[Module, jax.Array], jax.Array],
 ) -> _Plan:
     try:
         made = template(hp)
@@ -130,23 +124,44 @@ def _plan(
             f"{hp.input_shape}, output_dim {hp.output_dim}: {type(error).__name__}: "
             f"{error}"
         ) from error
-    # Arrays that stay must be no tracers of a caller. Not around `template`: there it
-    # would evaluate what is to stay abstract.
+    # Arrays that stay must be no tracers of a caller. Not around what calls the user's
+    # code: there it would evaluate what is to stay abstract.
     with jax.ensure_compile_time_eval():
-        distributions = _distributions(name, hp, made, prior)
+        given = _given(name, hp, made, prior)
+        state = _kept(
+            name,
+            made,
+            [path for path in made.paths if path not in made.shapes],
+            "are no parameters; make them from a key of your own",
+        )
+
+    def run(params: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
+        return call(made.build({**state, **params}), x)
+
+    stds = _default_stds(hp, made, [p for p in made.shapes if p not in given], run)
+    with jax.ensure_compile_time_eval():
+        distributions = {
+            path: given[path] if path in given else centred_normal(stds[path], shape)
+            for path, shape in made.shapes.items()
+            if path in given or path in stds
+        }
+        still = _kept(
+            name,
+            made,
+            [path for path in made.shapes if path not in distributions],
+            "have no default prior, because the network does not use them, or not "
+            "just as weights of sums that are all of one length; give them one with "
+            "prior={path: distribution}, or make them from a key of your own",
+        )
     if not distributions:
         raise SpecError(f"the module of {name!r} has no parameters; nothing is random")
-    return _Plan(
-        build=made.build,
-        distributions=distributions,
-        kept=_kept(name, made, [p for p in made.paths if p not in distributions]),
-    )
+    return _Plan(build=made.build, distributions=distributions, kept={**state, **still})
 
 
-def _distributions(
+def _given(
     name: str, hp: Hyperparameters, made: Template, prior: ParameterPrior | None
 ) -> dict[str, dist.Distribution]:
-    """Path -> prior, for the parameters that have one."""
+    """Path -> prior, for the parameters that the user gives one."""
     if isinstance(prior, Mapping):
         unknown = sorted(set(prior) - set(made.shapes))
         if unknown:
@@ -156,22 +171,45 @@ def _distributions(
                 f"the module{f' (did you mean {near[0]!r}?)' if near else ''}; it has "
                 f"{list(made.shapes)}"
             )
-    distributions = {}
+    given = {}
     for path, shape in made.shapes.items():
-        given: object = None
+        wanted: object = None
         if isinstance(prior, Mapping):
-            given = prior.get(path)
+            wanted = prior.get(path)
         elif prior is not None:
-            given = prior(path, shape, hp)
-        if given is not None:
-            distributions[path] = fitted(given, path, shape)
-        elif (std := made.default_std(hp, path)) is not None:
-            distributions[path] = centred_normal(std, shape)
-    return distributions
+            wanted = prior(path, shape, hp)
+        if wanted is not None:
+            given[path] = fitted(wanted, path, shape)
+    return given
 
 
-def _kept(name: str, made: Template, wanted: list[str]) -> dict[str, jax.Array]:
+def _default_stds(
+    hp: Hyperparameters,
+    made: Template,
+    paths: list[str],
+    run: Callable[[Mapping[str, jax.Array], jax.Array], jax.Array],
+) -> dict[str, float]:
+    """Path -> standard deviation of the default prior, where there is one."""
+    biases = [path for path in paths if path.split(".")[-1] in _BIASES]
+    weights = [path for path in paths if path not in biases]
+    if not weights:
+        return dict.fromkeys(biases, hp.bias_std)
+    found = fan_ins(run, made.shapes, weights, hp.input_shape)
+    return dict.fromkeys(biases, hp.bias_std) | {
+        path: hp.weight_std / math.sqrt(fan_in) for path, fan_in in found.items()
+    }
+
+
+def _kept(
+    name: str, made: Template, wanted: list[str], why_not: str
+) -> dict[str, jax.Array]:
     """What has no prior, as the module makes it: the same whatever its seed.
+
+    Args:
+        name: Of the architecture, for messages.
+        made: The module.
+        wanted: Paths of what has no prior.
+        why_not: What to say of those that are random.
 
     Raises:
         SpecError: Something is random when the module is made. Kept, it would be one
@@ -196,8 +234,6 @@ def _kept(name: str, made: Template, wanted: list[str]) -> dict[str, jax.Array]:
     ]
     if random:
         raise SpecError(
-            f"the module of {name!r} draws {random} when it is made, and they have no "
-            "default prior; give them one with prior={path: distribution}, or make "
-            "them from a key of your own"
+            f"the module of {name!r} draws {random} when it is made, and they {why_not}"
         )
     return dict(zip(wanted, one, strict=True))

@@ -1,6 +1,5 @@
 """A Flax NNX module as an architecture."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
@@ -68,29 +67,35 @@ def architecture_from_nnx(
         if isinstance(make, nnx.Module):
             # A copy, because evaluation mode is set in place.
             return _template(nnx.clone(make), lambda seed: nnx.clone(make))
-        return _template(
-            nnx.eval_shape(lambda: make(hp, nnx.Rngs(0))),
-            lambda seed: make(hp, nnx.Rngs(seed)),
-        )
+        module = nnx.eval_shape(lambda: make(hp, nnx.Rngs(0)))
+        _check_attributes(module)
+        return _template(module, lambda seed: make(hp, nnx.Rngs(seed)))
 
     fields: Knowledge = {"description": "a Flax NNX module", **knowledge}
     return module_architecture(name, template, prior, _unchanged(call), width, fields)
+
+
+def _check_attributes(module: "nnx.Module") -> None:
+    """Refuse arrays that Flax would take for constants: they are of another trace."""
+    for path, part in nnx.iter_modules(module):
+        for name, value in vars(part).items():
+            if isinstance(value, jax.core.Tracer):
+                whole = ".".join(map(str, (*path, name)))
+                raise SpecError(
+                    f"the attribute {whole!r} of the module is a bare array; wrap it: "
+                    "nnx.Variable(array), or nnx.Param(array) for a parameter"
+                )
 
 
 def _template(module: "nnx.Module", make: Callable[[int], "nnx.Module"]) -> Template:
     module.eval()
     graph, *states = nnx.split(module, nnx.Param, ...)
     leaves, structure = jax.tree_util.tree_flatten_with_path(states)
-    # The first key says which state, the last is the value of the variable.
-    paths = [path_name(path[1:-1]) for path, _ in leaves]
-    parameters = {
-        name: (path[1:-1], leaf.shape)
+    paths = [_variable_name(path[1:]) for path, _ in leaves]  # [0]: which state
+    shapes = {
+        name: leaf.shape
         for name, (path, leaf) in zip(paths, leaves, strict=True)
         if path[0].idx == 0 and jnp.issubdtype(leaf.dtype, jnp.floating)
-    }
-    owners = {
-        path_name(tuple(map(jax.tree_util.DictKey, path))): owner
-        for path, owner in nnx.iter_modules(module)
     }
 
     def initial(seed: int) -> Mapping[str, jax.Array]:
@@ -106,24 +111,16 @@ def _template(module: "nnx.Module", make: Callable[[int], "nnx.Module"]) -> Temp
 
     return Template(
         paths=tuple(paths),
-        shapes={name: shape for name, (_, shape) in parameters.items()},
-        fan_in={
-            name: _fan_in(owners[path_name(path[:-1])], shape)
-            for name, (path, shape) in parameters.items()
-        },
+        shapes=shapes,
         initial=initial,
         build=build,
     )
 
 
-def _fan_in(owner: "nnx.Module", shape: tuple[int, ...]) -> int | None:
-    """How many numbers the sum of a weight is over, or `None`."""
-    # What an embedding or a free contraction sums over cannot be read off its shape.
-    if isinstance(owner, (nnx.Embed, nnx.Einsum)):
-        return None
-    if isinstance(owner, nnx.LinearGeneral):  # it may have several output axes
-        return math.prod(owner.in_features)
-    return math.prod(shape[:-1]) if len(shape) >= 2 else None
+def _variable_name(path: tuple[Any, ...]) -> str:
+    """Path of a variable, or of an array that is an attribute itself."""
+    in_variable = isinstance(path[-1], jax.tree_util.GetAttrKey)  # its value
+    return path_name(path[:-1] if in_variable else path)
 
 
 def _unchanged(
@@ -133,7 +130,7 @@ def _unchanged(
 
     def state(module: "nnx.Module") -> dict[str, Any]:
         leaves = jax.tree_util.tree_leaves_with_path(nnx.state(module))
-        return {path_name(path[:-1]): leaf for path, leaf in leaves}
+        return {_variable_name(path): leaf for path, leaf in leaves}
 
     def checked(module: "nnx.Module", x: jax.Array) -> jax.Array:
         before = state(module)

@@ -1,0 +1,177 @@
+"""How many numbers each weight's sum is over, read from the program of the network.
+
+In: a function of parameters and one input. Out: parameter -> fan-in. Its shape does not
+tell: layers stacked for a scan have an axis more, kernels may have several input or
+output axes, libraries disagree about their order, and a table that is added is no
+weight at all. So the parameter is followed through the traced program, as long as its
+entries are only moved about, to the matrix product or convolution that sums over them.
+"""
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Jaxpr, JaxprEqn, Literal
+
+type _Origin = frozenset[str] | None
+"""What an array of the program holds: entries of these parameters, moved about; none
+for what depends on neither parameters nor input; `None` for anything computed."""
+
+_CONSTANT: _Origin = frozenset()
+_COMPUTED: _Origin = None
+
+_MOVES = frozenset(
+    (
+        *("transpose", "reshape", "rev", "squeeze", "slice", "split", "copy"),
+        *("dynamic_slice", "gather", "concatenate", "broadcast_in_dim"),
+        *("convert_element_type", "stop_gradient", "sharding_constraint"),
+    )
+)
+_CALLS = frozenset(
+    ("jit", "closed_call", "remat2", "custom_jvp_call", "custom_vjp_call")
+)
+
+
+def fan_ins(
+    run: Callable[[Mapping[str, jax.Array], jax.Array], jax.Array],
+    shapes: Mapping[str, tuple[int, ...]],
+    weights: Collection[str],
+    input_shape: tuple[int, ...],
+) -> dict[str, int]:
+    """Fan-in of the parameters that are weights of one sum; nothing is computed.
+
+    Args:
+        run: (parameters, one input) -> output.
+        shapes: Of all parameters.
+        weights: Those of them whose fan-in is asked for.
+        input_shape: Of one input.
+
+    Returns:
+        The length of the sum, for each parameter that multiplies activations in matrix
+        products or convolutions, all over equally many numbers, and does nothing else.
+        There is no entry for others: a factor of each entry, a table that is looked up,
+        a weight that is normalised before it is used.
+    """
+    names = list(shapes)
+
+    def flat(values: Sequence[jax.Array], x: jax.Array) -> jax.Array:
+        return run(dict(zip(names, values, strict=True)), x)
+
+    program = jax.make_jaxpr(flat)(
+        [jax.ShapeDtypeStruct(shapes[name], jnp.float32) for name in names],
+        jax.ShapeDtypeStruct(input_shape, jnp.float32),
+    )
+    reader = _Reader()
+    origins = [frozenset((name,)) if name in weights else _COMPUTED for name in names]
+    reader.follow(program.jaxpr, [*origins, _COMPUTED])
+    return {
+        name: length
+        for name, lengths in reader.lengths.items()
+        if len(lengths) == 1 and (length := next(iter(lengths))) is not None
+    }
+
+
+class _Reader:
+    """Follows parameters through a program.
+
+    Attributes:
+        lengths: Parameter -> lengths of the sums that its entries are weights of;
+            `None` for any other use.
+    """
+
+    def __init__(self) -> None:
+        self.lengths: dict[str, set[int | None]] = {}
+
+    def follow(self, program: Jaxpr, inputs: Sequence[_Origin]) -> list[_Origin]:
+        """Origins of the outputs, from those of the inputs."""
+        known = dict(zip(program.invars, inputs, strict=True))
+
+        def origin(atom: Any) -> _Origin:
+            return (
+                _CONSTANT if isinstance(atom, Literal) else known.get(atom, _CONSTANT)
+            )
+
+        for step in program.eqns:
+            outputs = self._outputs(step, [origin(atom) for atom in step.invars])
+            known.update(zip(step.outvars, outputs, strict=True))
+        return [origin(atom) for atom in program.outvars]
+
+    def _outputs(self, step: JaxprEqn, inputs: list[_Origin]) -> list[_Origin]:
+        name = step.primitive.name
+        if name == "scan":
+            return self._scan(step, inputs)
+        if name in _CALLS:
+            key = "jaxpr" if "jaxpr" in step.params else "call_jaxpr"
+            return self.follow(step.params[key].jaxpr, inputs)
+        if name in _MOVES and _moved(step, inputs):
+            return [_union(inputs)] * len(step.outvars)
+        lengths = _sum_lengths(step)
+        if all(inputs[:2]):  # parameters times parameters, before any input
+            lengths = {}
+        for at, held in enumerate(inputs):
+            for parameter in held or ():
+                self.lengths.setdefault(parameter, set()).add(lengths.get(at))
+        constant = all(held == _CONSTANT for held in inputs)
+        return [_CONSTANT if constant else _COMPUTED] * len(step.outvars)
+
+    def _scan(self, step: JaxprEqn, inputs: list[_Origin]) -> list[_Origin]:
+        """Constants, carry and slices of what is scanned over, in this order."""
+        body = step.params["jaxpr"].jaxpr
+
+        def sliced(outer: Sequence[Any], inner: Sequence[Any]) -> int:
+            pairs = zip(outer, inner, strict=True)
+            return sum(len(_shape(a)) > len(_shape(b)) for a, b in pairs)
+
+        carried = len(body.outvars) - sliced(step.outvars, body.outvars)
+        first = len(inputs) - sliced(step.invars, body.invars) - carried
+        while True:  # until each carried array holds after a round what it did before
+            outputs = _Reader().follow(body, inputs)
+            after = outputs[:carried]
+            before = inputs[first : first + carried]
+            changed = [
+                held is not _COMPUTED and held != then
+                for held, then in zip(before, after, strict=True)
+            ]
+            if not any(changed):
+                return self.follow(body, inputs)
+            for at, held in enumerate(before):
+                if changed[at]:
+                    for parameter in held or ():
+                        self.lengths.setdefault(parameter, set()).add(None)
+                    inputs[first + at] = _COMPUTED
+
+
+def _shape(atom: Any) -> tuple[int, ...]:
+    shape: tuple[int, ...] = atom.aval.shape
+    return shape
+
+
+def _union(origins: Sequence[_Origin]) -> frozenset[str]:
+    return frozenset().union(*(held for held in origins if held))
+
+
+def _moved(step: JaxprEqn, inputs: list[_Origin]) -> bool:
+    """Whether a step only moves entries of parameters about."""
+    if step.primitive.name == "concatenate":
+        return all(inputs)
+    if step.primitive.name == "broadcast_in_dim":
+        if math.prod(_shape(step.invars[0])) != math.prod(_shape(step.outvars[0])):
+            return False
+    # Where they come from must not depend on the input: that would be a look-up.
+    return bool(inputs[0]) and all(held == _CONSTANT for held in inputs[1:])
+
+
+def _sum_lengths(step: JaxprEqn) -> dict[int, int]:
+    """Operand -> length of the sums that its entries are weights of."""
+    if step.primitive.name == "dot_general":
+        contracted, _ = step.params["dimension_numbers"]
+        shape = _shape(step.invars[0])
+        length = math.prod(shape[axis] for axis in contracted[0])
+        return {0: length, 1: length}
+    if step.primitive.name == "conv_general_dilated":
+        output_axis = step.params["dimension_numbers"].rhs_spec[0]
+        shape = _shape(step.invars[1])
+        return {1: math.prod(shape) // shape[output_axis]}
+    return {}
