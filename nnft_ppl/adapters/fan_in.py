@@ -23,11 +23,22 @@ _CONSTANT: _Origin = frozenset()
 _COMPUTED: _Origin = None
 
 _MOVES = frozenset(
-    (
-        *("transpose", "reshape", "rev", "squeeze", "slice", "split", "copy"),
-        *("dynamic_slice", "gather", "concatenate", "broadcast_in_dim"),
-        *("convert_element_type", "stop_gradient", "sharding_constraint"),
-    )
+    {
+        "broadcast_in_dim",
+        "concatenate",
+        "convert_element_type",
+        "copy",
+        "dynamic_slice",
+        "gather",
+        "reshape",
+        "rev",
+        "sharding_constraint",
+        "slice",
+        "split",
+        "squeeze",
+        "stop_gradient",
+        "transpose",
+    }
 )
 _CALLS = frozenset(
     ("jit", "closed_call", "remat2", "custom_jvp_call", "custom_vjp_call")

@@ -201,6 +201,108 @@ def test_what_is_random_but_has_no_prior_is_refused():
     )
 
 
+class Tied(eqx.Module):
+    """A linear layer used twice, the second time with another bias."""
+
+    a: eqx.nn.Linear
+    b: eqx.nn.Linear
+
+    def __init__(self, hp, key):
+        self.a = eqx.nn.Linear(hp.width, hp.width, key=key)
+        self.b = eqx.tree_at(lambda layer: layer.bias, self.a, jnp.zeros(hp.width))
+
+    def __call__(self, x):
+        return self.b(self.a(x))
+
+
+class Twice(eqx.Module):
+    """Three stacked layers, held twice, and used one after the other."""
+
+    first: eqx.nn.Linear
+    again: eqx.nn.Linear
+
+    def __init__(self, hp, key):
+        def layer(key):
+            return eqx.nn.Linear(hp.width, hp.width, use_bias=False, key=key)
+
+        self.first = eqx.filter_vmap(layer)(jax.random.split(key, 3))
+        self.again = self.first
+
+    def __call__(self, x):
+        return self.again.weight[2] @ (self.first.weight[2] @ x)
+
+
+class Shared(eqx.Module):
+    """A tie as Equinox has it."""
+
+    pair: eqx.nn.Shared
+
+    def __init__(self, hp, key):
+        one, other = (
+            eqx.nn.Linear(hp.width, hp.width, use_bias=False, key=k)
+            for k in jax.random.split(key)
+        )
+        self.pair = eqx.nn.Shared(
+            (one, other), lambda pair: pair[1].weight, lambda pair: pair[0].weight
+        )
+
+    def __call__(self, x):
+        one, other = self.pair()
+        return other(one(x))
+
+
+def test_an_array_that_is_held_twice_is_drawn_once():
+    sizes = {"width": 3, "output_dim": 3, "bias_std": 0.5}
+    net = build(Tied, sizes=sizes)
+    p = draw(net)
+    assert set(p) == {"a.weight", "a.bias", "b.bias"}
+    w, a, b = (np.float64(p[path]) for path in ("a.weight", "a.bias", "b.bias"))
+    by_hand = (X @ w.T + a) @ w.T + b
+    np.testing.assert_allclose(net.apply(p, X), by_hand, rtol=1e-4, atol=1e-5)
+    with pytest.raises(nnft.SpecError, match=r"\['b\.weight'\].*mean 'a\.weight'"):
+        build(Tied, {"b.weight": dist.Normal()}, sizes=sizes)
+
+    p = draw(build(Twice, sizes=sizes))
+    assert set(p) == {"first.weight"}
+    w = np.float64(p["first.weight"][2])
+    np.testing.assert_allclose(
+        build(Twice, sizes=sizes).apply(p, X), X @ w.T @ w.T, rtol=1e-4, atol=1e-5
+    )
+    assert set(draw(build(Shared, sizes=sizes))) == {"pair.pytree.0.weight"}
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_tied_linear_net_has_its_two_point_function(given):
+    """E (W²)₁₁² = (3 + (n − 1))/n² for entries N(0, 1/n); untied it is 1/n."""
+
+    n = 2
+    sizes = {"width": n, "input_dim": n, "output_dim": n}
+    made = Tied(nnft.Hyperparameters(**sizes), jax.random.key(0))
+    net = build(made, width=n, sizes=sizes) if given else build(Tied, sizes=sizes)
+    x = np.array([[1.0, 0.0]])
+    values = nnft.sample_ensemble(net, x, 20_000, key=jax.random.key(1)).values
+    squares = values[:, 0, 0] ** 2
+    error = squares.std() / len(squares) ** 0.5
+    assert error < 0.05
+    assert abs(squares.mean() - (n + 2) / n**2) < 4 * error
+
+
+def test_equal_arrays_that_are_two_are_drawn_apart():
+    def make(hp, key):
+        layers = [
+            eqx.nn.LayerNorm(3),
+            eqx.nn.LayerNorm(3),
+            eqx.nn.Linear(3, 1, key=key),
+        ]
+        return eqx.nn.Sequential(layers)
+
+    made = make(None, jax.random.key(0))
+    sizes = {"bias_std": 1.0}
+    for net in (build(make, sizes=sizes), build(made, width=6, sizes=sizes)):
+        params = draw(net)
+        assert (params["layers.0.bias"] != params["layers.1.bias"]).all()
+
+
 def test_layers_with_state_do_not_run_as_they_are():
     def make(hp, key):
         return eqx.nn.BatchNorm(hp.input_dim, axis_name="batch", mode="ema")

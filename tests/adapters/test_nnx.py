@@ -284,6 +284,50 @@ class Frozen(nnx.Module):
         return x * self.w
 
 
+class Tied(nnx.Module):
+    """A layer used twice, and a matrix that two layers share."""
+
+    def __init__(self, hp, rngs):
+        self.a = nnx.Linear(3, 3, rngs=rngs)
+        self.b = self.a
+        self.c = nnx.Linear(3, 3, rngs=rngs)
+        self.c.kernel = self.a.kernel
+
+    def __call__(self, x):
+        return self.c(self.b(self.a(x)))
+
+
+def test_what_is_held_twice_is_drawn_once():
+    net = build(Tied, sizes={"output_dim": 3, "bias_std": 0.5})
+    p = draw(net)
+    assert set(p) == {"a.kernel", "a.bias", "c.bias"}
+    w, a, c = (np.float64(p[path]) for path in ("a.kernel", "a.bias", "c.bias"))
+    by_hand = ((X @ w + a) @ w + a) @ w + c
+    np.testing.assert_allclose(net.apply(p, X), by_hand, rtol=1e-4, atol=1e-5)
+
+
+class Bare(nnx.Module):
+    """Two arrays that are attributes themselves."""
+
+    def __init__(self, hp, rngs):
+        self.shift = jnp.full(3, 2.0)
+        self.factor = jnp.full(3, 5.0)
+        self.out = nnx.Linear(3, 1, use_bias=False, rngs=rngs)
+
+    def __call__(self, x):
+        return self.out(self.factor * x + self.shift)
+
+
+def test_arrays_that_are_attributes_keep_their_names_or_are_refused():
+    net = build(Bare(None, nnx.Rngs(0)), width=6)
+    p = draw(net)
+    np.testing.assert_allclose(
+        net.apply(p, X), (5 * X + 2) @ p["out.kernel"], rtol=1e-5, atol=1e-5
+    )
+    with pytest.raises(nnft.SpecError, match=r"'factor'.*bare array.*nnx\.Variable\(a"):
+        build(Bare)
+
+
 class Noisy(nnx.Module):
     def __init__(self, hp, rngs):
         self.rngs = rngs
