@@ -44,12 +44,12 @@ def lstm_step():
     )
 
 
-def gru_step():
+def gru_step(bias_of_hidden):
     """E h² after one step from nothing: h = (1 − σ(z)) tanh(a + σ(r) b)."""
     s = LINEAR**0.5
 
     def square(z, r, n):
-        std = np.sqrt(LINEAR + sigmoid(s * r) ** 2 * B**2)
+        std = np.sqrt(LINEAR + sigmoid(s * r) ** 2 * bias_of_hidden**2)
         return ((1 - sigmoid(s * z)) * np.tanh(std * n)) ** 2
 
     return gauss(square)

@@ -1,6 +1,7 @@
 """An Equinox module as an architecture."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Unpack
 
 import jax
@@ -8,10 +9,10 @@ import jax.numpy as jnp
 
 from nnft_ppl._errors import UnavailableError
 from nnft_ppl._seed import seed_key
-from nnft_ppl._typing import Key
 from nnft_ppl.adapters.knowledge import Knowledge, check_width_given
 from nnft_ppl.adapters.module import Template, module_architecture
 from nnft_ppl.adapters.priors import ParameterPrior, path_name
+from nnft_ppl.adapters.ties import copies
 from nnft_ppl.architecture import Architecture, Hyperparameters
 
 try:
@@ -34,11 +35,12 @@ def architecture_from_equinox(
     """An architecture of an Equinox module.
 
     The default prior is σ_W, σ_b of the hyperparameters in place of the module's own
-    initialisers: N(0, σ_W²/fan-in) for a floating array of two or more axes, the first
-    of which is the output's; N(0, σ_b²) for one called `bias`. Others, such as the
-    weight of a normalisation, stay as they are made, unless they are random. Equinox
-    does not tell parameters from buffers: what is floating and not to be random needs a
-    `dist.Delta`. The module is put into inference mode: no dropout.
+    initialisers: N(0, σ_W²/fan-in) for a floating array that is a weight, the fan-in
+    being how many numbers its sums are over when the module is called; N(0, σ_b²) for
+    one called `bias`. Others, such as the weight of a normalisation, stay as they are
+    made, unless they are random. Equinox does not tell parameters from buffers: what is
+    floating and not to be random needs a `dist.Delta`. An array that the module holds
+    twice is drawn once. The module is put into inference mode: no dropout.
 
     Args:
         name: What files and messages call it.
@@ -68,15 +70,22 @@ def architecture_from_equinox(
     def template(hp: Hyperparameters) -> Template:
         if isinstance(make, eqx.Module):
             return _template(make, _ties(make), lambda seed: make)
-        ties: dict[str, str] = {}
+        noted: list[tuple[Any, dict[str, str]]] = []
 
-        def noting_ties(hp: Hyperparameters, key: Key) -> eqx.Module:
-            module = make(hp, key)
-            ties.update(_ties(module))
-            return module
+        def arrays() -> Any:
+            module = make(hp, seed_key(0))
+            arrays, rest = eqx.partition(module, eqx.is_array)
+            noted.append((rest, _ties(module)))
+            return arrays
 
-        module = eqx.filter_eval_shape(noting_ties, hp, seed_key(0))
-        return _template(module, ties, lambda seed: make(hp, seed_key(seed)))
+        program, shapes = jax.make_jaxpr(arrays, return_shape=True)()
+        ((rest, ties),) = noted
+        made = _template(
+            eqx.combine(shapes, rest), ties, lambda seed: make(hp, seed_key(seed))
+        )
+        leaves = jax.tree_util.tree_leaves_with_path(shapes)
+        same = copies(program.jaxpr, [path_name(path) for path, _ in leaves])
+        return replace(made, copies=same)
 
     fields: Knowledge = {"description": "an Equinox module", **knowledge}
     return module_architecture(name, template, prior, call, width, fields)

@@ -40,9 +40,10 @@ _MOVES = frozenset(
         "transpose",
     }
 )
-_CALLS = frozenset(
-    ("jit", "closed_call", "remat2", "custom_jvp_call", "custom_vjp_call")
+CALLS = frozenset(
+    {"jit", "closed_call", "remat2", "custom_jvp_call", "custom_vjp_call"}
 )
+"""Steps that run a program of the same inputs and outputs."""
 
 
 def fan_ins(
@@ -113,9 +114,8 @@ class _Reader:
         name = step.primitive.name
         if name == "scan":
             return self._scan(step, inputs)
-        if name in _CALLS:
-            key = "jaxpr" if "jaxpr" in step.params else "call_jaxpr"
-            return self.follow(step.params[key].jaxpr, inputs)
+        if name in CALLS:
+            return self.follow(called_program(step), inputs)
         if name in _MOVES and _moved(step, inputs):
             return [_union(inputs)] * len(step.outvars)
         lengths = _sum_lengths(step)
@@ -152,6 +152,12 @@ class _Reader:
                     for parameter in held or ():
                         self.lengths.setdefault(parameter, set()).add(None)
                     inputs[first + at] = _COMPUTED
+
+
+def called_program(step: JaxprEqn) -> Jaxpr:
+    """The program that one of `CALLS` runs."""
+    program: Jaxpr = step.params["jaxpr" if "jaxpr" in step.params else "call_jaxpr"]
+    return program.jaxpr
 
 
 def _shape(atom: Any) -> tuple[int, ...]:

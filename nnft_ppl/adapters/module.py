@@ -7,8 +7,8 @@ evaluate in one go, from an instance whose values they register as a `param` sit
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -40,12 +40,15 @@ class Template:
         shapes: Path -> shape, of the floating parameters.
         initial: Seed -> path -> what the module makes of each array; for JAX to trace.
         build: path -> array, of all arrays -> the module.
+        copies: Path -> an earlier one, of which it holds the entries in another shape
+            or order.
     """
 
     paths: tuple[str, ...]
     shapes: Mapping[str, tuple[int, ...]]
     initial: Callable[[int], Mapping[str, jax.Array]]
     build: Callable[[Mapping[str, jax.Array]], Module]
+    copies: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +131,7 @@ def _plan(
     # code: there it would evaluate what is to stay abstract.
     with jax.ensure_compile_time_eval():
         given = _given(name, hp, made, prior)
+        _check_copies(name, made, given)
         state = _kept(
             name,
             made,
@@ -181,6 +185,17 @@ def _given(
         if wanted is not None:
             given[path] = fitted(wanted, path, shape)
     return given
+
+
+def _check_copies(name: str, made: Template, given: Collection[str]) -> None:
+    """Refuse to make independent what is one array, unless the user says so."""
+    for path, same in made.copies.items():
+        if path in made.shapes and not {path, same} <= set(given):
+            raise SpecError(
+                f"the module of {name!r} makes {same!r} and {path!r} of the same "
+                "entries, which with a prior each would be independent; keep one of "
+                "them and use it twice when the module is called, or give both a prior"
+            )
 
 
 def _default_stds(

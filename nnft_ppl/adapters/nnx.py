@@ -1,6 +1,7 @@
 """A Flax NNX module as an architecture."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Unpack
 
 import jax
@@ -10,6 +11,7 @@ from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl.adapters.knowledge import Knowledge, check_width_given
 from nnft_ppl.adapters.module import Template, module_architecture
 from nnft_ppl.adapters.priors import ParameterPrior, path_name
+from nnft_ppl.adapters.ties import copies
 from nnft_ppl.architecture import Architecture, Hyperparameters
 
 try:
@@ -32,9 +34,10 @@ def architecture_from_nnx(
     """An architecture of a Flax NNX module.
 
     The default prior is σ_W, σ_b of the hyperparameters in place of the module's own
-    initialisers: N(0, σ_W²/fan-in) for an `nnx.Param` of two or more axes, the last of
-    which is the output's; N(0, σ_b²) for one called `bias`. Others, such as the scale
-    of a normalisation, and all state stay as they are made, unless they are random.
+    initialisers: N(0, σ_W²/fan-in) for an `nnx.Param` that is a weight, the fan-in
+    being how many numbers its sums are over when the module is called; N(0, σ_b²) for
+    one called `bias`. Others, such as the scale of a normalisation, and all state stay
+    as they are made, unless they are random. What the graph shares is drawn once.
     The module is put into evaluation mode: no dropout, running averages.
 
     Args:
@@ -66,17 +69,30 @@ def architecture_from_nnx(
     def template(hp: Hyperparameters) -> Template:
         if isinstance(make, nnx.Module):
             # A copy, because evaluation mode is set in place.
-            return _template(nnx.clone(make), lambda seed: nnx.clone(make))
-        module = nnx.eval_shape(lambda: make(hp, nnx.Rngs(0)))
-        _check_attributes(module)
-        return _template(module, lambda seed: make(hp, nnx.Rngs(seed)))
+            graph, *states = _split(nnx.clone(make))
+            return _template(graph, states, lambda seed: nnx.clone(make))
+        noted: list[nnx.GraphDef[nnx.Module]] = []
+
+        def arrays() -> list[Any]:
+            graph, *states = _split(make(hp, nnx.Rngs(0)))
+            noted.append(graph)
+            return states
+
+        program, states = jax.make_jaxpr(arrays, return_shape=True)()
+        made = _template(noted[0], states, lambda seed: make(hp, nnx.Rngs(seed)))
+        return replace(made, copies=copies(program.jaxpr, made.paths))
 
     fields: Knowledge = {"description": "a Flax NNX module", **knowledge}
     return module_architecture(name, template, prior, _unchanged(call), width, fields)
 
 
-def _check_attributes(module: "nnx.Module") -> None:
-    """Refuse arrays that Flax would take for constants: they are of another trace."""
+def _split(module: "nnx.Module") -> tuple[Any, ...]:
+    """Graph, parameters and other state of a module, put into evaluation mode.
+
+    Raises:
+        SpecError: It holds a bare array that Flax would take for a constant, although
+            it belongs to the trace in which the module is made.
+    """
     for path, part in nnx.iter_modules(module):
         for name, value in vars(part).items():
             if isinstance(value, jax.core.Tracer):
@@ -85,11 +101,13 @@ def _check_attributes(module: "nnx.Module") -> None:
                     f"the attribute {whole!r} of the module is a bare array; wrap it: "
                     "nnx.Variable(array), or nnx.Param(array) for a parameter"
                 )
-
-
-def _template(module: "nnx.Module", make: Callable[[int], "nnx.Module"]) -> Template:
     module.eval()
-    graph, *states = nnx.split(module, nnx.Param, ...)
+    return nnx.split(module, nnx.Param, ...)
+
+
+def _template(
+    graph: Any, states: list[Any], make: Callable[[int], "nnx.Module"]
+) -> Template:
     leaves, structure = jax.tree_util.tree_flatten_with_path(states)
     paths = [_variable_name(path[1:]) for path, _ in leaves]  # [0]: which state
     shapes = {
@@ -99,9 +117,7 @@ def _template(module: "nnx.Module", make: Callable[[int], "nnx.Module"]) -> Temp
     }
 
     def initial(seed: int) -> Mapping[str, jax.Array]:
-        fresh = make(seed)
-        fresh.eval()
-        _, *values = nnx.split(fresh, nnx.Param, ...)
+        _, *values = _split(make(seed))
         return dict(zip(paths, jax.tree.leaves(values), strict=True))
 
     def build(values: Mapping[str, jax.Array]) -> "nnx.Module":

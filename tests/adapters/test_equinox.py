@@ -287,6 +287,30 @@ def test_a_tied_linear_net_has_its_two_point_function(given):
     assert abs(squares.mean() - (n + 2) / n**2) < 4 * error
 
 
+class Transposed(eqx.Module):
+    """A decoder that is made of its encoder."""
+
+    encoder: jax.Array
+    decoder: jax.Array
+
+    def __init__(self, hp, key):
+        self.encoder = jax.random.normal(key, (hp.width, hp.input_dim))
+        self.decoder = jax.jit(lambda w: jnp.flip(w, 0).T)(self.encoder)
+
+    def __call__(self, x):
+        return self.decoder @ (self.encoder @ x)
+
+
+def test_an_array_that_is_another_one_transposed_is_refused():
+    sizes = {"output_dim": 3}
+    with pytest.raises(
+        nnft.SpecError, match=r"makes 'encoder' and 'decoder' of the same entries"
+    ):
+        build(Transposed, {"encoder": dist.Normal()}, sizes=sizes)
+    prior = {"encoder": dist.Normal(), "decoder": dist.Normal()}
+    assert set(draw(build(Transposed, prior, sizes=sizes))) == {"encoder", "decoder"}
+
+
 def test_equal_arrays_that_are_two_are_drawn_apart():
     def make(hp, key):
         layers = [

@@ -106,6 +106,12 @@ CASES = {
         IMAGE,
         {"weight": 4 * 2 * 3},
     ),
+    "conv-transposed-of-stride-2": Case(
+        lambda hp, key: eqx.nn.ConvTranspose1d(4, 6, 2, stride=2, key=key),
+        (4, 5),
+        {"weight": 4 * 2},
+        W**2 / 2 + B**2,  # one of the two columns meets an input
+    ),
     "attention": Case(
         lambda hp, key: eqx.nn.MultiheadAttention(
             2, 8, qk_size=3, vo_size=5, output_size=4, use_output_bias=True, key=key
@@ -156,7 +162,7 @@ CASES = {
         lambda hp, key: eqx.nn.GRUCell(3, 5, key=key),
         (3,),
         {"weight_ih": 3, "weight_hh": 5},
-        gru_step(),
+        gru_step(bias_of_hidden=B),
         call=lambda cell, x: cell(x, jnp.zeros(5)),
     ),
     "stacked": Case(

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 import pytest
 from flax import nnx
-from layer_cases import GROUPED, LINEAR, NORMED, RAMP, B, Case, W, lstm_step
+from layer_cases import GROUPED, LINEAR, NORMED, RAMP, B, Case, W, gru_step, lstm_step
 
 import nnft_ppl as nnft
 from nnft_ppl.adapters.nnx import architecture_from_nnx as adapt
@@ -125,6 +125,13 @@ CASES = {
         GROUPED[3] ** 2 + B**2,
         x=RAMP,
     ),
+    "instance-norm": Case(
+        lambda hp, rngs: nnx.InstanceNorm(1, rngs=rngs),
+        (1, 6, 1),
+        {},
+        NORMED[3] ** 2 + B**2,
+        x=RAMP,
+    ),
     "rms-norm": Case(
         lambda hp, rngs: Normed(nnx.RMSNorm(6, rngs=rngs), rngs),
         (6,),
@@ -141,6 +148,19 @@ CASES = {
         },
         lstm_step(),
         call=lambda cell, x: cell((jnp.zeros(5), jnp.zeros(5)), x)[1],
+    ),
+    "gru": Case(
+        lambda hp, rngs: nnx.RNN(nnx.GRUCell(3, 5, rngs=rngs)),
+        (1, 3),
+        {"cell.dense_i.kernel": 3, "cell.dense_h.kernel": 5},
+        gru_step(bias_of_hidden=0),
+        call=lambda layer, x: layer(x, initial_carry=jnp.zeros(5)),
+    ),
+    "slope": Case(
+        lambda hp, rngs: nnx.Sequential(nnx.Linear(5, 7, rngs=rngs), nnx.PReLU()),
+        (5,),
+        {"layers.0.kernel": 5},
+        LINEAR * (1 + 0.01**2) / 2,
     ),
     "low-rank": Case(
         lambda hp, rngs: nnx.LoRA(5, 2, 7, rngs=rngs),

@@ -306,6 +306,24 @@ def test_what_is_held_twice_is_drawn_once():
     np.testing.assert_allclose(net.apply(p, X), by_hand, rtol=1e-4, atol=1e-5)
 
 
+class Transposed(nnx.Module):
+    """A decoder that is made of its encoder."""
+
+    def __init__(self, hp, rngs):
+        self.encoder = nnx.Linear(3, hp.width, rngs=rngs)
+        self.decoder = nnx.Param(self.encoder.kernel[...].T)
+
+    def __call__(self, x):
+        return self.encoder(x) @ self.decoder
+
+
+def test_a_parameter_that_is_another_one_transposed_is_refused():
+    with pytest.raises(
+        nnft.SpecError, match=r"makes 'decoder' and 'encoder\.kernel' of the same e"
+    ):
+        build(Transposed, sizes={"output_dim": 3})
+
+
 class Bare(nnx.Module):
     """Two arrays that are attributes themselves."""
 
@@ -324,7 +342,7 @@ def test_arrays_that_are_attributes_keep_their_names_or_are_refused():
     np.testing.assert_allclose(
         net.apply(p, X), (5 * X + 2) @ p["out.kernel"], rtol=1e-5, atol=1e-5
     )
-    with pytest.raises(nnft.SpecError, match=r"'factor'.*bare array.*nnx\.Variable\(a"):
+    with pytest.raises(nnft.SpecError, match=r"'shift'.*bare array.*nnx\.Variable\(a"):
         build(Bare)
 
 
