@@ -83,14 +83,15 @@ NOT_WEIGHTS = {
     "added": lambda x, w: w + x[None],
     "normalised": lambda x, w: (w / jnp.linalg.norm(w)) @ x,
     "also a factor": lambda x, w: w @ x + w[:, 0],
-    "looked up": lambda x, w: w[x[0].astype(int)],
+    "looked up": lambda x, w: w[x[0].astype(int)] @ jnp.outer(x, x),
+    "beside an input": lambda x, w: jnp.concatenate([w[0], x]) @ jnp.tile(x, 2),
     "padded": lambda x, w: jnp.pad(w, ((0, 0), (1, 1))) @ jnp.pad(x, 1),
     "repeated": lambda x, w: jnp.repeat(w, 2, axis=1)[:, :3] @ x,
     "of two lengths": lambda x, w: w.T @ (w @ x),
     "on a condition": lambda x, w: lax.cond(x[0] > 0, lambda: w @ x, lambda: w[:, 0]),
     "unused": lambda x, w: x,
     "start of a loop": lambda x, w: lax.scan(
-        lambda h, _: (jnp.tanh(h) @ jnp.outer(x, x), None), w, None, 4
+        lambda h, _: (h @ jnp.outer(x, x), None), w, None, 4
     )[0],
 }
 
