@@ -112,20 +112,27 @@ class _Reader:
 
     def _outputs(self, step: JaxprEqn, inputs: list[_Origin]) -> list[_Origin]:
         name = step.primitive.name
-        if name == "scan":
-            return self._scan(step, inputs)
         if name in CALLS:
             return self.follow(called_program(step), inputs)
+        if name == "scan":
+            return self._scan(step, inputs)
+        if name == "while":
+            return self._while(step, inputs)
+        if name == "cond":
+            return self._cond(step, inputs)
         if name in _MOVES and _moved(step, inputs):
             return [_union(inputs)] * len(step.outvars)
         lengths = _sum_lengths(step)
         if all(inputs[:2]):  # parameters times parameters, before any input
             lengths = {}
         for at, held in enumerate(inputs):
-            for parameter in held or ():
-                self.lengths.setdefault(parameter, set()).add(lengths.get(at))
+            self._note(held, lengths.get(at))
         constant = all(held == _CONSTANT for held in inputs)
         return [_CONSTANT if constant else _COMPUTED] * len(step.outvars)
+
+    def _note(self, held: _Origin, length: int | None) -> None:
+        for parameter in held or ():
+            self.lengths.setdefault(parameter, set()).add(length)
 
     def _scan(self, step: JaxprEqn, inputs: list[_Origin]) -> list[_Origin]:
         """Constants, carry and slices of what is scanned over, in this order."""
@@ -136,22 +143,48 @@ class _Reader:
             return sum(len(_shape(a)) > len(_shape(b)) for a, b in pairs)
 
         carried = len(body.outvars) - sliced(step.outvars, body.outvars)
-        first = len(inputs) - sliced(step.invars, body.invars) - carried
+        end = len(inputs) - sliced(step.invars, body.invars)
+        return self._loop(body, inputs, slice(end - carried, end))
+
+    def _while(self, step: JaxprEqn, inputs: list[_Origin]) -> list[_Origin]:
+        """Constants of the condition, constants of the body, carry."""
+        of_condition = step.params["cond_nconsts"]
+        of_body = inputs[of_condition:]
+        carry = slice(step.params["body_nconsts"], len(of_body))
+        outputs = self._loop(step.params["body_jaxpr"].jaxpr, of_body, carry)
+        condition = step.params["cond_jaxpr"].jaxpr
+        self.follow(condition, [*inputs[:of_condition], *outputs])
+        return outputs
+
+    def _loop(self, body: Jaxpr, inputs: list[_Origin], carry: slice) -> list[_Origin]:
+        """Outputs of a body whose first outputs are its carry in the next round."""
+        inputs = list(inputs)
         while True:  # until each carried array holds after a round what it did before
-            outputs = _Reader().follow(body, inputs)
-            after = outputs[:carried]
-            before = inputs[first : first + carried]
-            changed = [
-                held is not _COMPUTED and held != then
+            before = inputs[carry]
+            after = _Reader().follow(body, inputs)[: len(before)]
+            inputs[carry] = [
+                held if held == then else _COMPUTED
                 for held, then in zip(before, after, strict=True)
             ]
-            if not any(changed):
-                return self.follow(body, inputs)
-            for at, held in enumerate(before):
-                if changed[at]:
-                    for parameter in held or ():
-                        self.lengths.setdefault(parameter, set()).add(None)
-                    inputs[first + at] = _COMPUTED
+            if inputs[carry] == before:
+                outputs = self.follow(body, inputs)
+                return [*before, *outputs[len(before) :]]
+            for held, now in zip(before, inputs[carry], strict=True):
+                if held != now:
+                    self._note(held, None)
+
+    def _cond(self, step: JaxprEqn, inputs: list[_Origin]) -> list[_Origin]:
+        """The first input says which program is run with the others."""
+        programs = [branch.jaxpr for branch in step.params["branches"]]
+        results = [self.follow(program, inputs[1:]) for program in programs]
+        outputs = []
+        for held in zip(*results, strict=True):
+            # What is picked by the input is looked up.
+            same = inputs[0] == _CONSTANT and all(one == held[0] for one in held)
+            if not same:
+                self._note(_union(held), None)
+            outputs.append(held[0] if same else _COMPUTED)
+        return outputs
 
 
 def called_program(step: JaxprEqn) -> Jaxpr:

@@ -48,6 +48,15 @@ STACKS = {
     "carried along": lambda x, w: lax.scan(
         lambda c, i: ((c[0][i] @ c[1], c[0])[::-1], None), (w, x), jnp.arange(7)
     )[0][1],
+    "until a condition": lambda x, w: lax.while_loop(
+        lambda c: c[1][0] + c[0] < 7,
+        lambda c: (c[0] + 1, jnp.tanh(w[c[0]] @ c[1])),
+        (0, x),
+    )[1],
+    "as many as the input says": lambda x, w: lax.fori_loop(
+        0, x[0].astype(int), lambda i, c: (c[1][i] @ c[0], c[1]), (x, w)
+    )[0],
+    "one of two": lambda x, w: lax.cond(x[0] > 0, lambda: w[0] @ x, lambda: w[1] @ x),
     "side by side": lambda x, w: jax.vmap(lambda w: w @ x)(w),
     "by hand": lambda x, w: w[6] @ (w[0] @ x),
 }
@@ -88,7 +97,12 @@ NOT_WEIGHTS = {
     "padded": lambda x, w: jnp.pad(w, ((0, 0), (1, 1))) @ jnp.pad(x, 1),
     "repeated": lambda x, w: jnp.repeat(w, 2, axis=1)[:, :3] @ x,
     "of two lengths": lambda x, w: w.T @ (w @ x),
-    "on a condition": lambda x, w: lax.cond(x[0] > 0, lambda: w @ x, lambda: w[:, 0]),
+    "added on a condition": lambda x, w: lax.cond(
+        x[0] > 0, lambda: w @ x, lambda: w[:, 0]
+    ),
+    "picked by the input": lambda x, w: (
+        lax.cond(x[0] > 0, lambda: w[:3], lambda: w[2:]) @ x
+    ),
     "unused": lambda x, w: x,
     "start of a loop": lambda x, w: lax.scan(
         lambda h, _: (h @ jnp.outer(x, x), None), w, None, 4
