@@ -28,8 +28,6 @@ from nnft_ppl.architecture import Architecture, Hyperparameters, Readout
 type Module = Any
 """A module of whatever library."""
 
-_BIASES = ("bias", "bias_n")  # the second of Equinox's GRU
-
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
@@ -131,7 +129,6 @@ def _plan(
     # code: there it would evaluate what is to stay abstract.
     with jax.ensure_compile_time_eval():
         given = _given(name, hp, made, prior)
-        _check_copies(name, made, given)
         state = _kept(
             name,
             made,
@@ -143,6 +140,7 @@ def _plan(
         return call(made.build({**state, **params}), x)
 
     stds = _default_stds(hp, made, [p for p in made.shapes if p not in given], run)
+    _check_copies(name, made, {*given, *stds}, given)
     with jax.ensure_compile_time_eval():
         distributions = {
             path: given[path] if path in given else centred_normal(stds[path], shape)
@@ -187,10 +185,20 @@ def _given(
     return given
 
 
-def _check_copies(name: str, made: Template, given: Collection[str]) -> None:
-    """Refuse to make independent what is one array, unless the user says so."""
+def _is_bias(path: str) -> bool:
+    return path.split(".")[-1] in ("bias", "bias_n")  # the second: Equinox's GRU
+
+
+def _check_copies(
+    name: str, made: Template, drawn: Collection[str], given: Collection[str]
+) -> None:
+    """Refuse to make independent what is one array, unless the user says so.
+
+    Biases may well be made of the same zeros.
+    """
     for path, same in made.copies.items():
-        if path in made.shapes and not {path, same} <= set(given):
+        pair = {path, same}
+        if pair <= set(drawn) and not pair <= set(given) and not _is_bias(path):
             raise SpecError(
                 f"the module of {name!r} makes {same!r} and {path!r} of the same "
                 "entries, which with a prior each would be independent; keep one of "
@@ -205,8 +213,8 @@ def _default_stds(
     run: Callable[[Mapping[str, jax.Array], jax.Array], jax.Array],
 ) -> dict[str, float]:
     """Path -> standard deviation of the default prior, where there is one."""
-    biases = [path for path in paths if path.split(".")[-1] in _BIASES]
-    weights = [path for path in paths if path not in biases]
+    biases = [path for path in paths if _is_bias(path)]
+    weights = [path for path in paths if not _is_bias(path)]
     if not weights:
         return dict.fromkeys(biases, hp.bias_std)
     found = fan_ins(run, made.shapes, weights, hp.input_shape)

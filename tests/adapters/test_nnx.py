@@ -324,6 +324,18 @@ def test_a_parameter_that_is_another_one_transposed_is_refused():
         build(Transposed, sizes={"output_dim": 3})
 
 
+def test_what_is_made_of_the_same_constant_is_no_copy():
+    def make(hp, rngs):
+        ones, zeros = jnp.ones(3), jnp.zeros(3)
+        norms = [nnx.LayerNorm(3, rngs=rngs) for _ in range(2)]
+        for norm in norms:
+            norm.scale, norm.bias = nnx.Param(ones), nnx.Param(zeros)
+        return Parts(first=norms[0], other=norms[1], out=nnx.Linear(3, 1, rngs=rngs))
+
+    params = draw(build(make, sizes={"bias_std": 1.0}))
+    assert (params["first.bias"] != params["other.bias"]).all()
+
+
 class Bare(nnx.Module):
     """Two arrays that are attributes themselves."""
 
