@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import ArrayLike
 
+from nnft_ppl._arrays import real_numbers
 from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Points
 
@@ -35,19 +36,11 @@ def check_inputs(x: ArrayLike, shape: tuple[int, ...], *, distinct: bool) -> Poi
         distinct: Refuse two equal inputs.
 
     Raises:
-        SpecError: Wrong width, NaN or infinity, no points, or two equal points.
+        SpecError: Wrong width, NaN or infinity, masked or no real numbers, no points,
+            or two equal points.
     """
     dim = math.prod(shape)
-    try:
-        given = np.asarray(x)
-        if np.iscomplexobj(given):  # NumPy would drop the imaginary part
-            raise TypeError("complex numbers")
-        points = given.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise SpecError(
-            f"inputs are no array of real numbers ({error}); expected shape "
-            f"(number of points, {dim})"
-        ) from error
+    points = real_numbers("inputs", x, f"(number of points, {dim})")
     if points.ndim == 1 and dim == 1:
         points = points[:, None]
     if points.shape[1:] == shape:

@@ -19,6 +19,7 @@ from jax.stages import Wrapped
 from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._arguments import check_number, check_whole
+from nnft_ppl._arrays import real_array
 from nnft_ppl._errors import PluginError, SpecError, UnavailableError
 from nnft_ppl._inputs import check_inputs
 from nnft_ppl._pair_table import all_pairs, pair_table
@@ -202,7 +203,7 @@ class Network:
 
     def apply(self, params: Params, x: ArrayLike) -> Float[jax.Array, "point output"]:
         """Outputs of one draw of the network at the inputs `x` (point, input_dim)."""
-        points = jnp.asarray(x)
+        points = jnp.asarray(real_array("inputs", x, "(number of points, …)"))
         dim, shape = self.hyperparameters.input_dim, self.hyperparameters.input_shape
         if points.ndim == 1 and dim == 1:
             points = points[:, None]

@@ -17,6 +17,7 @@ LAYERS = (
     {
         "_errors",
         "_arguments",
+        "_arrays",
         "_typing",
         "_version",
         "_checkpoint",

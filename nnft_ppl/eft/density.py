@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._arguments import check_number
+from nnft_ppl._arrays import real_numbers
 from nnft_ppl._compile import compiled
 from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Matrix
@@ -71,8 +72,8 @@ class EdgeworthDensity:
             SpecError: Shapes disagree, numbers are not finite, the kernel is not
                 positive, or the tolerance is not between 0 and 1.
         """
-        kernel = np.asarray(kernel, dtype=np.float64)
-        tensor = np.asarray(columns, dtype=np.float64)
+        kernel = real_numbers("entries of the kernel", kernel, "(point, point)")
+        tensor = real_numbers("the columns", columns, "(entry, coupling)")
         if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or not kernel.size:
             raise SpecError(
                 f"the kernel has shape {kernel.shape}; expected (point, point)"
@@ -176,7 +177,7 @@ class EdgeworthDensity:
         Raises:
             SpecError: See `functions`, or there are not as many couplings as columns.
         """
-        given = np.asarray(couplings, dtype=np.float64)
+        given = real_numbers("the couplings", couplings, "(coupling,)")
         if given.shape != self.amplitudes.shape[1:]:
             raise SpecError(
                 f"the couplings have shape {given.shape}; expected "
@@ -194,7 +195,7 @@ class EdgeworthDensity:
         )
 
     def _check(self, fields: ArrayLike) -> Float[np.ndarray, "draw point"]:
-        values = np.asarray(fields, dtype=np.float64)
+        values = real_numbers("the fields", fields, "(draw, point)")
         if values.ndim != 2 or values.shape[1] != self.whitening.shape[1]:
             raise SpecError(
                 f"the fields have shape {values.shape}; expected (draws, "

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import ArrayLike, Float
 
+from nnft_ppl._arrays import real_numbers
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl.eft.action import Action
@@ -126,13 +127,14 @@ def beta_functions(
 def _check_couplings(
     couplings: ArrayLike, num_cutoffs: int, num_operators: int
 ) -> np.ndarray:
-    values = np.asarray(couplings, dtype=np.float64)
     expected = (num_cutoffs, num_operators)
+    shape = f"(cutoff, operator) = {expected}"
+    values = real_numbers("`couplings`", couplings, shape)
     most = len(expected) + len(_BATCH_AXES)
     if values.shape[-2:] != expected or values.ndim > most:
         raise SpecError(
-            f"`couplings` have shape {values.shape}; expected (cutoff, operator) = "
-            f"{expected}, with chain and draw before them if there are any"
+            f"`couplings` have shape {values.shape}; expected {shape}, "
+            f"with chain and draw before them if there are any"
         )
     if not np.isfinite(values).all():
         raise SpecError("`couplings` hold a value that is not finite; give finite ones")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
+from nnft_ppl._arrays import real_numbers
 from nnft_ppl._errors import SpecError
 
 type Cutoffs = Float[np.ndarray, " cutoff"]
@@ -33,17 +34,10 @@ def check_cutoffs(cutoffs: ArrayLike | Sequence[float]) -> Cutoffs:
     """Cutoffs as a float64 array; `math.inf` is allowed.
 
     Raises:
-        SpecError: No cutoffs, or one that is NaN, zero or negative.
+        SpecError: No cutoffs, or one that is no number, NaN, zero or negative.
     """
-    try:
-        given = np.atleast_1d(np.asarray(cutoffs))
-        if given.dtype.kind not in "iuf":
-            raise TypeError
-    except (TypeError, ValueError):
-        raise SpecError(
-            f"cutoffs are {cutoffs!r}; expected a list of numbers > 0"
-        ) from None
-    values = given.astype(np.float64)
+    given = real_numbers("cutoffs", cutoffs, "(number of cutoffs,)")
+    values = np.atleast_1d(given)
     if values.ndim != 1 or not values.size:
         raise SpecError(
             f"cutoffs have shape {values.shape}; expected a list of at least one"

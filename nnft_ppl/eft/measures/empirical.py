@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import ArrayLike
 
+from nnft_ppl._arrays import real_numbers
 from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Points
 from nnft_ppl.eft.measures.measure import Measure
@@ -21,7 +22,8 @@ class Empirical(Measure):
         points: The data set, (n, dim).
 
     Raises:
-        SpecError: No points, not two axes, or a number that is not finite.
+        SpecError: No points, not two axes, or an entry that is masked or no finite
+            real number.
     """
 
     name = "empirical"
@@ -29,19 +31,14 @@ class Empirical(Measure):
 
     def __init__(self, points: ArrayLike) -> None:
         """Check the points and keep a read-only copy."""
-        try:
-            given = np.array(points, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise SpecError(
-                f"the points of an empirical measure are no array of real numbers "
-                f"({error}); expected shape (number of points, dimension)"
-            ) from error
+        shape = "(number of points, dimension)"
+        given = real_numbers("the points of an empirical measure", points, shape).copy()
         if given.ndim > 2:  # images, as networks take them
             given = given.reshape(len(given), -1)
         if given.ndim != 2 or not given.size:
             raise SpecError(
                 f"the points of an empirical measure have shape {given.shape}; "
-                "expected (number of points, dimension), at least one of each"
+                f"expected {shape}, at least one of each"
             )
         bad = np.flatnonzero(~np.isfinite(given).all(axis=1))
         if bad.size:
