@@ -7,8 +7,9 @@ half of a complex number, a text of digits.
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import ArrayLike
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._errors import PluginError, SpecError
 
 _REMEDIES = (
     (np.complexfloating, "give real and imaginary part as two real numbers"),
@@ -63,6 +64,26 @@ def real_array(name: str, given: object, shape: str) -> np.ndarray | jax.Array:
 def real_numbers(name: str, given: object, shape: str) -> np.ndarray:
     """The same as a NumPy array in float64."""
     return np.asarray(real_array(name, given, shape), np.float64)
+
+
+def returned_numbers(what: str, found: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """What a function of an architecture returned, in float64.
+
+    Args:
+        what: Whose values they are.
+        found: As returned; True and False are 1 and 0 here.
+        shape: That of the contract.
+
+    Raises:
+        PluginError: It has another shape, or holds no real numbers.
+    """
+    values = np.asarray(found)
+    if values.shape != shape or not (is_real(values.dtype) or values.dtype == bool):
+        raise PluginError(
+            f"{what} gives {values.dtype} of shape {values.shape}; expected real "
+            f"numbers, shape {shape}"
+        )
+    return np.asarray(values, np.float64)
 
 
 def _first_masked(given: object) -> tuple[int, ...] | None:

@@ -257,10 +257,12 @@ class Network:
         Raises:
             UnavailableError: The kernel is not known here.
             SpecError: The inputs are of the wrong width or not finite.
+            PluginError: The architecture gives anything but one real number.
         """
         rows = self.check_inputs(x)
         columns = rows if y is None else self.check_inputs(y)
-        values = pair_table(self._kernel_rows, rows, columns)
+        what = f"the kernel of architecture {self.name!r} for each pair"
+        values = pair_table(self._kernel_rows, rows, columns, what)
         if not np.isfinite(values).all():
             row, column = np.argwhere(~np.isfinite(values))[0]
             raise SpecError(
@@ -283,7 +285,8 @@ class Network:
         self.pair_kernel()  # refuses
         if self.architecture.kernel_error is None:
             return np.zeros((len(rows), len(columns)))
-        return pair_table(self._error_rows, rows, columns)
+        what = f"the kernel error of architecture {self.name!r} for each pair"
+        return pair_table(self._error_rows, rows, columns, what)
 
     def _pair_function(
         self, function: PairFunction | None

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.stages import Wrapped
 
+from nnft_ppl._arrays import returned_numbers
 from nnft_ppl._typing import Matrix, Points
 
 _PAIRS_AT_ONCE = 1 << 18
@@ -30,13 +31,19 @@ def all_pairs(
     return jax.vmap(row, in_axes=(0, None))
 
 
-def pair_table(rows_by_columns: Wrapped, rows: Points, columns: Points) -> Matrix:
+def pair_table(
+    rows_by_columns: Wrapped, rows: Points, columns: Points, what: str
+) -> Matrix:
     """The table over all pairs in float64, a block of them at a time to bound memory.
 
     Args:
         rows_by_columns: A compiled function of two sets of inputs.
         rows: One set.
         columns: The other.
+        what: What the function is, for messages.
+
+    Raises:
+        PluginError: It does not give one real number for a pair.
     """
     with jax.enable_x64(True):
         step = max(1, min(len(rows), _PAIRS_AT_ONCE // len(columns)))
@@ -48,7 +55,8 @@ def pair_table(rows_by_columns: Wrapped, rows: Points, columns: Points) -> Matri
     if excess > step and len(columns) > 1:  # a single row is too much
         pieces = min(len(columns), math.ceil(excess / step))
         parts = np.array_split(columns, pieces)
-        return np.hstack([pair_table(rows_by_columns, rows, part) for part in parts])
+        tables = [pair_table(rows_by_columns, rows, part, what) for part in parts]
+        return np.hstack(tables)
     if excess > 1:
         step = max(1, int(step / excess))
     values = np.empty((len(rows), len(columns)))
@@ -58,5 +66,6 @@ def pair_table(rows_by_columns: Wrapped, rows: Points, columns: Points) -> Matri
             # The last rows again rather than another shape, which would be compiled.
             first = max(0, min(start, len(rows) - step))
             part = rows_by_columns(jnp.asarray(rows[first : first + step]), there)
-            values[first : first + step] = np.asarray(part)
+            shape = (step, len(columns))
+            values[first : first + step] = returned_numbers(what, part, shape)
     return values

@@ -86,6 +86,8 @@ def _fault(function: Callable[[jax.Array], jax.Array]) -> str:
         return f"fails on a JAX array with {type(error).__name__} ({reason})"
     if together.shape != numbers.shape:
         return f"makes {together.shape} of an array of shape {numbers.shape}"
+    if np.iscomplexobj(together):
+        return "makes complex numbers of real ones"
     if not np.allclose(
         together, np.concatenate(alone), rtol=1e-5, atol=1e-6, equal_nan=True
     ):

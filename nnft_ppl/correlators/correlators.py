@@ -15,6 +15,7 @@ from jaxtyping import Int
 
 from nnft_ppl import store
 from nnft_ppl._arguments import check_whole, is_whole
+from nnft_ppl._arrays import real_numbers
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
@@ -88,6 +89,10 @@ class Correlators:
             dominate and neither the value nor its error can be trusted. Empty when
             exact.
         num_batches: Batch means that the covariance was estimated from; 0 when exact.
+
+    Raises:
+        SpecError: A connected correlator is not finite, or an array holds no real
+            numbers or has another shape than inputs and outputs give.
     """
 
     network: Network
@@ -100,6 +105,24 @@ class Correlators:
     numerical_error: Mapping[int, Packed]
     effective_batches: Mapping[int, Packed]
     num_batches: int
+
+    def __post_init__(self) -> None:
+        """Refuse arrays of something else."""
+        sizes = {k: num_entries(self.num_legs, k) for k in self.orders}
+        for order, size in sizes.items():
+            name = f"`connected_values[{order}]`"
+            values = _checked(name, self.connected_values[order], (size,))
+            bad = np.flatnonzero(~np.isfinite(values))
+            if bad.size:
+                raise SpecError(
+                    f"{name} are {values[bad[0]]} at entry {bad[0]}; expected finite "
+                    "numbers"
+                )
+            name = f"`numerical_error[{order}]`"
+            _checked(name, self.numerical_error[order], (size,))
+        if not self.is_exact:
+            total = sum(sizes.values())
+            _checked("`joint_covariance`", self.joint_covariance, (total, total))
 
     def __repr__(self) -> str:
         """Show what was measured, not the arrays."""
@@ -320,6 +343,14 @@ class Correlators:
     def _span(self, order: int) -> slice:
         start = sum(num_entries(self.num_legs, k) for k in self.orders if k < order)
         return slice(start, start + num_entries(self.num_legs, order))
+
+
+def _checked(name: str, given: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """An array of real numbers of this shape, or SpecError."""
+    values = real_numbers(f"values of {name}", given, f"{shape}")
+    if values.shape != shape:
+        raise SpecError(f"{name} has shape {values.shape}; expected {shape}")
+    return values
 
 
 def check_single_output(correlators: Correlators) -> None:

@@ -5,6 +5,7 @@ In: a `Network`, inputs, a key. Out: `Ensemble`. For statistics of large ensembl
 """
 
 import json
+import warnings
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from jax.sharding import Mesh
 from jaxtyping import ArrayLike
 
 from nnft_ppl import store
+from nnft_ppl._arrays import real_array
 from nnft_ppl._compile import compiled
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
@@ -43,6 +45,12 @@ from nnft_ppl.ensemble.model import (
     over_networks,
     sampling_inputs,
 )
+from nnft_ppl.ensemble.not_finite import (
+    NotFiniteWarning,
+    not_finite,
+    which_are_not_finite,
+)
+from nnft_ppl.ensemble.outputs import check_outputs
 from nnft_ppl.ensemble.progress import Monitor, Pace, watching
 from nnft_ppl.registry import network_from_json
 
@@ -55,11 +63,29 @@ class Ensemble:
         network: What was drawn.
         x: Inputs, float64 (point, dim).
         values: f_j(x_i), float32 (draw, point, output).
+
+    Raises:
+        SpecError: The inputs are not those of the network, or the values no real
+            numbers of that shape.
     """
 
     network: Network
     x: Points
     values: Draws
+
+    def __post_init__(self) -> None:
+        """Refuse values of something else."""
+        points = self.network.check_inputs(self.x, distinct=True)
+        num_outputs = self.network.hyperparameters.output_dim
+        shape = f"(draw, point, output) = (draws, {len(points)}, {num_outputs})"
+        values = np.asarray(real_array("`values`", self.values, shape))
+        if values.ndim != 3 or values.shape[1:] != (len(points), num_outputs):
+            raise SpecError(
+                f"`values` have shape {values.shape}; expected {shape}, of "
+                f"{len(points)} inputs and output_dim {num_outputs}"
+            )
+        object.__setattr__(self, "x", points)
+        object.__setattr__(self, "values", values)
 
     def __repr__(self) -> str:
         """Show what was drawn, not the values."""
@@ -128,9 +154,14 @@ def sample_ensemble(
     Returns:
         `Ensemble`, its values float32 (draw, point, output).
 
+    Warns:
+        NotFiniteWarning: Networks give NaN or overflow; they stay in the ensemble, to
+            be looked at.
+
     Raises:
         SpecError: Inputs, number, key or devices are unusable.
-        PluginError: The prior does not run under NumPyro.
+        PluginError: The prior does not run under NumPyro, or what the architecture's
+            functions return is not real or of a wrong shape.
     """
     points = network.check_inputs(x, distinct=True)
     num_draws = check_num_draws(num_draws)
@@ -139,6 +170,7 @@ def sample_ensemble(
     key = check_key(key)
     used = choose_devices(devices)
     check_prior(network)
+    check_outputs(network)
     inputs = jnp.asarray(sampling_inputs(points))
     chunk = chunk_size(network, len(points))
     num_outputs = network.hyperparameters.output_dim
@@ -175,7 +207,7 @@ def sample_ensemble(
         first = np.moveaxis(np.asarray(part), -1, 2)
         return list(first.reshape(len(padded), piece, *first.shape[3:]))[: len(starts)]
 
-    pace, done = Pace(0), 0
+    pace, done, bad = Pace(0), 0, np.zeros(num_draws, bool)
     with (
         watching(progress, "sample") as monitor,
         closing(run_locally(draw, range(0, num_draws, piece), used)) as parts,
@@ -183,9 +215,12 @@ def sample_ensemble(
         for part in parts:
             stop = min(done + piece, num_draws)
             values[done:stop] = part[: stop - done]
+            bad[done:stop] = which_are_not_finite(values[done:stop])
             done = stop
             if monitor is not None:
                 monitor(pace.at(done, num_draws, None))
+    if bad.any():
+        warnings.warn(not_finite(network, bad), NotFiniteWarning, stacklevel=2)
     return Ensemble(network, points, values)
 
 

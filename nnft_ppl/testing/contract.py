@@ -28,7 +28,11 @@ from nnft_ppl.testing.readout import check_readout
 from nnft_ppl.testing.result import CheckResult, PluginCodeError, plugin_code
 from nnft_ppl.testing.sampling import Sample, affordable_draws, draw
 from nnft_ppl.testing.statistics import check_sign, check_symmetries, check_two_point
-from nnft_ppl.testing.structure import check_structure, check_transformations
+from nnft_ppl.testing.structure import (
+    check_finite,
+    check_structure,
+    check_transformations,
+)
 
 _MAX_POINTS = 6
 _MIN_DRAWS = 1000
@@ -81,6 +85,7 @@ def _extremes(on: _Setting) -> Iterator[CheckResult]:
 
 
 def _transformations(on: _Setting) -> Iterator[CheckResult]:
+    yield check_finite(on.sample)
     yield check_transformations(on.network, on.points, on.sample, on.part(0))
 
 

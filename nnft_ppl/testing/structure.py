@@ -14,6 +14,7 @@ from numpyro import handlers
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Params, Points
 from nnft_ppl.ensemble.model import check_prior, network_keys, sample_prior
+from nnft_ppl.ensemble.not_finite import which_are_not_finite
 from nnft_ppl.testing.result import CheckResult, close, exact, plugin_code
 from nnft_ppl.testing.sampling import Sample
 
@@ -114,6 +115,19 @@ def _check_dtype(network: Network, key: Key, precision: str) -> CheckResult:
         out.dtype,
         x.dtype,
         f"under {precision} precision; fix no dtype in the prior or in apply",
+    )
+
+
+def check_finite(sample: Sample) -> CheckResult:
+    """Every sampled network gives numbers, not the one of `check_structure` alone."""
+    bad = which_are_not_finite(sample.values)
+    first = f", the first network {np.argmax(bad)}" if bad.any() else ""
+    of_all = f"of {len(bad)} sampled networks not finite"
+    return exact(
+        "sampled-finite",
+        f"{np.count_nonzero(bad)} {of_all}{first}",
+        f"0 {of_all}",
+        "averages over networks are NaN with a single one",
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float
 
+from nnft_ppl._arrays import returned_numbers
 from nnft_ppl._errors import PluginError, SpecError, UnavailableError
 from nnft_ppl._typing import Matrix, Packed, Points
 from nnft_ppl.architecture import Neuron
@@ -178,12 +179,16 @@ def preactivation_covariance(
     """Covariance s(x, x') of a neuron or first layer at all inputs, (point, point).
 
     Raises:
-        PluginError: It is not finite, or a variance is negative.
+        PluginError: It is not finite and real, or a variance is negative.
     """
     with jax.enable_x64(True):
         points = jnp.asarray(x, dtype=jnp.float64)
         rows = jax.vmap(jax.vmap(covariance, (None, 0)), (0, None))
-        s = np.asarray(rows(points, points), dtype=np.float64)
+        s = returned_numbers(
+            "the neuron's `covariance`, for each pair of inputs,",
+            rows(points, points),
+            (len(x), len(x)),
+        )
     if not np.isfinite(s).all() or (np.diagonal(s) < 0).any():
         raise PluginError(
             "the neuron's `covariance` gives values that are not finite, or negative "
@@ -200,7 +205,11 @@ def _closed_form(
     for order in orders:
         legs = entries(len(s), order)
         blocks = jnp.asarray(s[legs[:, :, None], legs[:, None, :]])
-        moments[order] = np.asarray(jax.vmap(product_mean)(blocks), dtype=np.float64)
+        moments[order] = returned_numbers(
+            "the neuron's `product_mean`, for each entry,",
+            jax.vmap(product_mean)(blocks),
+            (len(legs),),
+        )
     return moments
 
 
@@ -375,6 +384,6 @@ def _evaluate(function: Elementwise, s: Matrix) -> Activation:
         values = compiled(
             jnp.asarray(z), jnp.asarray(np.broadcast_to(variance, z.shape))
         )
-        return np.asarray(values, dtype=np.float64)
+        return returned_numbers("the activation", values, z.shape)
 
     return activation

@@ -32,6 +32,7 @@ from nnft_ppl.ensemble.blocks import (
 )
 from nnft_ppl.ensemble.local import check_open
 from nnft_ppl.ensemble.model import numbers_per_network
+from nnft_ppl.ensemble.not_finite import NotFiniteError, not_finite
 from nnft_ppl.ensemble.out_of_memory import PieceLimit
 
 _TARGET_BATCHES = 1 << 13
@@ -40,6 +41,10 @@ _TARGET_BATCHES = 1 << 13
 
 _SLICE_NUMBERS = 1 << 21
 """Means of batches in a slice at most: 16 MiB in float64."""
+_COUNTED = 1 << 17
+"""Networks looked at one by one where some give no numbers."""
+_LARGEST = 1e30
+"""Products below it, in units of the field, sum to numbers in float32."""
 
 
 def batch_size(num_draws: int, num_quantities: int, block: int) -> int:
@@ -210,6 +215,7 @@ class Job:
             OutOfMemoryWarning: Memory ran out; smaller pieces are used.
 
         Raises:
+            NotFiniteError: Networks give no numbers.
             SpecError: Memory runs out with the smallest pieces, too.
         """
         # A device without a block of its own has no networks.
@@ -226,9 +232,31 @@ class Job:
         for first, means in self._slices(starts, counts, devices, piece):
             for i, total in enumerate(totals):
                 count = min(int(counts[i]) - first, self.slice)
-                if count > 0:
-                    totals[i] = total.plus(self._reduce(means[i], count))
+                if count <= 0:
+                    continue
+                if not np.isfinite(means[i]).all():
+                    bad = self._unusable(starts[i], int(counts[i]), devices)
+                    raise NotFiniteError(not_finite(self.network, bad, starts[i]))
+                totals[i] = total.plus(self._reduce(means[i], count))
         return totals
+
+    def _unusable(
+        self, start: int, count: int, devices: tuple[jax.Device, ...]
+    ) -> np.ndarray:
+        """(network,) which networks from `start` on keep sums from being numbers.
+
+        They are drawn once more, and their products taken one by one: `count` of them
+        that make a block, and as many more as tell in a moment how common it is.
+        """
+        more = min(self.dispatch, _COUNTED, self.num_draws - start)
+        count, one = max(count, more), self.with_batches_of(1)
+        found = [
+            (np.abs(means[0]) < _LARGEST).all(axis=1).ravel()
+            for _, means in one._slices(
+                [start], np.array([count]), devices[:1], min(one.piece, self.piece)
+            )
+        ]
+        return ~np.concatenate(found)[:count]
 
     def _slices(
         self,

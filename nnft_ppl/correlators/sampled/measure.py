@@ -43,6 +43,8 @@ from nnft_ppl.ensemble.model import (
     numbers_per_network,
     sampling_inputs,
 )
+from nnft_ppl.ensemble.not_finite import NotFiniteError
+from nnft_ppl.ensemble.outputs import check_outputs
 from nnft_ppl.ensemble.progress import Monitor, watching
 
 _TRIAL_DRAWS, _TRIAL_NORMALS = 1 << 15, 1 << 30
@@ -107,10 +109,12 @@ def measure_correlators(
         `Correlators` with the full covariance of the estimates.
 
     Raises:
-        SpecError: An argument is unusable, or the checkpoint is of other work.
+        SpecError: An argument is unusable, or the checkpoint is of other work; or
+            networks give NaN or overflow, which says how many and the first.
         UnavailableError: The architecture lacks what the estimator needs, or the output
             weights a moment of the highest order.
-        PluginError: The prior does not run under NumPyro.
+        PluginError: The prior does not run under NumPyro, or what the architecture's
+            functions return is not real or of a wrong shape.
         SamplingInterrupted: Ctrl-C; sums are saved, and it carries what there is.
     """
     points = network.check_inputs(x, distinct=True)
@@ -130,6 +134,7 @@ def measure_correlators(
     place = None if checkpoint is None else check_checkpoint_path(checkpoint)
     used = choose_devices(devices)
     check_prior(network)
+    check_outputs(network)
     if num_draws <= num_quantities:
         raise SpecError(
             f"`num_draws` is {num_draws}, too small for the covariance of "
@@ -224,8 +229,13 @@ def _plan(
     else:
         num_legs = len(points) * network.hyperparameters.output_dim
         none = np.zeros(num_entries(num_legs, 2))
-        pilot = job(Measurement(network, points, (2,), estimator, none), _PILOT_DRAWS)
-        kernel = _whole(pilot, devices).mean().value
+        pilot = Measurement(network, points, (2,), estimator, none)
+        try:
+            kernel = _whole(job(pilot, _PILOT_DRAWS), devices).mean().value
+        except NotFiniteError:
+            if num_draws > _PILOT_DRAWS:  # counts them among more
+                _whole(job(pilot, num_draws), devices)
+            raise
     measurement = Measurement(network, points, orders, estimator, kernel)
     return measurement, job(measurement, num_draws)
 

@@ -17,6 +17,7 @@ from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.density import EdgeworthDensity
 from nnft_ppl.eft.integration.pair_sums import check_distinct_cutoffs
 from nnft_ppl.ensemble.model import check_key
+from nnft_ppl.ensemble.not_finite import not_finite, which_are_not_finite
 from nnft_ppl.ensemble.sample import Ensemble
 from nnft_ppl.inference.identifiability import check_identifiable
 from nnft_ppl.inference.mcmc.chains import arviz_statistics
@@ -262,8 +263,10 @@ def _check(ensemble: Ensemble, action: Action) -> None:
             f"the ensemble has {ensemble.values.shape[2]} outputs; the density is that "
             "of one output: build the network with output_dim=1"
         )
-    if not np.isfinite(ensemble.values).all():
-        raise SpecError("the ensemble holds outputs that are not finite")
+    bad = which_are_not_finite(ensemble.values)
+    if bad.any():
+        what = not_finite(network, bad)
+        raise SpecError(f"the ensemble holds outputs that are not finite: {what}")
     if not network.has_kernel:
         raise UnavailableError(
             f"architecture {network.name!r} gives no GP kernel, which the density of "
