@@ -34,7 +34,8 @@ def load(path: str | Path, *, network: Network | None = None) -> Saved:
     Args:
         path: A file that `save` wrote.
         network: The network of the object, where no installed plugin supplies it: a
-            file holds its name and hyperparameters, no code. They must agree.
+            file holds its name and hyperparameters, and of a network that no plugin
+            supplies a few values of one draw; no code. They must agree.
 
     Raises:
         SpecError: No such file, damaged, being written, or not of nnft_ppl, or it holds
@@ -42,6 +43,9 @@ def load(path: str | Path, *, network: Network | None = None) -> Saved:
             or the architecture or the operators now installed under these names are
             not those of the file.
         PluginError: A plugin it needs is not installed.
+
+    Warns:
+        UncheckedNetworkWarning: The file is an older one and holds no such values.
     """
     tree = store.read(path)
     holds = store.metadata(tree)["holds"]

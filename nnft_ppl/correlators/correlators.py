@@ -4,7 +4,6 @@ What `measure_correlators` and `exact_correlators` return, and what the effectiv
 is fitted to. Tensors are packed (`symmetric.py`).
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from nnft_ppl.correlators.origin import Origin, origin_of
 from nnft_ppl.correlators.partitions import MAX_ORDER
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 from nnft_ppl.correlators.wick import gaussian_moment, moment_from_connected
-from nnft_ppl.registry import network_from_json
+from nnft_ppl.ensemble.fingerprint import network_record, recorded_network
 
 MAX_ENTRIES = 20_000
 """Joint covariances beyond this would take more than 3 GB."""
@@ -294,7 +293,7 @@ class Correlators:
             root["joint_covariance"] = (("row", "column"), self.joint_covariance)
         root.attrs = store.provenance(
             "correlators",
-            network=json.loads(self.network.to_json()),
+            **network_record(self.network),
             estimator=self.estimator,
             num_draws=self.num_draws,
             num_batches=self.num_batches,
@@ -313,7 +312,7 @@ class Correlators:
         orders = tuple(record["orders"])
         exact = not origin_of(record["estimator"]).is_sampled
         return Correlators(
-            network=network_from_json(record["network"], network),
+            network=recorded_network(record, network),
             x=store.array(tree, "x"),
             orders=orders,
             estimator=record["estimator"],

@@ -4,7 +4,6 @@ In: a `Network`, inputs, a key. Out: `Ensemble`. For statistics of large ensembl
 `measure_correlators` streams instead and keeps no draw.
 """
 
-import json
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
@@ -34,6 +33,7 @@ from nnft_ppl.ensemble.blocks import (
     on_each_device,
     stack_streams,
 )
+from nnft_ppl.ensemble.fingerprint import network_record, recorded_network
 from nnft_ppl.ensemble.local import choose_devices, run_locally
 from nnft_ppl.ensemble.model import (
     Stream,
@@ -52,7 +52,6 @@ from nnft_ppl.ensemble.not_finite import (
 )
 from nnft_ppl.ensemble.outputs import check_outputs
 from nnft_ppl.ensemble.progress import Monitor, Pace, watching
-from nnft_ppl.registry import network_from_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +101,7 @@ class Ensemble:
                 "values": (("draw", "point", "output"), self.values),
                 "x": (("point", "dim"), self.x),
             },
-            attrs=store.provenance(
-                "ensemble", network=json.loads(self.network.to_json())
-            ),
+            attrs=store.provenance("ensemble", **network_record(self.network)),
         )
         return xr.DataTree(dataset)
 
@@ -116,7 +113,7 @@ class Ensemble:
     def from_data(tree: xr.DataTree, network: Network | None = None) -> "Ensemble":
         """Rebuild from `data`, with the network where no plugin supplies it."""
         return Ensemble(
-            network_from_json(store.metadata(tree)["network"], network),
+            recorded_network(store.metadata(tree), network),
             store.array(tree, "x"),
             store.array(tree, "values"),
         )

@@ -4,7 +4,6 @@ A file holds draws and data. What follows from them is computed again when it is
 with the plugins then installed; where these give other integrals the file is refused.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl.eft.action import Action
+from nnft_ppl.ensemble.fingerprint import network_record
 
 INTERVAL = 0.9
 """Probability of the equal-tailed intervals in every table."""
@@ -85,7 +85,7 @@ def provenance(
 ) -> dict[str, str]:
     """Root attributes of a fit's tree and file: what was fitted to what, `fields`."""
     return store.provenance(
-        holds, network=json.loads(network.to_json()), **action.record(), **fields
+        holds, **network_record(network), **action.record(), **fields
     )
 
 

@@ -23,6 +23,7 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._version import __version__
 from nnft_ppl.correlators.sampled.job import Job
 from nnft_ppl.correlators.sampled.sums import Mean, Sums
+from nnft_ppl.ensemble.fingerprint import check_recorded, network_record
 from nnft_ppl.ensemble.processes import check_alike, from_first
 from nnft_ppl.ensemble.progress import Monitor, Pace
 
@@ -109,6 +110,7 @@ def accumulate(
     if checkpoint is not None:
         found = from_first(lambda: load_checkpoint(checkpoint, _identity(job)))
         if found is not None:
+            check_recorded(job.network, found.record, found.record["jax"])
             batch, done = found.record["batch"], found.record["num_draws"]
             job = replace(job, block=found.record["block"])
             job = job.with_batches_of(max(batch, min(job.batch, job.block)))
@@ -130,7 +132,8 @@ def accumulate(
         # At the end sums over no networks, too: they tell what may be added.
         if state is not saved or (finished and not checkpoint.exists()):
             begun = time.perf_counter()
-            record = {**_identity(job), "block": job.block, "batch": job.batch}
+            record = {**network_record(job.network), **_identity(job)}
+            record |= {"block": job.block, "batch": job.batch}
             save_checkpoint(
                 checkpoint, {**record, "num_draws": state[0]}, state[1]._asdict()
             )

@@ -14,10 +14,10 @@ from nnft_ppl._network import Network
 from nnft_ppl._travel import fields_alone
 from nnft_ppl._typing import Points
 from nnft_ppl.eft.action import Action
+from nnft_ppl.ensemble.fingerprint import recorded_network
 from nnft_ppl.inference import posterior
 from nnft_ppl.inference.outputs.design import scaled_design
 from nnft_ppl.inference.priors import Prior
-from nnft_ppl.registry import network_from_json
 
 _SAMPLED = ("chain", "draw", "cutoff")
 
@@ -213,7 +213,7 @@ class FunctionSpaceFit:
     ) -> "FunctionSpaceFit":
         """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
         record = store.metadata(tree)
-        network = network_from_json(record["network"], network)
+        network = recorded_network(record, network)
         action = Action.from_record(record)
         draws = store.child(tree, "posterior")
         constant = store.child(tree, "constant_data")
