@@ -49,6 +49,9 @@ ENTRIES = {
     "width": lambda x: nnft.required_width(relu_net(), x, 0.1),
     "one draw": lambda x: relu_net().apply(parameters(relu_net()), x),
     "measure of a data set": nnft.Empirical,
+    "pairs": lambda x: nnft.pair_recursion(
+        nnft.network("mlp", width=3, input_dim=1), [0.5, 1.0], x
+    ),
     "cutoffs": check_cutoffs,
     "couplings": lambda x: nnft.beta_functions(
         nnft.Action(["lambda_0", "lambda_2"]), relu_net(), np.eye(2), [9.0, 10.0], x

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int
 
+from nnft_ppl._arrays import real_array
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
@@ -230,7 +231,7 @@ def pair_recursion(
     """
     layers = _layers(network)
     points = network.check_inputs(x)
-    chosen = np.asarray(pairs)
+    chosen = np.asarray(real_array("`pairs`", pairs, "(number of pairs, 2)"))
     valid = chosen.ndim == 2 and chosen.shape[1] == 2 and chosen.dtype.kind in "iu"
     if not valid or (chosen < 0).any() or (chosen >= len(points)).any():
         raise SpecError(
