@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from nnft_ppl.inference.covariance import (
-    PRECISION,
     gaussian_covariance,
     gaussian_models,
     no_noise,
@@ -121,20 +120,12 @@ class Simulation:
         return np.mean(parts, axis=0) / DRAWS
 
 
-def least_squares(rotation, variance, data, response):
-    """Estimate and standard error."""
-    design = rotation.T @ response
-    information = np.sum(design**2 / variance)
-    estimate = np.sum(design * (rotation.T @ data) / variance) / information
-    return estimate, information**-0.5
-
-
 def treated(simulation, data, covariance):
-    modes = noise_modes(
-        covariance, DRAWS, [simulation.model], simulation.response[:, None]
-    )
-    variance = modes.variance + modes.rounding
-    return least_squares(modes.rotation, variance, data, simulation.response)
+    """Equal weights, and their error from the modes."""
+    response = simulation.response
+    modes = noise_modes(covariance, DRAWS, [simulation.model], response[:, None])
+    weights = response / (response @ response)
+    return weights @ data, np.sqrt((modes.rotation.T @ weights) ** 2 @ modes.variance)
 
 
 def naive(simulation, data, covariance):
@@ -143,7 +134,10 @@ def naive(simulation, data, covariance):
     number = len(variance)
     variance = np.maximum(variance, 0) * (DRAWS - 1) / (DRAWS - number - 2)
     variance += 1e-7 * variance[-1]
-    return least_squares(rotation, variance, data, simulation.response)
+    design = rotation.T @ simulation.response
+    information = np.sum(design**2 / variance)
+    estimate = np.sum(design * (rotation.T @ data) / variance) / information
+    return estimate, information**-0.5
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +178,7 @@ def test_intervals_are_as_wide_as_the_scatter(fits):
     assert error.mean() / scatter == pytest.approx(1, abs=0.12)
 
 
-def test_the_error_stays_near_the_best_possible(simulation, fits):
+def test_equal_weights_cost_a_factor_of_two_where_the_action_is_exact(simulation, fits):
     """The best weights need the true covariance, of condition 10⁹ and more."""
     covariance = simulation.covariance()
     values = np.linalg.eigvalsh(covariance)
@@ -194,10 +188,10 @@ def test_the_error_stays_near_the_best_possible(simulation, fits):
     )
     best = (simulation.response @ precise) ** -0.5
     plain = simulation.response / np.sum(simulation.response**2)
-    unweighted = np.sqrt(plain @ covariance @ plain)
-    scatter = fits["treated"][0].std(ddof=1)
-    assert scatter < 1.35 * best
-    assert scatter < 0.65 * unweighted
+    equal = np.sqrt(plain @ covariance @ plain)
+    assert 2.0 < equal / best < 2.4
+    # Of 300 values, with tails: good to 5 %.
+    assert fits["treated"][0].std(ddof=1) == pytest.approx(equal, rel=0.15)
 
 
 def test_naive_weights_do_not_cover(fits):
@@ -208,20 +202,31 @@ def test_naive_weights_do_not_cover(fits):
     assert covered(fits["naive"], 0.8) < 0.4
 
 
-def test_the_error_is_that_of_the_fixed_weights(simulation):
-    """(AᵀΣ⁻¹A)⁻¹ of the modes is Wᵀ Σ̂ W with W from the model alone."""
+def test_errors_of_equal_weights_are_those_of_the_data(simulation):
+    """H V Hᵀ in the modes is H Σ̂ Hᵀ in the entries, H = (DᵀD)⁻¹Dᵀ without the model."""
     _, covariance = simulation.replica(0)
     response = np.stack([simulation.response, POINTS[0] + 0 * simulation.response], 1)
     modes = noise_modes(covariance, 10**6, [simulation.model], response)
-    floor = modes.rounding
-    model = simulation.model * np.trace(covariance) / np.trace(simulation.model)
-    inverse = np.linalg.inv(model + floor * np.eye(126))
-    weights = inverse @ response @ np.linalg.inv(response.T @ inverse @ response)
-    design = modes.rotation.T @ response
-    information = (design.T / (modes.variance + 1e-12)) @ design
-    np.testing.assert_allclose(
-        np.linalg.inv(information), weights.T @ covariance @ weights, rtol=2e-2
-    )
+    weights = np.linalg.solve(response.T @ response, response.T)
+    within = weights @ modes.rotation
+    found = (within * modes.variance) @ within.T
+    expected = weights @ covariance @ weights.T
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_what_no_coupling_explains_has_the_power_that_the_data_give_it(simulation):
+    """Across the responses V and Σ̂ have one trace, and V is diagonal in the model's."""
+    _, covariance = simulation.replica(0)
+    response = simulation.response[:, None]
+    modes = noise_modes(covariance, 10**6, [simulation.model], response)
+    noise = (modes.rotation * modes.variance) @ modes.rotation.T
+    unit = response / np.linalg.norm(response)
+    across = np.eye(126) - unit @ unit.T
+    assert np.trace(across @ noise) == pytest.approx(np.trace(across @ covariance))
+    # No noise is shared between what the responses span and the rest.
+    np.testing.assert_allclose(across @ noise @ unit, 0, atol=1e-12)
+    model = modes.rotation.T @ across @ simulation.model @ across @ modes.rotation
+    np.testing.assert_allclose(model, np.diag(np.diag(model)), atol=1e-9)
 
 
 def test_modes_of_a_singular_covariance_are_orthogonal_and_one_is_resolved():
@@ -236,15 +241,15 @@ def test_modes_of_a_singular_covariance_are_orthogonal_and_one_is_resolved():
     assert np.sum(modes.variance > modes.rounding) == 1
     largest = 1e-4 * np.sum(direction**2)
     # Hartlap's factor for the single weight.
-    assert modes.variance[-1] == pytest.approx(largest * 9999 / 9997, rel=1e-6)
-    assert modes.rounding == pytest.approx(PRECISION**2 + 1e-7 * largest)
+    assert modes.variance[0] == pytest.approx(largest * 9999 / 9997, rel=1e-6)
+    assert modes.rounding == pytest.approx(1e-7 * largest)
 
 
 def test_orders_are_scaled_each_to_its_own_noise():
     covariance = np.diag([1.0, 1.0, 100.0, 100.0])
     responses = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
     modes = noise_modes(covariance, 10**6, [np.eye(2), np.eye(2)], responses)
-    np.testing.assert_allclose(modes.variance, [1, 1, 100, 100], rtol=1e-5)
+    np.testing.assert_allclose(np.sort(modes.variance), [1, 1, 100, 100], rtol=1e-5)
 
 
 def test_one_entry_has_its_own_variance():

@@ -28,7 +28,7 @@ from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.priors import SizePrior
 
 _COARSE_POINTS = (121, 25)
-_FINE_POINTS = (161, 25)
+_FINE_POINTS = (161, 49)
 """Of log s and of the log of the size. The trapezoidal rule needs no more: with one
 point per standard deviation it integrates a normal density to 10⁻⁸."""
 _NEGLIGIBLE = 25.0

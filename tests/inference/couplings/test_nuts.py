@@ -5,12 +5,12 @@ import jax
 import numpy as np
 import pytest
 from scipy import stats
+from small_problem import small_problem
 
 import nnft_ppl as nnft
 from nnft_ppl.inference.couplings import conjugate
 from nnft_ppl.inference.couplings.conjugate import solve
 from nnft_ppl.inference.couplings.nuts import problem_at, run_nuts
-from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.mcmc.sampling import Sampling
 
 WIDTH = 20
@@ -18,24 +18,6 @@ ACTION = nnft.Action(["lambda_0", "kappa"])
 RNG = np.random.default_rng(11)
 DESIGN = RNG.normal(size=(8, 2))
 NOISE = RNG.normal(size=8)
-
-
-def make_problem(design, data, variance, quadratic=None):
-    return Likelihood(
-        orders=(4,),
-        num_entries=(len(data),),
-        size=np.ones(len(data)),
-        rotation=np.eye(len(data)),
-        relative_noise=0.1,
-        amplitudes=data,
-        noise=np.full(len(data), variance),
-        rounding=np.zeros(len(data)),
-        variance=np.full(len(data), variance),
-        resolved=np.ones(len(data), bool),
-        design=design[None],
-        quadratic=None if quadratic is None else quadratic[None],
-        scale=np.ones((1, 2)),
-    )
 
 
 def closed_form(likelihood, prior, discrepancy):
@@ -92,7 +74,7 @@ CASES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("discrepancy", [True, False])
 def test_couplings_size_and_discrepancy_are_those_of_the_closed_form(discrepancy):
-    problems = [make_problem(*case) for case in CASES.values()]
+    problems = [small_problem(*case) for case in CASES.values()]
     draws_per_chain = 1500 if discrepancy else 800
     forms, out = sample(problems, nnft.Prior(), discrepancy, draws_per_chain)
     assert out["diverging"].sum() == 0
@@ -120,24 +102,51 @@ TRUE = np.array([0.8, -0.5])
 
 
 def quadratic_problem(noise):
-    likelihood = make_problem(DESIGN, np.zeros(8), noise**2, QUADRATIC)
+    likelihood = small_problem(DESIGN, np.zeros(8), noise**2, QUADRATIC)
     data = likelihood.expected(0, TRUE) + noise * NOISE
-    return make_problem(DESIGN, data, noise**2, QUADRATIC)
+    return small_problem(DESIGN, data, noise**2, QUADRATIC)
 
 
-def brute_force(likelihood, prior, centre, width):
-    """Mean, deviation and evidence on a grid in two couplings, size fixed, s = 0."""
-    axes = [c + width * np.linspace(-1, 1, 801) for c in centre]
+def brute_force(likelihood, prior, centre, middle, width):
+    """Mean, deviation and evidence on a grid in two couplings, size fixed, s = 0.
+
+    White noise v: least squares about `centre` leave a norm that is v χ² of 6, and
+    three of the five shapes that an evidence counts.
+    """
+    axes = [c + width * np.linspace(-1, 1, 801) for c in middle]
     one, two = np.meshgrid(*axes, indexing="ij")
     scales = (prior.natural_size / WIDTH) ** np.array([1.0, 2.0])
     log_density = stats.norm.logpdf(one, 0, scales[0])
     log_density += stats.norm.logpdf(two, 0, scales[1])
-    for row, square, datum, variance in zip(
-        DESIGN, QUADRATIC, likelihood.amplitudes, likelihood.variance, strict=True
-    ):
-        expected = row[0] * one + row[1] * two + square[0, 0] * one**2
-        expected += 2 * square[0, 1] * one * two + square[1, 1] * two**2
-        log_density += stats.norm.logpdf(datum, expected, np.sqrt(variance))
+
+    def left(one, two):
+        """Data less what couplings predict, (mode, …)."""
+        return np.stack(
+            [
+                datum
+                - row[0] * one
+                - row[1] * two
+                - square[0, 0] * one**2
+                - 2 * square[0, 1] * one * two
+                - square[1, 1] * two**2
+                for row, square, datum in zip(
+                    DESIGN, QUADRATIC, likelihood.amplitudes, strict=True
+                )
+            ]
+        )
+
+    tangent = DESIGN + 2 * QUADRATIC @ centre
+    pseudo = np.linalg.pinv(tangent)
+    variance = likelihood.noise[0]
+    law = stats.multivariate_normal(np.zeros(2), variance * pseudo @ pseudo.T)
+    log_density += law.logpdf(
+        np.moveaxis(np.tensordot(pseudo, left(one, two), 1), 0, -1)
+    )
+    about = left(*centre)
+    norm = np.sum((about - tangent @ (pseudo @ about)) ** 2)
+    log_density += stats.chi2(6).logpdf(norm / variance) - np.log(variance)
+    area = np.sqrt(np.linalg.det(tangent.T @ tangent))
+    log_density -= np.log(area * 2 * np.pi * np.sqrt(norm))  # π^1.5 / Γ(1.5) = 2π
     top = log_density.max()
     weight = np.exp(log_density - top)
     cell = np.prod([axis[1] - axis[0] for axis in axes])
@@ -152,8 +161,8 @@ def test_quadratic_predictions_enter_whole():
     """Noise so large that the tangent will not do: the grid sees both, NUTS too."""
     prior = nnft.Prior(natural_size=20.0, spread=0.0)
     problem = quadratic_problem(0.6)
-    mean, sd, _ = brute_force(problem, prior, TRUE, 4.0)
     forms, out = sample([problem], prior, False, num_samples=3000)
+    mean, sd, _ = brute_force(problem, prior, forms[0].centre, TRUE, 4.0)
     tangent_mean, tangent_sd = forms[0].moments()
     draws = out["dimensionless"][:, :, 0]
     for operator in range(2):
@@ -172,7 +181,7 @@ def test_tight_data_need_the_tangent_only(noise):
     assert form.settled
     found_mean, found_sd = form.moments()
     width = 8 * found_sd.max()
-    mean, sd, log_evidence = brute_force(problem, prior, found_mean, width)
+    mean, sd, log_evidence = brute_force(problem, prior, form.centre, found_mean, width)
     np.testing.assert_allclose((found_mean - mean) / sd, 0, atol=3 * noise)
     np.testing.assert_allclose(found_sd, sd, rtol=3 * noise)
     assert form.log_evidence == pytest.approx(log_evidence, abs=3 * noise)
