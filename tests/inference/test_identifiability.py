@@ -5,10 +5,11 @@ import re
 import jax
 import numpy as np
 import pytest
+from small_problem import small_problem
 
 import nnft_ppl as nnft
 from nnft_ppl.inference.identifiability import null_combination
-from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
+from nnft_ppl.inference.likelihood import build_likelihood
 
 X = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.2])
 
@@ -64,21 +65,7 @@ def test_an_operator_apart_is_not_blamed():
     rng = np.random.default_rng(0)
     columns = rng.normal(size=(8, 4))
     columns[:, 3] = columns[:, 0] - 2 * columns[:, 2]
-    problem = Likelihood(
-        orders=(4,),
-        num_entries=(8,),
-        size=np.ones(8),
-        rotation=np.eye(8),
-        relative_noise=0.1,
-        amplitudes=np.ones(8),
-        noise=np.ones(8),
-        rounding=np.zeros(8),
-        variance=np.ones(8),
-        resolved=np.ones(8, bool),
-        design=columns[None],
-        quadratic=None,
-        scale=np.ones((1, 4)),
-    )
+    problem = small_problem(columns, np.ones(8), noise=1.0)
     null = null_combination(problem.design[0])
     assert abs(null[1]) < 1e-12
     assert (np.abs(null[[0, 2, 3]]) > 0.1).all()

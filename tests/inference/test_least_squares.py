@@ -1,5 +1,6 @@
 """The statistics of a fit and their law, against simulation and ordinary normals."""
 
+import dataclasses
 from itertools import combinations_with_replacement
 
 import jax
@@ -12,6 +13,7 @@ import nnft_ppl as nnft
 from nnft_ppl.inference import least_squares as module
 from nnft_ppl.inference.couplings.conjugate import solve
 from nnft_ppl.inference.least_squares import (
+    along_response,
     estimate_factor,
     estimate_factors,
     least_squares,
@@ -49,8 +51,8 @@ def test_statistics_have_their_law_over_simulated_data(relative):
     """2000 replicas of y = Dc + δ + ε, |δ|² on average three times the noise or none.
 
     The norm of δ is known to ν = 38 degrees of freedom, and along the response δ has
-    n s² in every direction. Tolerances are five standard errors; each term of the
-    variance is larger than that, so that a factor of two in any would be seen.
+    n s², half of it in each direction. Tolerances are five standard errors; each term
+    of the variance is larger than that: a factor of two in any would be seen.
     """
     replicas = 2000
     rng = np.random.default_rng(6)
@@ -61,13 +63,13 @@ def test_statistics_have_their_law_over_simulated_data(relative):
     norms = np.sqrt(power * rng.chisquare(38, replicas) / 38)
     data = DESIGN @ TRUE + np.sqrt(NOISE) * rng.standard_normal((replicas, MODES))
     data += norms[:, None] * misfit_direction()
-    data += np.sqrt(power) * rng.standard_normal((replicas, 2)) @ ALONG.T
+    data += np.sqrt(power / 2) * rng.standard_normal((replicas, 2)) @ ALONG.T
     found = [least_squares(small_problem(DESIGN, y, NOISE), 0, 0 * TRUE) for y in data]
 
     estimates = np.array([one.estimate for one in found])
     expected = np.linalg.inv(DESIGN.T @ DESIGN) @ DESIGN.T
     covariance = (expected * NOISE) @ expected.T
-    covariance += power * np.linalg.inv(DESIGN.T @ DESIGN)
+    covariance += power / 2 * np.linalg.inv(DESIGN.T @ DESIGN)
     with jax.enable_x64(True):
         factor = np.asarray(estimate_factor(found[0], jax.numpy.asarray(s)))
     np.testing.assert_allclose(factor @ factor.T, covariance, rtol=1e-10)
@@ -94,6 +96,36 @@ def test_statistics_have_their_law_over_simulated_data(relative):
         assert terms[0] > 5 * error
 
 
+def test_what_is_off_in_one_order_says_nothing_of_the_other():
+    """A coupling in each of two orders, and a misfit with 9 and 16 of 25 in them.
+
+    Along a response in one order its square is n/2 times that order's share.
+    """
+    half = MODES // 2
+    design = np.zeros((MODES, 2))
+    design[:half, 0], design[half:, 1] = 1.0, np.linspace(1, 2, half)
+    across = np.linalg.qr(design, mode="complete")[0][:, 2:]
+    misfit = [across @ across.T @ np.eye(MODES)[k] for k in (0, half)]
+    misfit = sum(a * v / np.linalg.norm(v) for a, v in zip((3, 4), misfit, strict=True))
+    problem = dataclasses.replace(
+        small_problem(design, design @ TRUE + misfit, 1e-4),
+        orders=(4, 6),
+        num_entries=(half, half),
+    )
+    found = estimate_factors(least_squares(problem, 0, 0 * TRUE), np.array([0.3]))[0]
+    squares = 1e-4 + MODES / 2 * 0.3**2 * np.array([9, 16]) / 25
+    expected = np.diag(squares / np.sum(design**2, axis=0))
+    np.testing.assert_allclose(found @ found.T, expected, atol=1e-12)
+    # As directions in the data: those of the two responses.
+    directions = along_response(problem, 0, 0 * TRUE)
+    unit = design / np.linalg.norm(design, axis=0)
+    np.testing.assert_allclose(
+        directions @ directions.T,
+        MODES / 2 * (unit * [9 / 25, 16 / 25]) @ unit.T,
+        atol=1e-10,
+    )
+
+
 def test_residual_is_no_less_than_the_rounding_of_the_data():
     """Exact data of a perfect action: Q and its mean are what rounding leaves."""
     rounding = np.full(MODES, 1e-18)
@@ -118,7 +150,7 @@ def test_density_of_the_statistics_is_that_of_scipy():
     statistics = least_squares(problem, 0, np.zeros(2))
     for where in np.ndindex(3, 4):
         covariance = (pseudo * NOISE) @ pseudo.T
-        covariance += MODES * s[where] ** 2 * np.linalg.inv(DESIGN.T @ DESIGN)
+        covariance += MODES / 2 * s[where] ** 2 * np.linalg.inv(DESIGN.T @ DESIGN)
         normal = stats.multivariate_normal(couplings[where], covariance)
         shape, rate = misfit_law(statistics, s[where])
         norm = stats.gamma(shape, scale=1 / rate).logpdf(left @ left)
@@ -135,12 +167,12 @@ SCALES = np.array([2.0, 3.0])
 def ordinary_evidence(s, variance):
     """log N(y; 0, prior + noise + misfit), white noise, the misfit spread as defined.
 
-    n s² lies across the response, in 10 directions, and n s² along each of the two.
+    n s² lies across the response, in 10 directions, and n s² along it, in two.
     """
     basis = np.linalg.qr(SMALL)[0]
     along = basis @ basis.T
     covariance = (SMALL * SCALES**2) @ SMALL.T
-    covariance += (variance + 12 * s**2) * along
+    covariance += (variance + 12 * s**2 / 2) * along
     covariance += (variance + 12 * s**2 / 10) * (np.eye(12) - along)
     return stats.multivariate_normal(np.zeros(12), covariance).logpdf(SMALL_DATA)
 

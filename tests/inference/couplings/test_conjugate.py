@@ -39,7 +39,8 @@ class Written:
 
     def covariance(self, s):
         """Of m."""
-        return self.noise + self.modes * s**2 * np.linalg.inv(self.information)
+        spread = self.modes / len(self.noise) * s**2
+        return self.noise + spread * np.linalg.inv(self.information)
 
     def log_norm(self, s):
         """Of Q, less the volume of the data."""

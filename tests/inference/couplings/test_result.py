@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from scipy import stats
+from scipy import linalg, stats
+from small_problem import small_problem
 
 import nnft_ppl as nnft
 from nnft_ppl.correlators.wick import gaussian_moment
@@ -14,7 +15,6 @@ from nnft_ppl.inference.adequacy import (
     predictive_p_value,
     relative_misfit,
 )
-from nnft_ppl.inference.likelihood import Likelihood
 
 X = np.array([0.2, 0.6, 1.0, 1.2])
 GROUPS = {
@@ -53,7 +53,9 @@ def test_data_has_the_groups_and_dimensions_that_arviz_expects(fit):
     assert list(posterior["cutoff"].values) == [10.0, 30.0]
     assert list(posterior["operator"].values) == ["lambda_0"]
     assert {"diverging", "energy", "lp", "n_steps"} <= set(fit.data["sample_stats"])
-    assert fit.data["log_likelihood"]["amplitude"].dims[-1] == "mode"
+    pointwise = fit.data["log_likelihood"]["statistics"]
+    assert pointwise.dims == ("chain", "draw", "cutoff", "statistic")
+    assert list(pointwise["statistic"].values) == ["lambda_0", "misfit"]
     for name in ("posterior_predictive", "prior_predictive", "observed_data"):
         assert set(fit.data[name].data_vars) == {"amplitude"}
     constants = fit.data["constant_data"]
@@ -72,15 +74,27 @@ def test_one_cutoff_is_its_own_tree(fit):
         fit.at(20.0)
 
 
-def test_log_likelihood_is_the_normal_density(fit):
-    tree = fit.at(10.0)
+def test_log_likelihood_is_the_density_of_estimate_and_norm(fit):
+    """Exact data that the action describes: what is left is rounding, all as one."""
+    tree = fit.at(30.0)
     s = tree["posterior"]["discrepancy"].values
-    problem = fit.likelihood
-    c = fit.dimensionless[:, :, 0, 0]
-    spread = np.sqrt(problem.variance + s[..., None] ** 2)
-    z = (problem.amplitudes - problem.design[0, :, 0] * c[..., None]) / spread
-    expected = -0.5 * z**2 - np.log(spread) - 0.5 * np.log(2 * np.pi)
-    np.testing.assert_allclose(tree["log_likelihood"]["amplitude"], expected)
+    problem, response = fit.likelihood, fit.likelihood.design[1, :, 0]
+    data, modes = problem.amplitudes, len(problem.amplitudes)
+    square = response @ response
+    rounding = problem.rounding[0]
+    spread = np.sqrt((rounding + modes * s**2) / square)
+    normal = stats.norm.logpdf(
+        response @ data / square, fit.dimensionless[:, :, 1, 0], spread
+    )
+    total = (modes - 1) * rounding
+    mean = total + modes * s**2
+    half = total**2 * (1 + 2 * modes * s**2 / total) + (modes * s**2) ** 2 / (modes - 1)
+    left = data - response * (response @ data) / square
+    norm = stats.gamma(mean**2 / (2 * half), scale=2 * half / mean)
+    expected = [normal, norm.logpdf(max(left @ left, total))]
+    np.testing.assert_allclose(
+        tree["log_likelihood"]["statistics"], np.stack(expected, axis=-1), rtol=1e-6
+    )
 
 
 @pytest.fixture(scope="module")
@@ -128,11 +142,30 @@ def test_predictive_spread_is_noise_and_discrepancy(rough, group):
     c = draws["dimensionless"].values
     expected = c @ rough.likelihood.design[0].T
     expected += np.einsum("cdi,cdj,mij->cdm", c, c, rough.likelihood.quadratic[0])
-    spread = np.sqrt(
-        rough.likelihood.variance + draws["discrepancy"].values[..., None] ** 2
-    )
-    z = (tree[f"{group}_predictive"]["amplitude"].values - expected) / spread
+    s = draws["discrepancy"].values[..., None]
+    replicate = tree[f"{group}_predictive"]["amplitude"].values - expected
+    # Across the responses, order by order, each mode by itself.
+    problem, centre = rough.likelihood, rough.centre(0)
+    response = problem.rotation @ problem.response(0, centre)
+    parts = np.zeros((len(response), 4))
+    for column, span in zip((0, 2), problem.spans, strict=True):
+        parts[span, column : column + 2] = response[span]
+    along = linalg.orth(problem.rotation.T @ parts)
+    assert along.shape[1] == 3  # of λ_0 in G4c, and of both in G6c
+    z = replicate @ linalg.null_space(along.T)
+    z /= np.sqrt(s**2 + problem.variance.mean())
     assert z.std() == pytest.approx(1, abs=4 / np.sqrt(2 * z.size))
+    # Along them n/2 for each direction besides, times the share of the order in Q.
+    left = problem.amplitudes - problem.expected(0, centre)
+    tangent = linalg.orth(problem.response(0, centre))
+    left = left - tangent @ (tangent.T @ left)
+    shares = [np.sum((problem.rotation[span] @ left) ** 2) for span in problem.spans]
+    shares /= left @ left
+    squares = np.sum((replicate @ along) ** 2, axis=-1) / s[..., 0] ** 2
+    wanted = 3 + len(left) / 2 * (shares @ [1, 2])
+    error = squares.std() / np.sqrt(squares.size)
+    assert squares.mean() == pytest.approx(wanted, abs=4 * error)
+    assert 4 * error < 0.2 * wanted
 
 
 def test_misfit_is_relative_per_order_whatever_the_units(rough):
@@ -156,30 +189,21 @@ def test_misfit_is_relative_per_order_whatever_the_units(rough):
 
 def test_p_value_is_uniform_under_the_null_and_counts_resolved_modes():
     rng = np.random.default_rng(0)
-    design = rng.normal(size=(1, 40, 1))
+    design = rng.normal(size=(40, 1))
     variance = np.where(np.arange(40) < 10, 0.04, 1e-12)
     p = []
     for _ in range(300):
         truth = rng.normal()
-        data = design[0, :, 0] * truth + np.sqrt(variance) * rng.normal(size=40)
-        problem = Likelihood(
-            orders=(4,),
-            num_entries=(40,),
-            size=np.ones(40),
-            rotation=np.eye(40),
-            relative_noise=0.1,
-            amplitudes=data,
-            noise=variance,
-            rounding=np.zeros(40),
-            variance=variance,
-            resolved=variance > 1e-10,
-            design=design,
-            quadratic=None,
-            scale=np.ones((1, 1)),
+        data = design[:, 0] * truth + np.sqrt(variance) * rng.normal(size=40)
+        problem = small_problem(
+            design,
+            data,
+            noise=np.where(np.arange(40) < 10, variance, 0.0),
+            rounding=np.where(np.arange(40) < 10, 0.0, variance),
         )
-        fitted = np.sum(design[0, :10, 0] * data[:10]) / np.sum(design[0, :10] ** 2)
+        fitted = np.sum(design[:10, 0] * data[:10]) / np.sum(design[:10] ** 2)
         # The unresolved modes are known exactly: keep them at the fitted value.
-        problem.amplitudes[10:] = design[0, 10:, 0] * fitted
+        problem.amplitudes[10:] = design[10:, 0] * fitted
         p.append(predictive_p_value(problem, 0, np.array([fitted])))
     assert stats.kstest(p, "uniform").pvalue > 1e-3
     problem.amplitudes[3] += 6 * 0.2
