@@ -120,7 +120,7 @@ def test_discrepancy_of_the_action_is_carried_over_to_the_amplitude():
 
 
 def test_joint_errors_are_those_of_repeated_data():
-    """20 000 replicas of the data; weighted least squares at every cutoff."""
+    """20 000 replicas of the data; least squares at every cutoff."""
     likelihood = build_likelihood(measured(1.0), LAMBDA, (7.0, 30.0, 1e3))
     s = np.array([0.1, 0.2, 0.3])
     got = joint_estimates(likelihood, s, np.ones((3, 1)))
@@ -128,15 +128,16 @@ def test_joint_errors_are_those_of_repeated_data():
     np.testing.assert_allclose(got.dimensionless, other.dimensionless, rtol=1e-9)
     rng = np.random.default_rng(0)
     num_modes = len(likelihood.amplitudes)
-    noise = rng.normal(size=(20_000, num_modes)) * np.sqrt(likelihood.variance)
-    pattern = rng.normal(size=(20_000, num_modes))
+    noise = rng.normal(size=(20_000, num_modes))
+    noise *= np.sqrt(likelihood.noise + likelihood.rounding)
+    # One pattern at all cutoffs; in any direction its norm is s √n.
+    pattern = np.sqrt(num_modes) * rng.normal(size=(20_000, num_modes))
     for errors, label in ((got.noise, "noise"), (got.ambiguity, "ambiguity")):
         replicas = []
         for k, one in enumerate(s):
-            weight = 1 / np.sqrt(likelihood.variance + one**2)
             shift = noise if label == "noise" else one * pattern
-            data = (likelihood.amplitudes + shift) * weight
-            column = likelihood.design[k, :, 0] * weight
+            column = likelihood.design[k, :, 0]
+            data = likelihood.amplitudes + shift
             replicas.append(data @ column / (column @ column))
         expected = np.cov(np.array(replicas) / got.dimensionless)
         flat = errors[:, 0]
