@@ -3,6 +3,8 @@
 import math
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
@@ -69,3 +71,21 @@ def check_inputs(x: ArrayLike, shape: tuple[int, ...], *, distinct: bool) -> Poi
                 "repetition of an input already, so give distinct inputs"
             )
     return points
+
+
+def shaped_inputs(x: ArrayLike, input_shape: tuple[int, ...]) -> jax.Array:
+    """Inputs for JAX, (point, *input_shape); traced or not, in their own precision.
+
+    Raises:
+        SpecError: Of another shape, or no real numbers.
+    """
+    points = jnp.asarray(real_array("inputs", x, "(number of points, …)"))
+    dim = math.prod(input_shape)
+    if points.ndim == 1 and dim == 1:
+        points = points[:, None]
+    if points.shape[1:] not in (input_shape, (dim,)):
+        raise SpecError(
+            f"inputs have shape {points.shape}; expected (number of points, "
+            f"{', '.join(map(str, input_shape))})"
+        )
+    return points.reshape(len(points), *input_shape)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 
 import jax
@@ -19,10 +19,10 @@ from jax.stages import Wrapped
 from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._arguments import check_number, check_whole
-from nnft_ppl._arrays import real_array
 from nnft_ppl._errors import PluginError, SpecError, UnavailableError
-from nnft_ppl._inputs import check_inputs
+from nnft_ppl._inputs import check_inputs, shaped_inputs
 from nnft_ppl._pair_table import all_pairs, pair_table
+from nnft_ppl._parameters import Layout
 from nnft_ppl._travel import Reduced
 from nnft_ppl._typing import Matrix, Params, Points
 from nnft_ppl.activations import Activation
@@ -198,24 +198,34 @@ class Network:
         return check_inputs(x, self.hyperparameters.input_shape, distinct=distinct)
 
     def prior(self) -> Params:
-        """Sample the parameters; call it inside a NumPyro context."""
-        return self.architecture.prior(self.hyperparameters)
+        """Sample the parameters, each at the site of its name, in a NumPyro context.
 
-    def apply(self, params: Params, x: ArrayLike) -> Float[jax.Array, "point output"]:
-        """Outputs of one draw of the network at the inputs `x` (point, input_dim)."""
-        points = jnp.asarray(real_array("inputs", x, "(number of points, …)"))
-        dim, shape = self.hyperparameters.input_dim, self.hyperparameters.input_shape
-        if points.ndim == 1 and dim == 1:
-            points = points[:, None]
-        if points.shape[1:] not in (shape, (dim,)):
-            raise SpecError(
-                f"inputs have shape {points.shape}; expected (number of points, "
-                f"{', '.join(map(str, shape))})"
-            )
-        points = points.reshape(len(points), *shape)
-        return jax.vmap(
-            lambda point: self.architecture.apply(self.hyperparameters, params, point)
-        )(points)
+        Plates add axes in front.
+        """
+        return self._parameters.sample()
+
+    def apply(
+        self, params: Params, x: ArrayLike
+    ) -> Float[jax.Array, "*networks point output"]:
+        """Outputs at the inputs `x` (point, input_dim) of one draw, or of several.
+
+        `params` is what `prior` returns, or samples by site name, those of MCMC say;
+        axes that all parameters have in front come first in the result.
+
+        Raises:
+            SpecError: Inputs or parameters do not fit, or differ in the axes in front.
+        """
+        hp = self.hyperparameters
+        points = shaped_inputs(x, hp.input_shape)
+        forward = self.architecture.apply
+        return self._parameters.over_networks(
+            lambda params: jax.vmap(lambda x: forward(hp, params, x))(points), params
+        )
+
+    @cached_property
+    def _parameters(self) -> Layout:
+        """Names and shapes of the parameters, found once."""
+        return Layout.of(partial(self.architecture.prior, self.hyperparameters))
 
     @property
     def no_gp_limit(self) -> str | None:

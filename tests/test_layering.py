@@ -25,6 +25,7 @@ LAYERS = (
         "_inputs",
         "_numbers",
         "_pair_table",
+        "_parameters",
         "_travel",
         "_seed",
         "_rms",

@@ -12,6 +12,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl._parameters import parameter_name
 from nnft_ppl._typing import Params
 from nnft_ppl.architecture import Hyperparameters
 
@@ -28,13 +29,13 @@ def path_name(path: tuple[Any, ...]) -> str:
     Raises:
         SpecError: A key holds "/", which separates groups in saved files.
     """
-    name = jax.tree_util.keystr(path, simple=True, separator=".")
+    name = parameter_name(path)
     if "/" in name:
         raise SpecError(
             f"the parameter {name!r} has '/' in its name, which separates groups in "
             "saved files; rename it"
         )
-    return name or "params"
+    return name
 
 
 def sample_tree(name: str, distributions: Params) -> Params:

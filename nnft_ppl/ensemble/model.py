@@ -22,6 +22,7 @@ from nnft_ppl.ensemble.generator import Words, stream_words
 from nnft_ppl.ensemble.normal_sites import (
     FillNormals,
     NormalSite,
+    plugin_prior,
     site_normals,
     trace_normal_sites,
 )
@@ -97,7 +98,7 @@ def sampling_inputs(points: Points) -> Points:
 
 def sample_prior(network: Network, key: Key) -> Params:
     """Parameters of the one network that `key` stands for; pure, for jit and vmap."""
-    return handlers.seed(network.prior, key)()
+    return handlers.seed(plugin_prior(network), key)()
 
 
 def check_prior(network: Network) -> None:
@@ -174,8 +175,10 @@ def over_networks(
     numbers = start + jnp.arange(count, dtype=jnp.uint32)
     normals = {site.name: site_normals(stream.words, numbers, site) for site in sites}
 
+    prior = plugin_prior(network)
+
     def one(key: Key, normals: dict[str, jax.Array]) -> jax.Array:
-        return function(handlers.seed(FillNormals(network.prior, normals), key)())
+        return function(handlers.seed(FillNormals(prior, normals), key)())
 
     return jax.vmap(one, out_axes=-1)(keys, normals)
 

@@ -7,7 +7,7 @@ that it would have if there were no normal site.
 
 import math
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -41,13 +41,23 @@ class NormalSite(NamedTuple):
         return -(-math.prod(self.shape) // 2)
 
 
+def plugin_prior(network: Network) -> Callable[[], Params]:
+    """The prior as the plugin gives it: `Network.prior` is for models of users.
+
+    There a normal parameter of standard deviation 0 is no sample site. Here it keeps
+    its place among the random numbers, so that those of others do not depend on it.
+    """
+    return partial(network.architecture.prior, network.hyperparameters)
+
+
 @lru_cache(maxsize=64)
 def trace_normal_sites(network: Network) -> tuple[NormalSite, ...]:
     """The normal sites of the prior, in its order; nothing is computed."""
+    prior = plugin_prior(network)
     sites: list[NormalSite] = []
 
     def record(key: jax.Array) -> None:
-        trace = handlers.trace(handlers.seed(network.prior, key)).get_trace()
+        trace = handlers.trace(handlers.seed(prior, key)).get_trace()
         for name, message in trace.items():
             if _is_open_normal(message):
                 first = sites[-1].first_element + sites[-1].num_pairs if sites else 0

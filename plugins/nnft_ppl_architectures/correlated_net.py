@@ -28,13 +28,13 @@ from nnft_ppl_architectures.layers import (
 
 
 def prior(hp: nnft.Hyperparameters) -> Params:
-    """The layers of `erf-net`, and the scale that all output weights share."""
+    """The layers of `erf-net`, and the squared scale that all output weights share."""
     params = single_hidden_layer.prior(hp)
     variance = correlation(hp)
     if variance == 0:
         return params
     square = numpyro.sample("square", dist.Gamma(1 / variance, 1 / variance))
-    return params | {"scale": jnp.sqrt(square)}
+    return params | {"square": square}
 
 
 def correlation(hp: nnft.Hyperparameters) -> float:
@@ -44,7 +44,8 @@ def correlation(hp: nnft.Hyperparameters) -> float:
 
 def features(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:
     """τ φ_j(x), (width,): given these the output is Gaussian, as the contract asks."""
-    return params.get("scale", 1.0) * jax.scipy.special.erf(affine(params, 0, x))
+    hidden = jax.scipy.special.erf(affine(params, 0, x))
+    return jnp.sqrt(params["square"]) * hidden if "square" in params else hidden
 
 
 def apply(hp: nnft.Hyperparameters, params: Params, x: jax.Array) -> jax.Array:

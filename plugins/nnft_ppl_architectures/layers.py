@@ -27,14 +27,10 @@ AROUND_ZERO = {
 
 
 def normal(name: str, std: float, *shape: int) -> jax.Array:
-    """Sample site `name` of independent N(0, std²) numbers of this shape.
-
-    The site holds numbers of unit variance, so that std may be 0.
-    """
-    values: jax.Array = numpyro.sample(
-        name, dist.Normal(0.0, 1.0).expand(shape).to_event()
-    )
-    return std * values
+    """Sample site `name` of independent N(0, std²) numbers of this shape."""
+    law = dist.Normal(0.0, std, validate_args=False)  # std may be 0
+    values: jax.Array = numpyro.sample(name, law.expand(shape).to_event())
+    return values
 
 
 def normal_layers(hp: nnft.Hyperparameters, *hidden: int) -> Params:

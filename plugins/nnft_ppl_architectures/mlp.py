@@ -64,7 +64,7 @@ def prior(hp: nnft.Hyperparameters) -> Params:
         params[name] = (
             normal(name, std, fan_in, size)
             if layer == 0
-            else std * law.draw(name, (fan_in, size))
+            else law.draw(name, std, (fan_in, size))
         )
         params[f"b{layer}"] = normal(f"b{layer}", hp.bias_std, size)
     return params

@@ -18,6 +18,9 @@ import numpyro
 import numpyro.distributions as dist
 
 import nnft_ppl as nnft
+from nnft_ppl_architectures.layers import normal
+
+type Draw = Callable[[str, float, tuple[int, ...]], jax.Array]
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,14 @@ class WeightLaw:
     """The law of one weight, symmetric about 0.
 
     Args:
-        draw: Site name and shape -> independent weights of variance 1, or, where
-            `unlimited` says there is none, of scale 1.
+        draw: Site name, standard deviation and shape -> independent weights; where
+            `unlimited` says that there is no variance, their scale in place of it.
         moment: Even k -> E[w^k]/E[w²]^{k/2}, infinite where there is none; `None` for
             the normal law.
         unlimited: Why sums of such weights do not become Gaussian, or `None`.
     """
 
-    draw: Callable[[str, tuple[int, ...]], jax.Array]
+    draw: Draw
     moment: Callable[[int], float] | None = None
     unlimited: str | None = None
 
@@ -54,14 +57,25 @@ OPTIONS: Mapping[str, nnft.Option] = MappingProxyType(
 )
 
 
-def site(unit: dist.Distribution) -> Callable[[str, tuple[int, ...]], jax.Array]:
-    """One NumPyro site of independent numbers, by name and shape."""
+def times(unit: dist.Distribution) -> Draw:
+    """A site of independent numbers, a standard deviation times those of a unit law."""
 
-    def draw(name: str, shape: tuple[int, ...]) -> jax.Array:
-        values: jax.Array = numpyro.sample(name, unit.expand(shape).to_event())
-        return values
+    def draw(name: str, std: float, shape: tuple[int, ...]) -> jax.Array:
+        return sample(name, scaled(unit, std), shape)
 
     return draw
+
+
+def scaled(unit: dist.Distribution, std: float) -> dist.Distribution:
+    """The law of std times a number of the law `unit`."""
+    by = dist.transforms.AffineTransform(0.0, std, domain=unit.support)
+    return dist.TransformedDistribution(unit, by)
+
+
+def sample(name: str, law: dist.Distribution, shape: tuple[int, ...]) -> jax.Array:
+    """One NumPyro site of independent numbers."""
+    values: jax.Array = numpyro.sample(name, law.expand(shape).to_event())
+    return values
 
 
 def weight_law(hp: nnft.Hyperparameters) -> WeightLaw:
@@ -70,17 +84,17 @@ def weight_law(hp: nnft.Hyperparameters) -> WeightLaw:
         case "uniform":
             side = math.sqrt(3)
             return WeightLaw(
-                site(dist.Uniform(-side, side)), lambda k: 3 ** (k / 2) / (k + 1)
+                times(dist.Uniform(-side, side)), lambda k: 3 ** (k / 2) / (k + 1)
             )
         case "laplace":
             return WeightLaw(
-                site(dist.Laplace(0.0, math.sqrt(0.5))),
+                times(dist.Laplace(0.0, math.sqrt(0.5))),
                 lambda k: math.factorial(k) / 2 ** (k / 2),
             )
         case "student-t":
             return _student_t(hp.option("degrees_of_freedom", float))
         case _:
-            return WeightLaw(site(dist.Normal(0.0, 1.0)))
+            return WeightLaw(lambda name, std, shape: normal(name, std, *shape))
 
 
 def _student_t(freedom: float) -> WeightLaw:
@@ -106,18 +120,36 @@ def _student_t(freedom: float) -> WeightLaw:
 
 
 def _draw_student_t(
-    freedom: float, scale: float, name: str, shape: tuple[int, ...]
+    freedom: float, scale: float, name: str, std: float, shape: tuple[int, ...]
 ) -> jax.Array:
+    """The radius has a key of its own, taken where a site of its own would take it."""
+    unit = _StudentT(freedom, scale, numpyro.prng_key())
+    return sample(name, scaled(unit, std), shape)
+
+
+class _StudentT(dist.StudentT):  # type: ignore[misc]
     """T = √(ν (U^{−2/ν} − 1)) cos 2πV, U and V uniform: exact, and nothing is rejected.
 
-    The sites are E = −log U, exponential, and V. NumPyro's own law divides by a gamma
-    number found by rejection, which takes a hundred times as long.
+    NumPyro divides by a gamma number found by rejection, which takes a hundred times
+    as long.
 
     Source: Bailey, Math. Comp. 62 (1994) 779, theorem 1.
     """
-    radial = site(dist.Exponential(1.0))(f"{name}.radius", shape)
-    turn = site(dist.Uniform(0.0, 1.0))(f"{name}.turn", shape)
-    # √(e^{2E/ν} − 1), written so that float32 overflows as late as it can.
-    size = jnp.exp(radial / freedom) * jnp.sqrt(-jnp.expm1(-2 * radial / freedom))
-    values: jax.Array = scale * freedom**0.5 * size * jnp.cos(2 * jnp.pi * turn)
-    return values
+
+    pytree_data_fields = ("radius_key",)
+
+    def __init__(
+        self, freedom: float, scale: float, radius_key: jax.Array | None
+    ) -> None:
+        """`radius_key` may be `None` where nothing is sampled."""
+        self.radius_key = radius_key
+        super().__init__(freedom, 0.0, scale)
+
+    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+        """Of the shape asked for, from E = −log U, exponential, and V."""
+        radial = dist.Exponential(1.0).sample(self.radius_key, sample_shape)
+        turn = dist.Uniform(0.0, 1.0).sample(key, sample_shape)
+        # √(e^{2E/ν} − 1), written so that float32 overflows as late as it can.
+        grown = jnp.exp(radial / self.df) * jnp.sqrt(-jnp.expm1(-2 * radial / self.df))
+        values: jax.Array = self.scale * self.df**0.5 * grown
+        return values * jnp.cos(2 * jnp.pi * turn)

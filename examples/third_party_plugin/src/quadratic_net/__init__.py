@@ -23,10 +23,9 @@ def prior(hp: nnft.Hyperparameters) -> Params:
     """Sample both layers: fully connected, normal, independent."""
 
     def normal(name: str, std: float, *shape: int) -> jax.Array:
-        unit: jax.Array = numpyro.sample(
-            name, dist.Normal(0.0, 1.0).expand(shape).to_event()
-        )
-        return std * unit
+        law = dist.Normal(0.0, std, validate_args=False)  # std may be 0
+        values: jax.Array = numpyro.sample(name, law.expand(shape).to_event())
+        return values
 
     return {
         "w": normal("w", hp.weight_std / hp.input_dim**0.5, hp.input_dim, hp.width),
