@@ -15,6 +15,7 @@ from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Params, Points
 from nnft_ppl.ensemble.model import check_prior, network_keys, sample_prior
 from nnft_ppl.ensemble.not_finite import which_are_not_finite
+from nnft_ppl.testing.parameters import check_parameters
 from nnft_ppl.testing.result import CheckResult, close, exact, plugin_code
 from nnft_ppl.testing.sampling import Sample
 
@@ -28,6 +29,7 @@ def check_structure(
     """Prior, shapes, precision, in the order in which they can fail."""
     with jax.enable_x64(False):
         yield from _check_prior(network, key)
+        yield from check_parameters(network, key)
         yield from _check_apply(network, points, key)
         yield _check_dtype(network, key, "default")
     with jax.enable_x64(True):

@@ -132,6 +132,22 @@ def with_law(law: dist.Distribution):
 UNIFORM = dist.Uniform(-(3**0.5), 3**0.5)
 
 
+def scaled_outside(hp: nnft.Hyperparameters) -> dict:
+    """Sites of unit variance, parameters of another under the same names."""
+    params = RELU.prior(replace(hp, weight_std=1.0))
+    return params | {name: hp.weight_std * params[name] for name in ("W0", "W1")}
+
+
+def centred(hp: nnft.Hyperparameters, p: dict) -> dict:
+    """Less the mean over an axis that is another one under a plate."""
+    raw = numpyro.sample("raw", dist.Normal().expand((hp.width,)).to_event())
+    return p | {
+        "centred": numpyro.deterministic(
+            "centred", raw - raw.mean(axis=0, keepdims=True)
+        )
+    }
+
+
 class Impure:
     """A prior that counts its calls."""
 
@@ -299,6 +315,25 @@ FAULTS: dict[str, Fault] = {
             lambda hp, p: p | {"z": numpyro.sample("z", dist.Normal(), obs=1.0)}
         )},
         "prior-sites", r"measured 5 sample sites, 1 observed", "structure",
+    ),
+    "parameter that is a multiple of its site": Fault(
+        {"prior": scaled_outside},
+        "prior-parameters",
+        r"W0 is 1\.3 times its site, W1 is 1\.3 times its site, .*Normal\(0, std\)",
+        "structure", settings={"weight_std": 1.3},
+    ),
+    "parameters without the names of their sites": Fault(
+        {"prior": lambda hp: tuple(RELU.prior(hp).values())},
+        "prior-parameters", r"0 has no site, 1 has no site", "structure",
+    ),
+    "parameter computed from a site": Fault(
+        {"prior": prior_with(lambda hp, p: p | {"W1": jnp.tanh(p["W1"])})},
+        "prior-parameters", r"W1 is not what its site holds", "structure",
+    ),
+    "networks of a plate mixed": Fault(
+        {"prior": prior_with(centred)},
+        "prior-plates", r"measured centred mixes networks, .*count axes from the end",
+        "structure",
     ),
     "slash in a site name": Fault(
         {"prior": scope(RELU.prior, prefix="net")},

@@ -147,18 +147,18 @@ def test_heavy_tails_nobody_declares_are_no_missing_limit(bias_std):
 
 
 def deep_prior(hp):
-    def normal(name, *shape):
-        return numpyro.sample(name, dist.Normal().expand(shape).to_event())
+    def normal(name, std, *shape):
+        return numpyro.sample(name, dist.Normal(0, std).expand(shape).to_event())
 
-    return (
-        normal("in", hp.input_dim, hp.width) / hp.input_dim**0.5,
-        normal("w", 2, hp.width, hp.width) / hp.width**0.5,
-        normal("out", hp.width) / hp.width**0.5,
-    )
+    return {
+        "in": normal("in", hp.input_dim**-0.5, hp.input_dim, hp.width),
+        "w": normal("w", hp.width**-0.5, 2, hp.width, hp.width),
+        "out": normal("out", hp.width**-0.5, hp.width),
+    }
 
 
 def linear_apply(hp, params, x):
-    w_in, w, out = params
+    w_in, w, out = (params[name] for name in ("in", "w", "out"))
     return hp.weight_std**4 * (x @ w_in @ w[0] @ w[1] @ out)[None]
 
 
