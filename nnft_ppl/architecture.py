@@ -277,7 +277,8 @@ class Architecture:
     Args:
         name: Equal to the plugin's entry-point name.
         description: One line for people, with the source.
-        prior: NumPyro model, hyperparameters -> params (a pytree of sampled values).
+        prior: NumPyro model, hyperparameters -> params, a pytree. Each leaf is what the
+            site of its name holds; the name is its path, joined by dots.
         apply: (hyperparameters, params, one input) -> (output_dim,).
         kernel: (hyperparameters, one input, another) -> E[f f'] of one output at
             infinite width, output bias included; `None` when unknown.

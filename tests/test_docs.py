@@ -59,6 +59,19 @@ def test_the_examples_of_the_architectures_run():
 
 
 @pytest.mark.slow
+def test_the_examples_of_a_network_in_a_model_run():
+    names = {}
+    for code in code_blocks("docs/numpyro.md", "python"):
+        exec(compile(code, "numpyro", "exec"), names)  # our own file
+    # Exact, by importance sampling: see tests/test_parameters.py.
+    for outputs in (names["outputs"], names["again"]):
+        assert outputs.shape == (400, 3, 1)
+        assert outputs[:, 1].mean() == pytest.approx(-0.049, abs=0.06)
+        assert outputs[:, 1].std() == pytest.approx(0.217, rel=0.25)
+    assert names["means"].shape == names["scales"].shape == (100, 3, 1)
+
+
+@pytest.mark.slow
 def test_the_example_of_performance_runs(capsys):
     names = {}
     (code,) = code_blocks("docs/performance.md", "python")
@@ -138,6 +151,7 @@ RUN = {
     "docs/architectures.md",
     "docs/comparison.md",
     "docs/function_space.md",
+    "docs/numpyro.md",
     "docs/operators.md",
     "docs/performance.md",
     "docs/plugins.md",  # by test_new_plugin.py

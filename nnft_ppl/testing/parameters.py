@@ -45,8 +45,8 @@ def check_parameters(network: Network, key: Key) -> Iterator[CheckResult]:
         "prior-plates",
         ", ".join(different) or "one network for each place",
         "one network for each place",
-        f"under numpyro.plate a site has an axis of {_PLATE} in front, and all that the "
-        "prior computes from it must keep that: count axes from the end, as in "
+        f"under a plate of {_PLATE} a site has one axis more, in front, which what the "
+        "prior computes from it must keep: count axes from the end, as in "
         "scale[..., None]",
     )
 
