@@ -4,9 +4,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 import pytest
 from numpyro import handlers
+from numpyro.infer.util import initialize_model
 
 import nnft_ppl as nnft
 from nnft_ppl.adapters import equinox as adapter
@@ -53,6 +55,23 @@ def test_the_same_net_as_a_plugin_has_its_correlators():
     for order in (2, 4):
         z = (got.connected(order) - exact.connected(order)) / got.connected_error(order)
         assert np.abs(z).max() < 4
+
+
+def test_a_plate_gives_networks_and_nuts_moves_their_weights_alone():
+    net = build(dense)  # without biases
+    with numpyro.plate("groups", 2):
+        params = draw(net)
+    outputs = jax.jit(net.apply)(params, X)
+    assert outputs.shape == (2, 3, 1)
+    for group in range(2):
+        one = {name: value[group] for name, value in params.items()}
+        np.testing.assert_allclose(outputs[group], net.apply(one, X), atol=1e-5)
+
+    def model():
+        numpyro.sample("y", dist.Normal(net.apply(net.prior(), X), 1.0), obs=0.0)
+
+    unknowns = initialize_model(jax.random.key(0), model).param_info.z
+    assert set(unknowns) == {"layers.0.weight", "layers.1.weight"}
 
 
 @pytest.mark.slow

@@ -22,7 +22,11 @@ from nnft_ppl.correlators.sampled.job import Job
 from nnft_ppl.ensemble.blocks import device_mesh, stack_streams
 from nnft_ppl.ensemble.generator import normal_pairs, stream_words
 from nnft_ppl.ensemble.model import over_networks, stream_at
-from nnft_ppl.ensemble.normal_sites import site_normals, trace_normal_sites
+from nnft_ppl.ensemble.normal_sites import (
+    plugin_prior,
+    site_normals,
+    trace_normal_sites,
+)
 from nnft_ppl.ensemble.sample import _values
 
 KEY = jax.random.key(8)
@@ -370,6 +374,19 @@ def test_each_shipped_site_is_a_site_of_its_own():
         "W0": (3, 3), "b0": (3,), "W1": (3, 3), "b1": (3,), "W2": (3, 2), "b2": (2,)
     }  # fmt: skip
     assert [s.first_element for s in sites] == [0, 5, 7, 12, 14, 17]
+
+
+@pytest.mark.parametrize("generator", ["fused", "jax"])
+def test_biases_of_no_spread_leave_the_numbers_of_the_weights(generator):
+    def networks(bias_std):
+        net = nnft.network("relu-net", width=3, input_dim=1, bias_std=bias_std)
+        return draw(plugin_prior(net), 5, generator=generator)
+
+    without, some = networks(0.0), networks(1.0)
+    assert not without["b0"].any()
+    assert some["b0"].all()
+    for name in ("W0", "W1"):
+        assert (without[name] == some[name]).all()
 
 
 # Networks, chunks and streams.
