@@ -28,7 +28,7 @@ from nnft_ppl.inference.likelihood import Likelihood
 from nnft_ppl.inference.posterior import cutoff_number
 
 UNITS = ("entry", "input")
-_REFIT_DRAWS = 1000
+_PRIOR_DRAWS = 1000
 _LOG_2PI = np.log(2 * np.pi)
 
 
@@ -139,7 +139,8 @@ def entry_conditionals(
     # Σ⁻¹ = W − W B Bᵀ W with W diagonal, B = s A L⁻ᵀ and L Lᵀ = 1 + s² AᵀWA.
     weighted, _ = _update(variance, discrepancy, along)
     pull = residual / variance
-    pull -= np.einsum("...mo,...o->...m", weighted, _in(weighted, residual))
+    shared = np.einsum("...mo,...m->...o", weighted, residual)
+    pull -= np.einsum("...mo,...o->...m", weighted, shared)
     diagonal = (1 / variance) @ np.square(rotation).T
     for column in range(along.shape[1]):
         diagonal -= np.square(weighted[..., column] @ rotation.T)
@@ -198,30 +199,80 @@ def _refitted(
 
 def _refit(fit: CouplingFit, which: int, left_out: np.ndarray) -> float:
     """Log p(y_B | y_−B), averaged over the closed form of the entries kept."""
-    likelihood = fit.likelihood
-    kept = likelihood.rotation[_alive(likelihood) & ~left_out]
-    prior, width = fit.prior, fit.correlators.network.width
-    rng = np.random.default_rng(fit.seed)
-    scale = prior.discrepancy_scale if fit.has_discrepancy else None
-    if len(kept) > len(fit.action.names):
+    likelihood, prior, action = fit.likelihood, fit.prior, fit.action
+    width = fit.correlators.network.width
+    if np.sum(_alive(likelihood) & ~left_out) > len(action.names):
         without = solve(
             _restricted(likelihood, left_out),
             which,
-            prior.scales_at(prior.natural_size, width, fit.action),
-            scale,
-            prior.size_prior(fit.action),
+            prior.scales_at(prior.natural_size, width, action),
+            prior.discrepancy_scale if fit.has_discrepancy else None,
+            prior.size_prior(action),
         )
-        couplings, s, _ = without.draw(rng, _REFIT_DRAWS)
+        weight, s = without.weight, without.discrepancy
+        mean, factor = without.mean, without.factor
     else:  # nothing to fit, so the prior
         before = prior.draw(
-            rng, (_REFIT_DRAWS,), width, fit.action, discrepancy=fit.has_discrepancy
+            np.random.default_rng(fit.seed),
+            (_PRIOR_DRAWS,),
+            width,
+            action,
+            discrepancy=fit.has_discrepancy,
         )
-        couplings = before.couplings
-        s = np.zeros(_REFIT_DRAWS) if before.discrepancy is None else before.discrepancy
-    residual = likelihood.amplitudes - likelihood.expected(which, couplings)
+        weight = np.full(_PRIOR_DRAWS, 1 / _PRIOR_DRAWS)
+        s = np.zeros(_PRIOR_DRAWS) if before.discrepancy is None else before.discrepancy
+        size = (
+            np.full(_PRIOR_DRAWS, prior.natural_size)
+            if before.natural_size is None
+            else before.natural_size
+        )
+        scales = prior.scales_at(size, width, action)
+        mean, factor = np.zeros_like(scales), scales[..., None] * np.eye(len(scales[0]))
+    density = _averaged_conditional(fit, which, left_out, s, mean, factor)
+    return float(logsumexp(density, b=weight))
+
+
+def _averaged_conditional(
+    fit: CouplingFit,
+    which: int,
+    left_out: np.ndarray,
+    discrepancy: np.ndarray,
+    mean: np.ndarray,
+    factor: np.ndarray,
+) -> np.ndarray:
+    """`block_conditional` averaged over couplings c = mean + factor·u, u ~ N(0, 1).
+
+    The logarithm of the conditional is −(g + 2 hᵀu + uᵀGu)/2 and a constant, so the
+    average of it is normal too.
+
+    Args:
+        fit: Gives data, noise and predictions, linear in the couplings.
+        which: Number of the cutoff.
+        left_out: (entry,) true for the entries of the block.
+        discrepancy: (component,) s.
+        mean: (component, operator).
+        factor: (component, operator, operator).
+    """
+    likelihood = fit.likelihood
+    design = likelihood.design[which]
     along = along_response(likelihood, which, fit.centre(which))
-    density = block_conditional(likelihood, along, residual, s, left_out)
-    return float(logsumexp(density) - np.log(_REFIT_DRAWS))
+    columns = np.concatenate(
+        [(likelihood.amplitudes - mean @ design.T)[..., None], -design @ factor],
+        axis=-1,
+    )
+    alive = _alive(likelihood)
+    gram, log_det = _gram(columns, likelihood.variance, discrepancy, along)
+    kept = likelihood.rotation[alive & ~left_out]
+    if len(kept):
+        variance, basis = _modes_of(kept, likelihood.variance)
+        rest = _gram(basis @ columns, variance, discrepancy, basis @ along)
+        gram, log_det = gram - rest[0], log_det - rest[1]
+    pull, precision = gram[..., 1:, :1], np.eye(factor.shape[-1]) + gram[..., 1:, 1:]
+    square = gram[..., 0, 0] - np.sum(
+        pull * np.linalg.solve(precision, pull), axis=(-2, -1)
+    )
+    log_det = log_det + np.linalg.slogdet(precision)[1]
+    return np.asarray(-0.5 * (square + log_det + np.sum(alive & left_out) * _LOG_2PI))
 
 
 def _restricted(likelihood: Likelihood, left_out: np.ndarray) -> Likelihood:
@@ -275,9 +326,24 @@ def _update(
     return scaled, np.diagonal(lower, axis1=-2, axis2=-1)
 
 
-def _in(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Components (…, operator) of values (…, mode) along columns."""
-    return np.asarray(np.einsum("...mo,...m->...o", columns, values))
+def _gram(
+    columns: np.ndarray,
+    variance: np.ndarray,
+    discrepancy: np.ndarray,
+    along: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """XᵀΣ⁻¹X (…, k, k) of columns X (…, mode, k), and log |Σ| (…).
+
+    Σ = V + s² (1 + A Aᵀ).
+    """
+    spread = variance + np.square(discrepancy)[..., None]
+    weighted, lower = _update(spread, discrepancy, along)
+    shared = np.swapaxes(weighted, -1, -2) @ columns
+    transposed = np.swapaxes(columns, -1, -2)
+    gram = (transposed / spread[..., None, :]) @ columns
+    gram = gram - np.swapaxes(shared, -1, -2) @ shared
+    log_det = np.sum(np.log(spread), axis=-1) + 2 * np.sum(np.log(lower), axis=-1)
+    return gram, log_det
 
 
 def _log_normal(
@@ -287,13 +353,9 @@ def _log_normal(
     along: np.ndarray,
 ) -> np.ndarray:
     """Log density of a normal law of covariance V + s² (1 + A Aᵀ)."""
-    spread = variance + np.square(discrepancy)[..., None]
-    weighted, lower = _update(spread, discrepancy, along)
-    terms = np.square(deviation) / spread + np.log(spread) + _LOG_2PI
-    shared = np.square(_in(weighted, deviation))
+    gram, log_det = _gram(deviation[..., None], variance, discrepancy, along)
     return np.asarray(
-        0.5 * (np.sum(shared, axis=-1) - np.sum(terms, axis=-1))
-        - np.sum(np.log(lower), axis=-1)
+        -0.5 * (gram[..., 0, 0] + log_det + deviation.shape[-1] * _LOG_2PI)
     )
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from scipy.stats import halfnorm, norm
+from scipy.stats import gamma, halfnorm, norm
 
 import nnft_ppl as nnft
 from nnft_ppl.diagnostics.comparison import evidence
@@ -90,14 +90,33 @@ def test_predictions_that_are_not_linear_are_integrated(discrepancy, share):
         dataclasses.replace(fit, likelihood=likelihood), 10.0, key=jax.random.key(3)
     )
     tau = fit.prior.coupling_scales(20, fit.action)[0]
-    design = linear.design[0, :, 0]
-    curved = likelihood.quadratic[0, :, 0, 0]
+    design, curved = linear.design[0, :, 0], likelihood.quadratic[0, :, 0, 0]
+    # The estimate and the misfit's norm, about the mean of the draws.
+    response = design + 2 * curved * mean
+    weights = response / (response @ response)
+    noise, n = linear.noise + linear.rounding, len(design)
+    across = np.eye(n) - np.outer(response, weights)
+    left = linear.amplitudes - design * mean - curved * mean**2
+    norm_left = np.sum((across @ left) ** 2)
+    total = np.trace(across @ np.diag(noise) @ across)
+    squares = np.sum((across @ np.diag(linear.noise) @ across) ** 2)
+    squares += np.trace(across @ np.diag(linear.rounding) @ across) ** 2
+    # A smooth misfit has five shapes: the coupling's own and four that the norm counts,
+    # so that the density of the data is that of the norm over the surface of a sphere.
+    volume = np.linalg.norm(response) * np.pi**2 * norm_left
 
     def log_density(c, s):
-        prediction = np.outer(c, design) + np.outer(c**2, curved)
-        spread = np.sqrt(linear.variance + s**2)[None]
-        density = norm.logpdf(linear.amplitudes[None] - prediction, scale=spread)
-        return density.sum(axis=1) + norm.logpdf(c, scale=tau)
+        expected = weights @ (np.outer(design, c) + np.outer(curved, c**2))
+        spread = np.sqrt(weights**2 @ noise + n * s**2 / (response @ response))
+        power = n * s**2
+        variance = 2 * (squares * (1 + 2 * power / total) + power**2 / min(50, n - 1))
+        law = gamma((total + power) ** 2 / variance, scale=variance / (total + power))
+        return (
+            norm.logpdf(weights @ linear.amplitudes, expected, spread)
+            + law.logpdf(norm_left)
+            - np.log(volume)
+            + norm.logpdf(c, scale=tau)
+        )
 
     def log_integral(s):
         """log ∫ dc by the rectangle rule, zoomed in until the peak is resolved."""
