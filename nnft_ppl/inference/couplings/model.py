@@ -1,9 +1,9 @@
 """The NumPyro model of the couplings at one cutoff, in closed-form coordinates.
 
-The couplings are sampled in coordinates standardised by the closed form at its most
-probable discrepancy and the current natural size (an exact linear change of variables,
-prior included), because exact data pins them to 10⁻⁹ of their prior and poor data leave
-them as wide as it. Where predictions are quadratic in the couplings, the coordinates
+The couplings are sampled in coordinates standardised by the closed form at the current
+discrepancy and natural size (an exact linear change of variables, prior included),
+because exact data pins them to 10⁻⁹ of their prior and poor data leave them as wide as
+it. Where predictions are quadratic in the couplings, the coordinates
 come from the linearisation and the likelihood is whole.
 """
 
@@ -23,7 +23,7 @@ from nnft_ppl.inference.least_squares import (
 
 
 class Problem(NamedTuple):
-    """One cutoff's problem in closed-form coordinates; float64 arrays.
+    """One cutoff's problem; float64 arrays.
 
     Attributes:
         statistics: What the data are reduced to.
@@ -32,12 +32,10 @@ class Problem(NamedTuple):
             linear: the least-squares estimate of what couplings c predict is
             offset + linear·c + quadratic·c·c.
         offset: (operator,) of it; linear is one, and offset zero, in linear problems.
-        centre: (operator,) and
-        factor: (operator, operator) lower triangular: posterior mean of c and factor of
-            its covariance at the likeliest s and natural size.
-        scales: (operator,) prior standard deviations of c at that natural size.
+        centre: (operator,) c about which coordinates are linear.
+        scales: (operator,) prior standard deviations of c at `size_start`.
         powers: (operator,) they go as natural size to this power.
-        size_start: () that natural size, where the chains start.
+        size_start: () natural size at which the chains start.
         natural_size: () median of its prior.
         spread: () standard deviation of its logarithm.
         discrepancy_scale: () scale of the half-normal prior of s.
@@ -49,7 +47,6 @@ class Problem(NamedTuple):
     quadratic: Any
     offset: Any
     centre: Any
-    factor: Any
     scales: Any
     powers: Any
     size_start: Any
@@ -71,21 +68,21 @@ def correlator_model(
     Args:
         problem: Data and prior.
         discrepancy: Infer s; else s = 0.
-        hierarchical: Infer τ; else it is the one at which the chains start.
+        hierarchical: Infer τ; else it is `size_start`.
     """
     statistics = problem.statistics
     s = jnp.zeros(())
     if discrepancy:
         s = numpyro.sample("discrepancy", dist.HalfNormal(problem.discrepancy_scale))
+    scales = problem.scales
     if hierarchical:
         size = numpyro.sample(
             "natural_size",
             dist.LogNormal(jnp.log(problem.natural_size), problem.spread),
         )
-        scales = problem.scales * (size / problem.size_start) ** problem.powers
-        centre, factor = _given_size(problem, scales)
-    else:
-        scales, centre, factor = problem.scales, problem.centre, problem.factor
+        scales = scales * (size / problem.size_start) ** problem.powers
+    error = estimate_factor(statistics, s)
+    centre, factor = _coordinates(problem, error, scales)
     # c = centre + factor·u with c ~ N(0, diag scales²) makes u normal around
     # −factor⁻¹ centre with covariance factor⁻¹ diag(scales²) factor⁻ᵀ, and
     # factor⁻¹ diag(scales) is lower triangular as factor is.
@@ -101,7 +98,7 @@ def correlator_model(
         expected = expected + (problem.quadratic @ couplings) @ couplings
     numpyro.sample(
         "estimate",
-        dist.MultivariateNormal(expected, scale_tril=estimate_factor(statistics, s)),
+        dist.MultivariateNormal(expected, scale_tril=error),
         obs=statistics.estimate,
     )
     if statistics.sees_misfit:
@@ -110,22 +107,29 @@ def correlator_model(
         )
 
 
-def _given_size(problem: Problem, scales: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Posterior mean and covariance factor of c for prior standard deviations `scales`.
+def _coordinates(
+    problem: Problem, error: jax.Array, scales: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Posterior mean and covariance factor of c, given s and the prior's size.
 
-    A coupling that the data leave open is as wide as its prior. In coordinates that do
-    not follow the prior's size, the two would make a funnel, which NUTS cannot sample.
+    A coupling that the data leave open is as wide as its prior, one that they measure
+    as wide as s. In coordinates that do not follow both, couplings and s or the size
+    would make a funnel, which NUTS cannot sample. By QR, as in `conjugate`.
 
-    With v the coordinates of the problem's own centre b and factor F at scales D, the
-    precision of v is I there, and Fᵀ D⁻² F of it the prior's. At other scales D' it is
-    P = I + Fᵀ (D'⁻² − D⁻²) F, and the mean of v is P⁻¹ Fᵀ (D⁻² − D'⁻²) b.
+    Args:
+        problem: Data; where predictions are quadratic, their tangent at its centre.
+        error: (operator, operator) lower factor of the covariance of the estimate.
+        scales: (operator,) prior standard deviations.
     """
-    factor = problem.factor
-    change = scales**-2.0 - problem.scales**-2.0
-    identity = jnp.eye(len(scales))
-    precision = identity + factor.T @ (change[:, None] * factor)
-    # A lower triangular G with G Gᵀ = P⁻¹, from the Cholesky factor in reversed order.
-    upper = jnp.linalg.cholesky(precision[::-1, ::-1])[::-1, ::-1]
-    inverse = solve_triangular(upper.T, identity, lower=True)
-    shift = inverse @ (inverse.T @ (factor.T @ (-change * problem.centre)))
-    return problem.centre + factor @ shift, factor @ inverse
+    response, left = problem.linear, problem.statistics.estimate - problem.offset
+    if problem.quadratic is not None:
+        bend = problem.quadratic @ problem.centre
+        response, left = response + 2 * bend, left + bend @ problem.centre
+    data = jnp.concatenate([response, left[:, None]], axis=1)
+    prior = jnp.eye(len(scales), len(scales) + 1) / scales[:, None]
+    rows = jnp.concatenate([solve_triangular(error, data, lower=True), prior])
+    triangle = jnp.linalg.qr(rows, mode="r")[:-1]
+    upper = solve_triangular(triangle[:, :-1], jnp.eye(len(scales)))
+    factor = jnp.linalg.qr(upper.T, mode="r").T
+    factor = factor * jnp.sign(jnp.diagonal(factor))[None, :]
+    return upper @ triangle[:, -1], factor

@@ -51,7 +51,7 @@ def problem_at(
     action: Action,
     form: ClosedForm,
 ) -> Problem:
-    """One cutoff's problem, standardised at its likeliest discrepancy and size.
+    """One cutoff's problem, with chains that start where the closed form is likeliest.
 
     Args:
         likelihood: From `build_likelihood`.
@@ -59,7 +59,7 @@ def problem_at(
         prior: Of couplings, natural size and discrepancy.
         width: N.
         action: What is fitted.
-        form: The closed form; sets coordinates and starting point.
+        form: The closed form; gives the point of linearisation and the start.
     """
     start = float(form.relative_size[form.mode]) * prior.natural_size
     about = form.centre
@@ -77,7 +77,6 @@ def problem_at(
         quadratic=quadratic,
         offset=offset,
         centre=form.mean[form.mode],
-        factor=form.factor[form.mode],
         scales=prior.scales_at(start, width, action),
         powers=prior.powers(action),
         size_start=np.array(start),
