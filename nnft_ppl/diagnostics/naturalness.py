@@ -104,7 +104,7 @@ class Naturalness:
             else ""
         )
         if self.answer == "function" and not self.is_enough:
-            more += ", which does not describe the network either"
+            more += "; none of the polynomials describes the network"
         return (
             f"the quartic coupling is {ANSWERS[self.answer]} (λ_0 alone leaves "
             f"{self.discrepancy:.2g} of the 4-pt function; moved with the inputs K_W "
@@ -125,8 +125,9 @@ def naturalness(
 
     It counts as a constant when λ_0 alone describes the connected 4-pt function, by
     the verdict of the fit: discrepancy and sampling noise below `verdict.TOLERANCE`.
-    Evidence is reported and does not decide: exact data find any dependence on y, be
-    it of 10⁻⁶.
+    Where it does not, the coupling is a function if the polynomial in |y|² leaves less,
+    beyond the intervals of both discrepancies. Evidence is reported and does not
+    decide: it also asks whether so large couplings were to be expected.
 
     Args:
         correlators: Of orders 2 and 4, of a network whose kernel is known.
@@ -155,11 +156,11 @@ def naturalness(
     predicted = [_prediction(fit) for fit in (constant, function)]
     share = rms(predicted[1] - predicted[0]) / rms(predicted[1])
     table = compare_fits(fits)
-    row = constant.adequacy().iloc[0]
+    row, other = (fit.adequacy().iloc[0] for fit in (constant, function))
     answer = _answer(
         Verdict(row["verdict"]),
         is_invariant=max(change_near, change_in_box) <= INVARIANT,
-        is_better=table["action"].iloc[0] != constant.action.names[0],
+        is_better=other["discrepancy_upper"] < row["discrepancy_lower"],
     )
     return Naturalness(
         answer=answer,
@@ -229,7 +230,7 @@ def _answer(verdict: Verdict, *, is_invariant: bool, is_better: bool) -> str:
     Args:
         verdict: On λ_0 alone.
         is_invariant: Whether K_W is, under translations, as measured.
-        is_better: Whether the evidence prefers a dependence on y.
+        is_better: Whether a dependence on y leaves less, beyond the intervals of both.
     """
     if verdict is Verdict.UNDETERMINED:
         return "undetermined"

@@ -59,9 +59,11 @@ class LeastSquares(NamedTuple):
         estimate: (operator,) m, in units of c.
         residual: () Q, no less than rounding.
         projection: (operator, mode) H.
+        along: (operator,) the data along an orthonormal basis B of the response, D = B
+            R: on average R c, and defined where couplings cannot be told apart, too.
         response_root: (operator, operator) upper R with RᵀR = DᵀD.
-        noise_root: (operator, operator) upper N with NᵀN = H V Hᵀ.
-        misfit_root: (operator, operator) upper M with MᵀM = H A Aᵀ Hᵀ.
+        noise_root: (operator, operator) upper N with NᵀN = Bᵀ V B.
+        misfit_root: (operator, operator) upper M with MᵀM = Bᵀ A Aᵀ B.
         noise_power: () tr V⊥, rounding included.
         noise_square: () half the variance of the noise's share of Q: tr V⊥².
         num_modes: () n.
@@ -71,6 +73,7 @@ class LeastSquares(NamedTuple):
     estimate: Any
     residual: Any
     projection: Any
+    along: Any
     response_root: Any
     noise_root: Any
     misfit_root: Any
@@ -114,9 +117,10 @@ def least_squares(
         estimate=centre + projection @ left,
         residual=max(float(across @ across), lost, _NOTHING),
         projection=projection,
+        along=root @ centre + basis.T @ left,
         response_root=root,
-        noise_root=_root(projection * np.sqrt(noise + rounding)),
-        misfit_root=_root(projection @ likelihood.rotation.T * norms),
+        noise_root=_root(basis.T * np.sqrt(noise + rounding)),
+        misfit_root=_root(basis.T @ likelihood.rotation.T * norms),
         noise_power=power,
         # Rounding may move all modes together: one degree of freedom.
         noise_square=max(square + lost**2, power**2 / n),
@@ -160,6 +164,7 @@ def estimate_factor(statistics: LeastSquares, discrepancy: jax.Array) -> jax.Arr
     rows = jnp.concatenate(
         [statistics.noise_root, discrepancy * statistics.misfit_root]
     )
+    rows = jax.scipy.linalg.solve_triangular(statistics.response_root, rows.T).T
     upper = jnp.linalg.qr(rows, mode="r")
     return (upper * jnp.sign(jnp.diagonal(upper))[:, None]).T
 
@@ -168,14 +173,33 @@ def estimate_factors(
     statistics: LeastSquares, discrepancy: Float[np.ndarray, " s"]
 ) -> Float[np.ndarray, "s operator operator"]:
     """`estimate_factor` for many s, in NumPy."""
+    rows = _roots(statistics, discrepancy)
+    return _lower(rows @ np.linalg.inv(statistics.response_root).T)
+
+
+def along_factors(
+    statistics: LeastSquares, discrepancy: Float[np.ndarray, " s"]
+) -> Float[np.ndarray, "s operator operator"]:
+    """Lower G with GGᵀ the covariance of `along`, for many s."""
+    return _lower(_roots(statistics, discrepancy))
+
+
+def _roots(
+    statistics: LeastSquares, discrepancy: Float[np.ndarray, " s"]
+) -> Float[np.ndarray, "s row operator"]:
+    """Rows whose squares are the covariance of `along`."""
     noise = np.broadcast_to(
         statistics.noise_root, (len(discrepancy), *statistics.noise_root.shape)
     )
     misfit = discrepancy[:, None, None] * statistics.misfit_root
-    rows = np.concatenate([noise, misfit], axis=1)
+    return np.concatenate([noise, misfit], axis=1)
+
+
+def _lower(rows: Float[np.ndarray, "s row operator"]) -> np.ndarray:
+    """Lower L with LLᵀ = rowsᵀ rows."""
     upper = np.linalg.qr(rows, mode="r")
     sign = np.sign(np.diagonal(upper, axis1=1, axis2=2))
-    return np.swapaxes(upper * sign[:, :, None], 1, 2)
+    return np.asarray(np.swapaxes(upper * sign[:, :, None], 1, 2))
 
 
 def log_volume(statistics: LeastSquares) -> float:
@@ -190,16 +214,17 @@ def log_volume(statistics: LeastSquares) -> float:
     With d = n − (number of couplings) and white noise it would be the ordinary
     evidence.
     """
-    root = statistics.response_root
-    area = float(np.sum(np.log(np.abs(np.diag(root)))))
+    diagonal = np.abs(np.diag(statistics.response_root))
+    return float(np.sum(np.log(diagonal))) + log_norm_volume(statistics)
+
+
+def log_norm_volume(statistics: LeastSquares) -> float:
+    """The same per unit of (`along`, Q)."""
     if not statistics.sees_misfit:
-        return area
-    half = max(RESOLVED_SHAPES - len(root), 1.0) / 2
+        return 0.0
+    half = max(RESOLVED_SHAPES - len(statistics.response_root), 1.0) / 2
     return float(
-        area
-        + half * np.log(np.pi)
-        - gammaln(half)
-        + (half - 1) * np.log(statistics.residual)
+        half * np.log(np.pi) - gammaln(half) + (half - 1) * np.log(statistics.residual)
     )
 
 

@@ -19,9 +19,9 @@ from scipy import stats
 from nnft_ppl._errors import FitError
 from nnft_ppl.inference.least_squares import (
     LeastSquares,
-    estimate_factors,
+    along_factors,
     least_squares,
-    log_volume,
+    log_norm_volume,
     misfit_law,
 )
 from nnft_ppl.inference.likelihood import Likelihood
@@ -272,19 +272,18 @@ def _tabulate(problem: _Problem, log_s: np.ndarray, log_size: np.ndarray) -> _Ta
     """
     statistics = problem.statistics
     num_operators = len(statistics.estimate)
-    factors = estimate_factors(statistics, np.exp(log_s))
-    identity = np.eye(num_operators)
+    factors = along_factors(statistics, np.exp(log_s))
     known = np.linalg.solve(
         factors,
         np.broadcast_to(
-            np.concatenate([identity, statistics.estimate[:, None]], axis=1),
+            np.column_stack([statistics.response_root, statistics.along]),
             (len(log_s), num_operators, num_operators + 1),
         ),
     )
     given_s = (
         -np.sum(np.log(np.diagonal(factors, axis1=1, axis2=2)), axis=-1)
         - 0.5 * num_operators * _LOG_2PI
-        - log_volume(statistics)
+        - log_norm_volume(statistics)
     )
     if statistics.sees_misfit:
         shape, rate = misfit_law(statistics, np.exp(log_s))
