@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
-from nnft_ppl._arrays import real_numbers
+from nnft_ppl._arrays import real_array, real_numbers
 from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Points
 

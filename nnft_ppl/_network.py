@@ -198,28 +198,24 @@ class Network:
         return check_inputs(x, self.hyperparameters.input_shape, distinct=distinct)
 
     def prior(self) -> Params:
-        """Sample the parameters, each at the site of its name, in a NumPyro context.
-
-        Plates add axes in front.
-        """
+        """Sample the parameters, each at its site, in a model; plates add axes."""
         return self._parameters.sample()
 
     def apply(
         self, params: Params, x: ArrayLike
     ) -> Float[jax.Array, "*networks point output"]:
-        """Outputs at the inputs `x` (point, input_dim) of one draw, or of several.
+        """Outputs at the inputs (point, input_dim) of one draw, or of several.
 
-        `params` is what `prior` returns, or samples by site name, those of MCMC say;
-        axes that all parameters have in front come first in the result.
+        `params` are those of `prior`, or samples by site name, as MCMC gives them; axes
+        that all have in front come first in the result.
 
         Raises:
             SpecError: Inputs or parameters do not fit, or differ in the axes in front.
         """
-        hp = self.hyperparameters
+        hp, forward = self.hyperparameters, self.architecture.apply
         points = shaped_inputs(x, hp.input_shape)
-        forward = self.architecture.apply
         return self._parameters.over_networks(
-            lambda params: jax.vmap(lambda x: forward(hp, params, x))(points), params
+            lambda one: jax.vmap(partial(forward, hp, one))(points), params
         )
 
     @cached_property
