@@ -9,3 +9,4 @@ from nnft_ppl.activations.dual import mean_product as mean_product
 from nnft_ppl.activations.dual import mean_product_error as mean_product_error
 from nnft_ppl.activations.dual import mean_square as mean_square
 from nnft_ppl.activations.dual import mean_square_error as mean_square_error
+from nnft_ppl.activations.dual import share_left_out as share_left_out

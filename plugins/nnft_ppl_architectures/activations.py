@@ -28,18 +28,26 @@ def relu_dual(q_u: jax.Array, q_v: jax.Array, c: jax.Array) -> jax.Array:
     return (opposite + (jnp.pi - angle) * c) / (2 * jnp.pi)
 
 
+def determinant(q_u: jax.Array, q_v: jax.Array, c: jax.Array) -> jax.Array:
+    """q_u q_v − c², and 0 where its rounding would show beside the variances."""
+    rounding = 1e-14 * q_u * q_v
+    squared = q_u * q_v - c**2
+    lost = (rounding > 1e-6 * (1 + q_u + q_v)) & (squared <= rounding)
+    return jnp.where(lost, 0.0, squared)
+
+
 def erf_dual(q_u: jax.Array, q_v: jax.Array, c: jax.Array) -> jax.Array:
     """(2/π) arcsin[2c/√((1 + 2q_u)(1 + 2q_v))].
 
     Source: Williams (1997).
     """
     # arcsin(p/√r) as arctan2(p, √(r − p²)): finite slope and no rounding past 1.
-    squared = (1 + 2 * q_u) * (1 + 2 * q_v) - (2 * c) ** 2
+    squared = 1 + 2 * (q_u + q_v) + 4 * determinant(q_u, q_v, c)
     return (2 / jnp.pi) * jnp.arctan2(2 * c, jnp.sqrt(jnp.maximum(squared, 1.0)))
 
 
 def gelu_dual(q_u: jax.Array, q_v: jax.Array, c: jax.Array) -> jax.Array:
-    """E[Φ(u)Φ(v)] c + p (q_u q_v + c² [1/(1+q_u) + 1/(1+q_v) − 1]).
+    """E[Φ(u)Φ(v)] c + p (q_u q_v − c² + c² [1/(1+q_u) + 1/(1+q_v)]).
 
     p = 1/(2π√((1+q_u)(1+q_v) − c²)) is E[Φ'(u)Φ'(v)], and
     E[Φ(u)Φ(v)] = 1/4 + arcsin[c/√((1+q_u)(1+q_v))]/(2π): E[u v Φ(u) Φ(v)] by Stein's
@@ -48,10 +56,10 @@ def gelu_dual(q_u: jax.Array, q_v: jax.Array, c: jax.Array) -> jax.Array:
     Source: derived here; with another parametrisation, Tsuchida et al.,
     arXiv:2002.08517.
     """
-    squared = (1 + q_u) * (1 + q_v) - c**2
-    root = jnp.sqrt(jnp.maximum(squared, 1.0))
+    squared = determinant(q_u, q_v, c)
+    root = jnp.sqrt(jnp.maximum(1 + q_u + q_v + squared, 1.0))
     both = 0.25 + jnp.arctan2(c, root) / (2 * jnp.pi)
-    rest = q_u * q_v + c**2 * (1 / (1 + q_u) + 1 / (1 + q_v) - 1)
+    rest = squared + c**2 * (1 / (1 + q_u) + 1 / (1 + q_v))
     return c * both + rest / (2 * jnp.pi * root)
 
 
@@ -61,7 +69,9 @@ def sin_dual(q_u: jax.Array, q_v: jax.Array, c: jax.Array) -> jax.Array:
     # sinh alone would overflow where the product does not.
     small = jnp.abs(c) < 1
     near = jnp.exp(-half) * jnp.sinh(jnp.where(small, c, 0.0))
-    return jnp.where(small, near, (jnp.exp(c - half) - jnp.exp(-c - half)) / 2)
+    # |c| is at most half the sum, but for a rounding that the exponential would show.
+    same, opposite = (jnp.where(e > 1e-6, 0.0, e) for e in (c - half, -c - half))
+    return jnp.where(small, near, (jnp.exp(same) - jnp.exp(opposite)) / 2)
 
 
 def identity_dual(q_u: jax.Array, q_v: jax.Array, c: jax.Array) -> jax.Array:

@@ -17,7 +17,7 @@ from nnft_ppl._arrays import real_array
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
-from nnft_ppl.activations import mean_product_error, mean_square
+from nnft_ppl.activations import mean_square, share_left_out
 from nnft_ppl.architecture import HiddenLayers, Readout
 from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.deep.layer_recursion import (
@@ -38,11 +38,7 @@ from nnft_ppl.correlators.origin import FIRST_ORDER
 from nnft_ppl.correlators.symmetric import entries, positions
 
 _JUMP = 5e-3
-"""Relative error of the Hermite series of E[φ²] that tells a jump from a kink.
-
-A kink gives 2·10⁻³ (|z|, clipped at half a standard deviation), a jump 2·10⁻² and more;
-so does a slope that is as steep on the scale of the preactivation.
-"""
+"""Share of E[φ²] beyond the Hermite series of φ that tells a jump from a kink."""
 _TOLERANCE = 1e-5
 """Relative error of the 4-fold means that is small enough beside 1/width."""
 
@@ -286,16 +282,15 @@ def _check_jumps(layers: Sequence[LayerStep], variance: np.ndarray) -> None:
         variance = variance[variance > 0]
         if step.activation.homogeneity is not None or not len(variance):
             return
-        bare = replace(step.activation, kinks=())
         with jax.enable_x64(True):
-            square = np.asarray(mean_square(bare, variance))
-            error = np.asarray(mean_product_error(bare, variance, variance, variance))
-        worst = float(np.max(error / np.maximum(square, np.finfo(float).tiny)))
+            square = np.asarray(mean_square(step.activation, variance))
+            worst = float(share_left_out(step.activation, variance).max())
         if not worst <= _JUMP:
             raise UnavailableError(
-                f"activation {bare.name!r} jumps, or is as steep as a jump, at "
-                f"preactivations of variance {variance.max():.3g}: its series is off "
-                f"by {worst:.1e} of its mean square, expected at most {_JUMP:g}. The "
+                f"activation {step.activation.name!r} jumps, or is as steep as a "
+                f"jump, at preactivations of variance {variance.max():.3g}: its "
+                f"series leaves out {worst:.1e} of its mean square, expected "
+                f"at most {_JUMP:g}. The "
                 "expansion in 1/width needs its slope; use measure_correlators, or "
                 "declare `homogeneity` where the activation is a power on each side "
                 "of 0 (`kinks` serve the kernel alone)"
