@@ -18,6 +18,8 @@ from nnft_ppl.inference.verdict import SIGNIFICANCE, TOLERANCE, Verdict
 MAX_RHAT = 1.01
 MIN_ESS_PER_CHAIN = 100
 MIN_BFMI = 0.3
+MAX_KERNEL_ERROR = 0.03
+"""Relative error of a coupling from that of the kernel, which no data lower."""
 MAX_POSTERIOR_WIDTH = 0.3
 """Of the prior's; above, a coupling is not determined by the data."""
 MAX_PRIOR_DISTANCE = 2.0
@@ -47,13 +49,15 @@ def diagnose(fit: CouplingFit) -> list[Check]:
     """Check the sampler, the data and the action, in this order; the verdict is last.
 
     Names: `rhat`, `ess_bulk`, `ess_tail`, `divergences`, `bfmi` (NUTS only), then
-    `heavy_tails` (measured data only), `identified`, `prior`, `discrepancy` or
-    `predictive`, `verdict`.
+    `heavy_tails` (measured data only), `kernel` (where it has an error), `identified`,
+    `prior`, `discrepancy` or `predictive`, `verdict`.
     """
     check_kind("fit", fit, CouplingFit, "what fit_couplings returns")
     checks = _sampler_checks(fit)
     if not fit.correlators.is_exact:
         checks.append(_heavy_tails(fit))
+    if np.max(fit.likelihood.coupling_error) > 0:
+        checks.append(_kernel_error(fit))
     checks += _coupling_checks(fit)
     checks += _action_checks(fit)
     return checks
@@ -126,6 +130,30 @@ def _heavy_tails(fit: CouplingFit) -> Check:
         float(MIN_EFFECTIVE_BATCHES),
         passed,
         f"effective number of batches behind the errors {batches:.3g}: {meaning}",
+    )
+
+
+def _kernel_error(fit: CouplingFit) -> Check:
+    """What the kernel's error does to the couplings, beside their whole error."""
+    error = np.broadcast_to(fit.likelihood.coupling_error, fit.likelihood.scale.shape)
+    draws = fit.dimensionless
+    spread = draws.std(axis=(0, 1)) / np.abs(draws.mean(axis=(0, 1)))
+    which, worst = np.unravel_index(int(np.argmax(error)), error.shape)
+    value = float(error[which, worst])
+    passed = value <= MAX_KERNEL_ERROR
+    advice = (
+        ""
+        if passed
+        else "; scale the inputs down, or give the activation in closed form (`dual`)"
+    )
+    return Check(
+        "kernel",
+        value,
+        MAX_KERNEL_ERROR,
+        passed,
+        f"the error of the kernel makes {fit.action.names[worst]} at cutoff "
+        f"{fit.cutoffs[which]:g} uncertain by {percent(value)} of itself, a part of "
+        f"its whole error of {percent(float(spread[which, worst]))}{advice}",
     )
 
 

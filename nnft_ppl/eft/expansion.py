@@ -54,10 +54,13 @@ class Expansion:
     Attributes:
         linear: Order -> `DesignMatrix`.
         trees: Order -> `Trees`, where the action has any: at order 6.
+        propagator_error: (cutoff,) relative error of the propagators in these, common
+            to all of them, from that of the kernel; see `Integrals.propagator_error`.
     """
 
     linear: Mapping[int, DesignMatrix]
     trees: Mapping[int, Trees]
+    propagator_error: Float[np.ndarray, " cutoff"]
 
     def connected(
         self, order: int, cutoff: int, couplings: Float[np.ndarray, "*batch operator"]
@@ -112,7 +115,7 @@ def expand(
                 tensor.values[..., a, b] = tree.values
                 tensor.error[..., a, b] = tree.error
         trees[6] = tensor
-    return Expansion(linear, trees)
+    return Expansion(linear, trees, integrals.propagator_error())
 
 
 def design_matrix(

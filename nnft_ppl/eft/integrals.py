@@ -24,6 +24,8 @@ from nnft_ppl.eft.trees import Tree
 from nnft_ppl.operator import Operator
 
 _MAX_RANK = 200
+_PROBES = 256
+"""Nodes at which the error of the kernel is looked at."""
 _CANDIDATES = 4096  # nodes that may become inducing points
 _TREE_TOLERANCES = {2: 1e-4, 3: 1e-3}
 """Of an open vertex, where features of faraway points cost many nodes."""
@@ -148,6 +150,32 @@ class Integrals:
             is_complete=line.is_complete and self._quadrature.num_points <= _CANDIDATES,
         )
         return FirstOrder(tree.values, tree.error)
+
+    def propagator_error(self) -> Float[np.ndarray, " cutoff"]:
+        r"""Relative error of the propagators K_W(x, y) in the integrals, per cutoff.
+
+        From the error e of the kernel, closed forms having none:
+
+        .. math:: \sum_{x, y} |K_W(x, y)|^3 e(x, y) / \sum_{x, y} K_W(x, y)^4,
+
+        over the inputs x and as many nodes y inside the cutoff: what it does to a
+        product of four, a leg. The whole error is taken to have one sign.
+        """
+        cutoffs = np.asarray(self.cutoffs)
+        if self._network.architecture.kernel_error is None:
+            return np.zeros(len(cutoffs))
+        nodes = np.concatenate([self._points, self._quadrature.positions(_PROBES)])
+        table = np.abs(self._network.propagator(self._points, nodes))
+        error = self._network.kernel_error(self._points, nodes)
+        largest = np.abs(nodes).max(axis=1)
+        found = []
+        for cutoff in cutoffs:
+            inside = largest <= cutoff
+            inside[: len(self._points)] = True
+            size = np.sum(table[:, inside] ** 4)
+            product = np.sum(table[:, inside] ** 3 * error[:, inside])
+            found.append(product / size if size > 0 else 0.0)
+        return np.array(found)
 
     def _response(self, operator: Operator, order: int | None) -> Response:
         legs = operator.num_fields if order is None else order

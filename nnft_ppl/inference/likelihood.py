@@ -26,6 +26,7 @@ from nnft_ppl.inference.covariance import (
     no_noise,
     noise_modes,
 )
+from nnft_ppl.inference.propagator_error import coupling_error
 
 _EXACT_FLOOR = 1e-9
 """Relative precision granted to exact correlators and integrals."""
@@ -59,6 +60,8 @@ class Likelihood:
             trees of two quartic vertices in the 6-pt function; `None` where there are
             none, and the problem is linear.
         scale: (cutoff, operator) c = g · scale.
+        coupling_error: (cutoff, operator) relative error of the couplings from that of
+            the kernel; see `propagator_error`.
     """
 
     orders: tuple[int, ...]
@@ -74,6 +77,7 @@ class Likelihood:
     design: Float[np.ndarray, "cutoff mode operator"]
     quadratic: Float[np.ndarray, "cutoff mode operator operator"] | None
     scale: Float[np.ndarray, "cutoff operator"]
+    coupling_error: Float[np.ndarray, "cutoff operator"] | float = 0.0
 
     @property
     def spans(self) -> list[slice]:
@@ -128,7 +132,7 @@ def build_likelihood(
         SpecError: The correlators lack an order that the action needs, a correlator
             vanishes identically, or a cutoff is unusable.
         UnavailableError: The architecture gives no kernel.
-        FitError: A cutoff integral did not converge.
+        FitError: A cutoff integral did not converge, or the kernel's error is large.
     """
     _check_data(correlators, action)
     network, x = correlators.network, correlators.x
@@ -200,6 +204,7 @@ def build_likelihood(
         design=np.einsum("em,ceo->cmo", within, design),
         quadratic=quadratic,
         scale=scale,
+        coupling_error=coupling_error(expansion, action, cutoffs),
     )
 
 

@@ -8,6 +8,7 @@ else networks sampled at a few widths and extrapolated.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -35,6 +36,8 @@ _SURE = 2.0
 """Standard errors of an average that count as a bound on it."""
 MEASURES = ("relative 4-pt function", "total variation distance")
 
+_KNOWN = 0.01
+"""Error of a kernel, relative to √(K(x,x) K(y,y)), up to which it serves as limit."""
 _WIDE = 10_000
 """Where leading orders in 1/width are read off: rounding of layer widths is small."""
 
@@ -229,10 +232,14 @@ def _known(network: Network, points: Points, method: str) -> list[WidthLaw]:
         correlators = exact_correlators(network.with_width(_WIDE), points, (2, 4))
     else:
         correlators = recursion_correlators(network.with_width(_WIDE), points)
-    kernel = network.kernel(points)
+    # Of independent neurons the 2-pt function is the kernel at every width.
+    limit = None if method == "exact" else _kernel(network, points)
+    kernel = _two_point(correlators) if limit is None else limit.values
     measures = GPDistance.at(kernel, _MODE_TOLERANCE)
-    arguments = _deviation(correlators, kernel)
+    arguments = _deviation(correlators, limit)
     errors, remainder = dict(correlators.numerical_error), 0.0
+    if limit is not None:
+        errors[2] = errors[2] + limit.error
     if method == "recursion":  # what falls as 1/width² is bounded as a law of its own
         left_out = recursion_error(correlators)
         errors = {k: errors[k] - left_out[k] for k in (2, 4)}
@@ -275,14 +282,17 @@ def _sampled(
                 "4-pt function, so that its error cannot be trusted; give more "
                 "`num_draws` or larger `widths`"
             )
-    kernel = _kernel(network, points, measured[-1])
+    limit = _kernel(network, points)
+    kernel = _two_point(measured[-1]) if limit is None else limit.values
     measures = GPDistance.at(kernel, _MODE_TOLERANCE)
+    doubt = np.zeros_like(measured[-1].connected(2)) if limit is None else limit.error
     laws = []
     for measure in (measures.relative_four_point, measures.total_variation):
         values, errors = [], []
         for correlators in measured:
-            distance = measure(*_deviation(correlators, kernel))
+            distance = measure(*_deviation(correlators, limit))
             variance = distance.weight @ correlators.joint_covariance @ distance.weight
+            variance += (np.abs(distance.weight[: len(doubt)]) @ doubt) ** 2
             values.append(distance.value)
             errors.append(np.sqrt(max(variance, 1e-300) + distance.error**2))
         ascending = np.array(sorted(widths), dtype=np.float64)
@@ -290,24 +300,48 @@ def _sampled(
     return laws
 
 
-def _kernel(network: Network, points: Points, widest: Correlators) -> Matrix:
-    """The kernel of the limit, or the 2-pt function of the widest networks."""
-    if network.has_kernel:
-        return network.kernel(points)
-    kernel = np.zeros((len(points),) * 2)
-    rows, columns = widest.entries(2).T
-    kernel[rows, columns] = kernel[columns, rows] = widest.connected(2)
+class _Limit(NamedTuple):
+    """The kernel of the limit of infinite width and its error.
+
+    Args:
+        values: (point, point).
+        error: (entry,) of the packed kernel.
+    """
+
+    values: Matrix
+    error: Packed
+
+
+def _kernel(network: Network, points: Points) -> _Limit | None:
+    """The kernel, where it is known well enough to be compared with."""
+    if not network.has_kernel:
+        return None
+    values, error = network.kernel(points), network.kernel_error(points)
+    size = np.sqrt(np.diag(values))
+    if not (error <= _KNOWN * np.outer(size, size)).all():
+        return None
+    return _Limit(values, pack_kernel(error))
+
+
+def _two_point(correlators: Correlators) -> Matrix:
+    """The 2-pt function at its own width, (point, point)."""
+    kernel = np.zeros((len(correlators.x),) * 2)
+    rows, columns = correlators.entries(2).T
+    kernel[rows, columns] = kernel[columns, rows] = correlators.connected(2)
     return kernel
 
 
 def _deviation(
-    correlators: Correlators, kernel: Matrix
+    correlators: Correlators, limit: _Limit | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Excess of the 2-pt function, connected 4-pt function.
 
-    Where the kernel is not known the measured 2-pt function stands for it, at every
-    width: what remains of the excess is then not a distance.
+    An excess within the error of the kernel is none. Where the kernel is not known the
+    2-pt function stands for it, at every width: what remains is not a distance.
     """
-    known = correlators.network.has_kernel
-    excess = correlators.connected(2) - pack_kernel(kernel) if known else 0.0
-    return excess * np.ones_like(correlators.connected(2)), correlators.connected(4)
+    two = correlators.connected(2)
+    if limit is None:
+        return np.zeros_like(two), correlators.connected(4)
+    excess = two - pack_kernel(limit.values)
+    beyond = np.abs(excess) > limit.error
+    return np.where(beyond, excess, 0.0), correlators.connected(4)

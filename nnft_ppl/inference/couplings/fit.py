@@ -35,7 +35,10 @@ from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.mcmc.chains import arviz_statistics
 from nnft_ppl.inference.mcmc.sampling import Sampling
 from nnft_ppl.inference.priors import Prior, prior_or_default
+from nnft_ppl.inference.propagator_error import widened
 
+_OF_THE_KERNEL = 1
+"""Number of the random numbers that carry the kernel's error."""
 SAMPLERS = ("nuts", "conjugate")
 
 
@@ -60,6 +63,9 @@ def fit_couplings(
     contribute to, with their full covariance, rank-deficient or not. Beside a six-field
     operator the 6-pt function holds the trees of two four-field ones, of the same order
     1/N²; in the bare scheme, which is of first order alone, it does not.
+
+    The kernel's own error, where it is a quadrature or a measurement, makes couplings
+    uncertain by one factor, which the draws carry.
 
     The same random numbers serve every cutoff, so that couplings at two cutoffs differ
     by the running and not by sampling noise.
@@ -98,7 +104,7 @@ def fit_couplings(
         SpecError: An argument is out of range, the checkpoint is of another fit, or no
             data on these inputs could tell the couplings apart.
         UnavailableError: The architecture gives no kernel.
-        FitError: A cutoff integral or the posterior is not usable.
+        FitError: A cutoff integral, the kernel or the posterior is not usable.
         KeyboardInterrupt: Interrupted while NUTS ran; answered within a second or so,
             the state saved first, and the message says how far it came.
 
@@ -204,6 +210,11 @@ def infer_couplings(
             "natural_size", np.full(out["energy"].shape, prior.natural_size)
         )
         statistics = arviz_statistics(out)
+    draws["dimensionless"] = widened(
+        draws["dimensionless"],
+        likelihood.coupling_error,
+        jax.random.fold_in(predictive_key, _OF_THE_KERNEL),
+    )
     if not all(np.isfinite(v).all() for v in draws.values()):
         raise FitError(
             "the posterior draws are not finite; the data or prior scales are extreme: "

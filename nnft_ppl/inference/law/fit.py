@@ -40,6 +40,7 @@ from nnft_ppl.inference.likelihood import build_likelihood
 from nnft_ppl.inference.mcmc.chains import arviz_statistics, run_chains
 from nnft_ppl.inference.mcmc.sampling import Sampling
 from nnft_ppl.inference.priors import Prior, prior_or_default
+from nnft_ppl.inference.propagator_error import PerCoupling
 
 _MAX_ERROR = 0.3
 """Relative error of a coupling beyond which its logarithm is not nearly normal."""
@@ -135,9 +136,9 @@ def fit_running(
     law = centre + out["parameters"][..., : centre.size].reshape(
         *sampled, *centre.shape
     )
-    law = law + _ambiguity(problem, estimates, ambiguity_key, sampled).reshape(
-        law.shape
-    )
+    law = law + _ambiguity(
+        problem, estimates, likelihood.coupling_error, ambiguity_key, sampled
+    ).reshape(law.shape)
     return RunningFit(
         correlators=correlators,
         action=action,
@@ -180,15 +181,24 @@ _run = compiled(_run_chains, ("sampling",))
 
 
 def _ambiguity(
-    problem: Problem, estimates: Estimates, key: Key, sampled: tuple[int, ...]
+    problem: Problem,
+    estimates: Estimates,
+    kernel_error: PerCoupling | float,
+    key: Key,
+    sampled: tuple[int, ...],
 ) -> np.ndarray:
-    """Shifts of the least-squares law by the action's discrepancy, (*sampled, law).
+    """Shifts of the law by the action's discrepancy and the kernel's error.
 
-    The couplings say nothing about these directions, so they are drawn, not inferred.
+    The couplings say nothing about these directions, so they are drawn, not inferred:
+    (*sampled, law). The kernel's error moves all cutoffs together, or each by itself.
     """
     rows, columns = len(problem.design), estimates.noise.shape[-1]
     law = problem.design[:, : problem.design.shape[1] - columns]
-    response = np.linalg.pinv(law) @ estimates.ambiguity.reshape(rows, -1)
+    error = np.broadcast_to(kernel_error, estimates.dimensionless.shape).ravel()
+    shifts = np.column_stack(
+        [estimates.ambiguity.reshape(rows, -1), error, np.diag(error)]
+    )
+    response = np.linalg.pinv(law) @ shifts
     rng = np.random.default_rng([int(word) for word in jax.random.key_data(key)])
     return np.asarray(rng.standard_normal((*sampled, response.shape[1])) @ response.T)
 
