@@ -279,7 +279,7 @@ class Network:
         return values
 
     def kernel_error(self, x: ArrayLike, y: ArrayLike | None = None) -> Matrix:
-        """Estimated absolute error of `kernel`, float64, of the same shape.
+        """Absolute error of `kernel`, float64, of the same shape; a bound, if computed.
 
         Zero where the kernel is a closed form: rounding is not counted.
 

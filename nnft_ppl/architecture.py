@@ -282,8 +282,9 @@ class Architecture:
         apply: (hyperparameters, params, one input) -> (output_dim,).
         kernel: (hyperparameters, one input, another) -> E[f f'] of one output at
             infinite width, output bias included; `None` when unknown.
-        kernel_error: The same arguments -> an estimate of the kernel's absolute error,
-            where the kernel is itself the result of a quadrature.
+        kernel_error: The same arguments -> a bound on the kernel's absolute error,
+            where the kernel is itself the result of a quadrature, or its standard
+            error, where it was measured.
         unknown_kernel: hyperparameters -> why `kernel` does not serve there, or `None`.
         no_gp_limit: hyperparameters -> why the ensemble does not become Gaussian as
             the width grows, or `None` where it does.

@@ -23,7 +23,8 @@ class Activation:
             elementwise; `None` when quadrature is needed.
         homogeneity: h where φ(c z) = c^h φ(z) for c > 0 and the only kink is at z = 0;
             `None` when there is no such h.
-        kinks: Where φ or a low derivative of it jumps; empty when it is smooth.
+        kinks: Where φ or its slope jumps, as far as you know; kinks are looked for,
+            and none need be given.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Activation:
 
     @staticmethod
     def named_after(function: Callable[[jax.Array], jax.Array]) -> "Activation":
-        """A plain function as an activation, smooth unless it says otherwise.
+        """A plain function as an activation, of which only its values are known.
 
         Raises:
             SpecError: The function has no name of its own.

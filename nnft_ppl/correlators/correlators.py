@@ -21,7 +21,11 @@ from nnft_ppl._typing import Matrix, Packed, Points
 from nnft_ppl.correlators.origin import Origin, origin_of
 from nnft_ppl.correlators.partitions import MAX_ORDER
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
-from nnft_ppl.correlators.wick import gaussian_moment, moment_from_connected
+from nnft_ppl.correlators.wick import (
+    gaussian_moment,
+    moment_from_connected,
+    pack_kernel,
+)
 from nnft_ppl.ensemble.fingerprint import network_record, recorded_network
 
 MAX_ENTRIES = 20_000
@@ -256,6 +260,28 @@ class Correlators:
         rows, columns = entries(self.num_legs, 2).T
         kernel[rows, columns] = kernel[columns, rows] = self.connected(2)
         return gaussian_moment(kernel, order)
+
+    def gaussian_moment_error(self, order: int) -> Packed:
+        """Absolute error of `gaussian_moment` from that of the kernel, packed.
+
+        To first order; that of the measured 2-pt function where no kernel is known.
+        """
+        self._check(order)
+        if self.network.has_kernel:
+            kernel, error = (
+                pack_kernel(np.kron(table, np.eye(self.num_outputs)))
+                for table in (
+                    self.network.kernel(self.x),
+                    self.network.kernel_error(self.x),
+                )
+            )
+        else:
+            kernel, error = self.connected(2), self.connected_error(2)
+        gaussian = {2: kernel} | {
+            k: np.zeros(num_entries(self.num_legs, k)) for k in self.orders if k > 2
+        }
+        slope = moment_from_connected(gaussian, self.num_legs, order)[1][2]
+        return np.asarray(np.abs(slope) @ error)
 
     def heavy_tailed(self, order: int) -> np.ndarray:
         """(entry,) whether a few networks dominate the estimate and its error."""

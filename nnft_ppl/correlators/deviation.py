@@ -25,10 +25,12 @@ class Deviation:
     Attributes:
         order: k.
         value: The mean, dimensionless.
-        error: One standard error of it, all correlations included; where noise
-            dominates, `value` is of the size of `background` whatever the truth.
-        background: What sampling noise alone does to one entry: mean over entries of
-            the standard error of the relative deviation; 0 when exact.
+        error: One standard error of it, all correlations and the error of the kernel
+            included; where noise dominates, `value` is of the size of `background`
+            whatever the truth.
+        background: What sampling noise and the error of the kernel alone do to one
+            entry: mean over entries of the error of the relative deviation; 0 when
+            both correlators and kernel are exact.
         is_heavy_tailed: Whether a few networks dominate an entry and its error.
     """
 
@@ -56,9 +58,11 @@ def mean_deviation(correlators: Correlators, order: int) -> Deviation:
     keep = np.abs(gaussian) > _NEGLIGIBLE * np.abs(gaussian).max()
     relative = (correlators.moment(order) - gaussian)[keep] / gaussian[keep]
     value = float(np.mean(np.abs(relative)))
+    kernel_error = correlators.gaussian_moment_error(order)[keep]
+    doubt = float(np.mean(kernel_error / np.abs(gaussian[keep])))
     if correlators.is_exact:
         error = correlators.error(order)[keep] / np.abs(gaussian[keep])
-        return Deviation(order, value, float(np.mean(error)), 0.0, False)
+        return Deviation(order, value, float(np.mean(error)) + doubt, doubt, False)
     background = correlators.error(order)[keep] / np.abs(gaussian[keep])
     weight = np.zeros(len(gaussian))
     weight[keep] = np.sign(relative) / gaussian[keep] / len(relative)
@@ -66,8 +70,8 @@ def mean_deviation(correlators: Correlators, order: int) -> Deviation:
     return Deviation(
         order=order,
         value=value,
-        error=error,
-        background=float(np.mean(background)),
+        error=error + doubt,
+        background=float(np.mean(background)) + doubt,
         is_heavy_tailed=bool(correlators.heavy_tailed(order).any()),
     )
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -249,3 +250,57 @@ def test_unusable_arguments_are_refused(changes, message):
     arguments = {"tolerance": 0.01} | changes
     with pytest.raises(nnft.SpecError, match=message):
         required_width(ERF, X, **arguments)
+
+
+@pytest.mark.slow_but("tanh-255", "step")
+@pytest.mark.parametrize(
+    ("activation", "x", "width"),
+    [
+        ("tanh", 10 * np.array([[1.0, 0.2], [0.6, 0.9]]), 11),
+        ("tanh", 255 * np.array([[1.0, 0.2], [0.6, 0.9]]), 11),
+        (jnp.sign, np.array([[1.0, 0.2], [0.6, 0.9]]), 11),
+        (jnp.abs, np.array([[1.0, 0.2], [0.6, 0.9]]), 40),
+        (lambda z: jnp.where(z > 0, 1.0, 0.0), np.array([[0.8, 0.1], [0.3, -0.9]]), 15),
+    ],
+    ids=["tanh-10", "tanh-255", "sign", "abs", "step"],
+)
+def test_what_a_kernel_misses_is_no_distance(activation, x, width):
+    """Widths of the same networks sampled, or of a closed form."""
+    if not isinstance(activation, str):
+        activation = nnft.Activation(name="own", function=activation)
+    bias_std = 0.3 if width == 15 else 0.0
+    net = nnft.network(
+        "mlp", width=1, input_dim=2, depth=1, activation=activation, bias_std=bias_std
+    )
+    assert required_width(net, x, 0.05).width == width
+
+
+@pytest.mark.slow
+def test_a_deep_step_has_a_gaussian_limit():
+    def step(z):
+        return jnp.where(z > 0, 1.0, 0.0)
+
+    net = nnft.network(
+        "mlp", width=1, input_dim=2, depth=3, activation=step, bias_std=0.3
+    )
+    found = required_width(net, np.array([[0.8, 0.1], [0.3, -0.9]]), 0.05)
+    low, high = found.interval
+    assert low <= 20 <= high
+
+
+def test_a_kernel_that_is_hardly_known_is_not_compared_with():
+    def doubtful(hp, x, y):
+        return 0.05 * jnp.ones(())
+
+    def wrong(hp, x, y):
+        return 1.05 * ERF.architecture.kernel(hp, x, y)
+
+    known = replace(ERF.architecture, neuron=None)
+    unsure = replace(known, kernel=wrong, kernel_error=doubtful)
+    x, key = X[:2], jax.random.key(3)
+    found = required_width(
+        nnft.Network(unsure, ERF.hyperparameters), x, 0.05, key=key, num_draws=4000
+    )
+    expected = required_width(ERF, x, 0.05).width
+    low, high = found.interval
+    assert 0.8 * low <= expected <= 1.2 * high
