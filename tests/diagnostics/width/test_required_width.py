@@ -252,7 +252,7 @@ def test_unusable_arguments_are_refused(changes, message):
         required_width(ERF, X, **arguments)
 
 
-@pytest.mark.slow_but("tanh-255", "step")
+@pytest.mark.slow_but("tanh-255")
 @pytest.mark.parametrize(
     ("activation", "x", "width"),
     [
