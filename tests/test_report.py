@@ -137,7 +137,7 @@ def test_the_three_questions_are_answered_in_order(page: Page, run: StudyRun):
     fits, misfit, better = run.results.answers.sentences
     assert fits.startswith("it fits within sampling noise (p = ")
     assert misfit.endswith("is left unexplained, 10 % is tolerated")
-    assert better == "these data do not tell it apart from lambda_0 + lambda_2"
+    assert better.startswith(("these data do not tell it apart", "it is the best of 2"))
     for answer in (fits, misfit, better):
         assert answer[1:] in page.text
 
@@ -154,7 +154,7 @@ def test_a_check_that_failed_takes_the_good_colour_away(run: StudyRun):
     failed = replace(run.results.checks[0], passed=False)
     opening = write_opening(replace(run.results, checks=(failed,)))
     assert not opening.is_good
-    assert opening.headline.endswith("; but not every check passed")
+    assert opening.headline.endswith(f"; checks failed: {failed.name}")
 
 
 def test_the_tolerance_of_the_study_is_on_the_page(run: StudyRun):

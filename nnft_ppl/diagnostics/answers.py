@@ -19,8 +19,7 @@ from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.inference.verdict import TOLERANCE, Reason, Verdict
 
 PREFERRED = 3.0
-"""Difference of log evidence from which on another action is preferred; less may come
-from the noise of measured data (docs/calibration.md)."""
+"""Difference of log evidence from which on another action is preferred: 20 to 1."""
 type Row = Mapping[Hashable, Any]
 """One of `CouplingFit.adequacy`."""
 
@@ -201,14 +200,14 @@ def _better(comparison: pd.DataFrame | None, own: str) -> str:
     table = comparison.set_index("action")
     best = str(table["log_evidence"].idxmax())
     if own not in table.index:
-        return f"{best} is the best of those compared, which this action is not among"
+        return f"the best of those compared, which it is not among, is {best}"
     found = preferred(comparison, own)
     if found is not None:
         held_out = float(table["elpd"][best] - table["elpd"][own])
         verb = "better" if held_out > 0 else "worse"
         return (
-            f"{best} is preferred by {found.nats:.0f} nats of evidence, and predicts "
-            f"tuples left out {verb}, by {abs(held_out):.2g} nats"
+            f"the evidence prefers {best} by {found.nats:.0f} nats, which predicts "
+            f"tuples left out {verb}, by {significant(abs(held_out), 2)} nats"
         )
     behind = table["log_evidence"].max() - table["log_evidence"].drop(own)
     alike = [str(name) for name in behind.index if behind[name] < PREFERRED]

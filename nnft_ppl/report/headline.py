@@ -32,9 +32,9 @@ def write_opening(results: Results) -> Opening:
     """Headline and paragraph, from answers, couplings, running, prediction, checks."""
     answers = results.answers
     headline = answers.headline[0].upper() + answers.headline[1:]
-    passed = all(check.passed for check in results.checks)
-    if answers.verdict is Verdict.DESCRIBES and not passed:
-        headline += "; but not every check passed"
+    failed = [check.name for check in results.checks if not check.passed]
+    if answers.verdict is Verdict.DESCRIBES and failed:
+        headline += f"; checks failed: {', '.join(failed)}"
     return Opening(
         headline=headline,
         sentences=(
@@ -45,7 +45,7 @@ def write_opening(results: Results) -> Opening:
             _prediction_sentence(results),
             _checks_sentence(results),
         ),
-        is_good=answers.verdict is Verdict.DESCRIBES and passed,
+        is_good=answers.verdict is Verdict.DESCRIBES and not failed,
     )
 
 

@@ -243,7 +243,7 @@ def test_a_better_action_is_named_in_the_verdict():
     good = fit(0.0, PAPER_X)
     table = COMPARED
     last = verdict(nnft.diagnose(good, comparison=table)).message
-    assert "lambda_2 is preferred by 80 nats of evidence" in last
+    assert "the evidence prefers lambda_2 by 80 nats, which" in last
     assert last.endswith("predicts tuples left out worse, by 4.5 nats")
     headline = answer(good, comparison=table).headline
     assert headline.endswith(", and lambda_2 is preferred by 80 nats")
@@ -257,7 +257,8 @@ def test_a_better_action_is_named_in_the_verdict():
     assert "preferred" not in answer(good, comparison=best).headline
     others = table.iloc[:2]
     assert (
-        "which this action is not among" in answer(good, comparison=others).sentences[2]
+        "which it is not among, is lambda_2"
+        in answer(good, comparison=others).sentences[2]
     )
 
 
