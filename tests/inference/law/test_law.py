@@ -77,7 +77,7 @@ def test_the_exponent_does_not_see_the_noise_of_the_amplitude(noisy):
 
 
 def test_couplings_off_the_law_are_not_described_whatever_the_scatter(noisy):
-    """By 5 % up and down in turn, beside draws of the scatter that say nothing of it."""
+    """By 5 % up and down in turn, beside a scatter that says nothing of it."""
     assert (noisy.noise < 1e-8).all()
     turn = 1 + 0.05 * (-1.0) ** np.arange(len(CUTOFFS))[:, None]
     row = dataclasses.replace(noisy, coupling=noisy.coupling * turn).summary().iloc[0]
