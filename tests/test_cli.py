@@ -13,6 +13,7 @@ from toy_study import TOY
 
 import nnft_ppl as nnft
 from nnft_ppl.cli import main
+from nnft_ppl.diagnostics.answers import QUESTIONS
 
 COMMANDS = (
     "study",
@@ -330,6 +331,20 @@ def test_bad_measures_and_schemes_are_refused(folder: Path, options, message: st
 def test_diagnose_passes_a_good_fit(folder: Path):
     found = document("diagnose", folder / "fit.nc")
     assert all(check["passed"] for check in found["checks"])
+    # The document's keys are sorted.
+    assert set(found["answers"]) == set(QUESTIONS)
+    assert found["answers"][QUESTIONS[2]] == "no other action was compared"
+    text = nnft_command("diagnose", folder / "fit.nc").stdout
+    places = [text.index(question) for question in QUESTIONS]
+    assert places == sorted(places)
+
+
+def test_diagnose_takes_the_users_tolerance(folder: Path):
+    options = ("diagnose", folder / "fit.nc", "--tolerance")
+    strict = nnft_command(*options, 1e-12, code=1)
+    assert "tolerated" in strict.stdout
+    refused = nnft_command(*options, 0, code=2)
+    assert "`tolerance` is 0.0; expected a number > 0" in refused.stderr
 
 
 def test_diagnose_fails_where_the_action_does_not_describe(tmp_path: Path):
@@ -352,7 +367,7 @@ def test_study_and_report(tmp_path: Path):
     arguments = ("study", tmp_path / "toy.toml", "-o", tmp_path / "run")
     found = document(*arguments)
     assert found["passed"]
-    assert found["headline"] == "The action describes this network"
+    assert found["headline"].startswith("The action describes this network: ")
     assert Path(found["report"]).is_file()
     assert len(found["summary"]) == 3
     result = nnft_command("report", tmp_path / "run")

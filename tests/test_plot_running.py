@@ -67,7 +67,11 @@ def test_legend_gives_the_exponent_and_says_where_it_does_not_describe(fit):
     assert text.startswith("one: $\\lambda_0$")
     assert exponent in text
     assert text.endswith("(does not describe)")
-    smooth = dataclasses.replace(fit, scatter=fit.scatter * 1e-6)
+    # Couplings that bend by more than 1 % do not follow the law, whatever its scatter.
+    denied = dataclasses.replace(fit, scatter=fit.scatter * 1e-6)
+    assert labels(plot_running(denied).axes[0])[0].endswith("(undetermined)")
+    law = np.exp(np.log(-fit.law(CUTOFFS)).mean(("chain", "draw"))).to_numpy()
+    smooth = dataclasses.replace(denied, coupling=law)
     assert labels(plot_running(smooth).axes[0])[0].endswith("}$")
 
 
@@ -77,7 +81,8 @@ def test_legend_gives_the_verdict_of_the_summary_on_either_side_of_1_percent(
 ):
     """The interval of the scatter reaches over 1 %, on whichever side its median is."""
     spread = np.geomspace(0.25, 4.0, fit.scatter.size).reshape(fit.scatter.shape)
-    wide = dataclasses.replace(fit, scatter=median * spread)
+    law = np.exp(np.log(-fit.law(CUTOFFS)).mean(("chain", "draw"))).to_numpy()
+    wide = dataclasses.replace(fit, scatter=median * spread, coupling=law)
     row = wide.summary().iloc[0]
     assert row["scatter"] == pytest.approx(median, rel=0.01)
     assert row["verdict"] == "undetermined"

@@ -7,17 +7,17 @@ import re
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
-import pandas as pd
 import pytest
 from toy_study import TOY
 
 import nnft_ppl as nnft
+from nnft_ppl.diagnostics.answers import QUESTIONS
 from nnft_ppl.eft.mesh.regions import Region, Setting, box_region
-from nnft_ppl.report.headline import _comparison_sentence
+from nnft_ppl.report.headline import write_opening
 from nnft_ppl.report.numbers import cutoff_text, exponent_text, symbol_html
+from nnft_ppl.report.page import _comparison_rows
 from nnft_ppl.report.reproduce import python_lines
 from nnft_ppl.study import StudyRun, read_study, run_study
 
@@ -90,7 +90,7 @@ def test_page_needs_nothing_from_outside(page: Page, source: str):
 def test_sections_come_in_order(page: Page):
     assert page.headings == [
         "The effective action of relu-net",
-        "The action describes this network",
+        "The action describes this network: it fits within sampling noise",
         "What was run",
         "Approach to the Gaussian process",
         "Couplings",
@@ -131,25 +131,37 @@ def test_verdict_gives_numbers(page: Page):
         assert part in page.text
 
 
-def test_verdict_says_what_the_evidence_cannot_tell_apart(page: Page):
-    assert "These data do not tell it apart from lambda_0 + lambda_2" in page.text
-    assert "Within the data's sampling noise of" in page.text
+def test_the_three_questions_are_answered_in_order(page: Page, run: StudyRun):
+    places = [page.text.index(f"{question} ") for question in QUESTIONS]
+    assert places == sorted(places)
+    fits, misfit, better = run.results.answers.sentences
+    assert fits.startswith("it fits within sampling noise (p = ")
+    assert misfit.endswith("is left unexplained, 10 % is tolerated")
+    assert better.startswith(("these data do not tell it apart", "it is the best of 2"))
+    for answer in (fits, misfit, better):
+        assert answer[1:] in page.text
 
 
-def test_verdict_names_the_action_that_the_evidence_prefers():
-    table = pd.DataFrame(
-        {"action": ["lambda_2", "lambda_0"], "log_evidence": [100.0, 20.0]}
-    )
-    results = SimpleNamespace(
-        comparison=table,
-        comparison_cutoff=10.0,
-        fit=SimpleNamespace(action=nnft.Action(["lambda_0"])),
-    )
-    (sentence,) = _comparison_sentence(results)
-    assert "<code>lambda_2</code> is preferred" in sentence
-    assert "larger by 80 at Λ = 10" in sentence
-    results.comparison = table.iloc[::-1].assign(log_evidence=[100.0, 20.0])
-    assert _comparison_sentence(results) == ()
+def test_an_action_far_behind_is_not_shown_as_good(run: StudyRun):
+    table = run.results.comparison.assign(behind=[0.0, 605.2], verdict="describes")
+    best, far = _comparison_rows(replace(run.results, comparison=table))
+    assert (best["verdict"], best["good"]) == ("describes", True)
+    assert (far["verdict"], far["good"]) == ("describes, but 605 nats behind", False)
+
+
+def test_a_check_that_failed_takes_the_good_colour_away(run: StudyRun):
+    assert write_opening(run.results).is_good
+    failed = replace(run.results.checks[0], passed=False)
+    opening = write_opening(replace(run.results, checks=(failed,)))
+    assert not opening.is_good
+    assert opening.headline.endswith(f"; checks failed: {failed.name}")
+
+
+def test_the_tolerance_of_the_study_is_on_the_page(run: StudyRun):
+    strict = replace(run.results, tolerance=1e-3)
+    assert write_opening(strict).headline.endswith("where 0.10 % is tolerated")
+    assert not write_opening(strict).is_good
+    assert "diagnose(fit, tolerance=0.001)" in python_lines(strict)
 
 
 def test_what_was_run_is_listed(page: Page):
@@ -167,7 +179,8 @@ def test_what_was_run_is_listed(page: Page):
 
 
 def test_tables_hold_a_row_per_cutoff_and_per_action(run: StudyRun, source: str):
-    assert source.count('<td class="pass">describes</td>') == 3
+    # At three cutoffs, and the one candidate whose couplings can be told apart.
+    assert source.count('<td class="pass">describes</td>') == 4
     assert source.count("<td>λ<sub>0</sub></td>") == 3
     assert "<code>lambda_0 + lambda_2</code>" in source
     for check in run.results.checks:

@@ -93,7 +93,7 @@ def test_network_of_a_width_is_the_same_for_every_estimator(finished: StudyRun):
 
 def test_report_says_what_was_found(finished: StudyRun):
     assert finished.passed
-    assert finished.headline == "The action describes this network"
+    assert finished.headline.startswith("The action describes this network: ")
     page = finished.report.read_text(encoding="utf-8")
     assert finished.headline in page
     assert "lambda_0 + lambda_2" in page
@@ -190,7 +190,7 @@ def test_action_that_fails_is_said_to_fail(tmp_path: Path):
     )
     run = run_study(toy(tmp_path, text))
     assert not run.passed
-    assert run.headline == "The action does not describe this network"
+    assert run.headline.startswith("The action does not describe this network: it is")
     page = run.report.read_text(encoding="utf-8")
     assert "does not describe" in page
     assert "checks failed" in page

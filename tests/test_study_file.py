@@ -55,6 +55,8 @@ def test_values_and_defaults_are_read(tmp_path: Path):
     assert study.ensemble.seed == 3
     assert study.eft.cutoffs == (7.0, 20.5, 100.0)
     assert study.eft.comparison_cutoff == 20.5
+    assert study.eft.tolerance == 0.1
+    assert read(tmp_path, GOOD + "tolerance = 0.02\n").eft.tolerance == 0.02
     assert study.eft.num_draws == 100
     assert study.eft.candidates == ()
     assert (study.eft.data, study.eft.sampler) == ("measured", "nuts")
@@ -166,6 +168,12 @@ BAD = {
         "network = 3",
         SpecError,
         r"`network` is 3; expected a table, written \[network\]",
+    ),
+    "tolerance of nothing": (
+        "[eft]",
+        "[eft]\ntolerance = 0",
+        SpecError,
+        "`eft.tolerance` is 0; expected a number > 0",
     ),
     "missing key": (
         'architecture = "relu-net"',

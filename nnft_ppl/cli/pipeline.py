@@ -1,8 +1,9 @@
 """From saved correlators to checked couplings: `nnft fit`, `nnft diagnose`."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +18,10 @@ from nnft_ppl.cli.options import (
     seed,
     table,
 )
+
+if TYPE_CHECKING:
+    from nnft_ppl.diagnostics.answers import Answers
+    from nnft_ppl.diagnostics.checks import Check
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -161,29 +166,45 @@ def fit(
 
 @click.command()
 @click.argument("fit_file", metavar="FIT.nc", type=_FILE)
+@click.option(
+    "--tolerance",
+    type=float,
+    help="Relative misfit that is tolerated; 0.1 unless given.",
+)
 @as_json
-def diagnose(fit_file: Path, as_json: bool) -> None:
+def diagnose(fit_file: Path, tolerance: float | None, as_json: bool) -> None:
     """Check a saved fit.
 
     Exit code 1 when a check fails.
     """
     from nnft_ppl._load import load
+    from nnft_ppl.diagnostics.answers import answer
     from nnft_ppl.diagnostics.checks import diagnose as run_checks
     from nnft_ppl.inference.couplings.result import CouplingFit
+    from nnft_ppl.inference.verdict import TOLERANCE
 
     saved = load(fit_file)
     if not isinstance(saved, CouplingFit):
         raise SpecError(f"`{fit_file}` holds no fit; make such a file with `nnft fit`")
-    checks = run_checks(saved)
-    print_checks({}, checks, as_json=as_json)
+    tolerated = TOLERANCE if tolerance is None else tolerance
+    checks = run_checks(saved, tolerance=tolerated)
+    print_checks({}, checks, answer(saved, tolerance=tolerated), as_json=as_json)
     if not all(c.passed for c in checks):
         raise SystemExit(FAILED)
 
 
 def print_checks(
-    document: dict[str, Any], checks: Any, *, as_json: bool, text: str = ""
+    document: dict[str, Any],
+    checks: Sequence["Check"],
+    answers: "Answers",
+    *,
+    as_json: bool,
+    text: Sequence[str] = (),
 ) -> None:
-    """The checks of a fit, after whatever else there is to print."""
+    """The checks of a fit and the answers about its action, then what else there is."""
+    from nnft_ppl.diagnostics.answers import QUESTIONS
+
+    answered = dict(zip(QUESTIONS, answers.sentences, strict=True))
     rows = [["CHECK", "RESULT", "VALUE", "MEANING"]]
     rows += [
         [
@@ -195,7 +216,7 @@ def print_checks(
         for c in checks
     ]
     emit(
-        {**document, "checks": [vars(c) for c in checks]},
-        "\n".join(filter(None, [table(rows), text])),
+        {**document, "checks": [vars(c) for c in checks], "answers": answered},
+        "\n".join([table(rows), "", *(f"{q} {a}" for q, a in answered.items()), *text]),
         as_json=as_json,
     )

@@ -97,8 +97,9 @@ def _finish(run: "StudyRun", as_json: bool) -> None:
     print_checks(
         document,
         run.results.checks,
+        run.results.answers,
         as_json=as_json,
-        text=f"\n{run.headline}.\nReport: {run.report}",
+        text=("", f"{run.headline}.", f"Report: {run.report}"),
     )
     if not run.passed:
         raise SystemExit(FAILED)

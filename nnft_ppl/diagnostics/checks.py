@@ -7,12 +7,16 @@ numerical failure is a value.
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from nnft_ppl._arguments import check_kind
-from nnft_ppl._numbers import SMALL, percent, percent_interval
+from nnft_ppl._numbers import percent, percent_interval, significant
 from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
+from nnft_ppl.diagnostics.answers import answer
 from nnft_ppl.diagnostics.convergence import convergence
+from nnft_ppl.diagnostics.six_point import ORDER, six_point
 from nnft_ppl.inference.couplings.result import CouplingFit
+from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.inference.verdict import SIGNIFICANCE, TOLERANCE, Verdict
 
 MAX_RHAT = 1.01
@@ -24,6 +28,8 @@ MAX_POSTERIOR_WIDTH = 0.3
 """Of the prior's; above, a coupling is not determined by the data."""
 MAX_PRIOR_DISTANCE = 2.0
 """Standard deviations of the prior."""
+MIN_PREDICTED = 0.01
+"""How often a prediction's own draws must be as far off as the measured values."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,28 @@ class Check:
     message: str
 
 
-def diagnose(fit: CouplingFit) -> list[Check]:
+def diagnose(
+    fit: CouplingFit,
+    *,
+    tolerance: float = TOLERANCE,
+    comparison: pd.DataFrame | None = None,
+) -> list[Check]:
     """Check the sampler, the data and the action, in this order; the verdict is last.
 
     Names: `rhat`, `ess_bulk`, `ess_tail`, `divergences`, `bfmi` (NUTS only), then
     `heavy_tails` (measured data only), `kernel` (where it has an error), `identified`,
-    `prior`, `discrepancy` or `predictive`, `verdict`.
+    `prior`, `prediction` (where 6-pt data are there that were not fitted),
+    `discrepancy` or `predictive`, `verdict`. The message of the last answers three
+    questions: does the action fit within the noise, how large is its misfit, is another
+    action better?
+
+    Args:
+        fit: From `fit_couplings`.
+        tolerance: Relative misfit up to which the action describes the network.
+        comparison: From `compare_actions`, where actions were compared.
+
+    Raises:
+        SpecError: `fit` is none, or `tolerance` is not a number > 0.
     """
     check_kind("fit", fit, CouplingFit, "what fit_couplings returns")
     checks = _sampler_checks(fit)
@@ -59,7 +81,8 @@ def diagnose(fit: CouplingFit) -> list[Check]:
     if np.max(fit.likelihood.coupling_error) > 0:
         checks.append(_kernel_error(fit))
     checks += _coupling_checks(fit)
-    checks += _action_checks(fit)
+    checks += _prediction_check(fit)
+    checks += _action_checks(fit, tolerance, comparison)
     return checks
 
 
@@ -206,16 +229,43 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
     ]
 
 
-def _action_checks(fit: CouplingFit) -> list[Check]:
-    rows = fit.adequacy().to_dict("records")
-    found = max(Verdict(row["verdict"]) for row in rows)
-    alike = np.array([row["verdict"] == found for row in rows])
-    failing = [row for row, same in zip(rows, alike, strict=True) if same]
-    size = "discrepancy" if fit.has_discrepancy else "relative_misfit"
-    worst = max(failing, key=lambda row: float(row[size]))
+def _prediction_check(fit: CouplingFit) -> list[Check]:
+    """Whether the predicted 6-pt function is the measured one; nothing without both."""
+    if ORDER not in fit.correlators.orders:
+        return []
+    six = six_point(fit)
+    if six.is_fitted or six.is_heavy_tailed:
+        return []
+    passed = six.p_value >= MIN_PREDICTED
+    advice = (
+        ""
+        if passed
+        else ": what first order leaves out is larger than in ordinary networks "
+        "(docs/truncation.md); do not use such predictions, or fit the 6-pt function"
+    )
+    return [
+        Check(
+            "prediction",
+            six.p_value,
+            MIN_PREDICTED,
+            passed,
+            f"the {round(100 * INTERVAL)} % band of the 6-pt function predicted at "
+            f"cutoff {six.cutoff:g} holds {percent(six.inside)} of its "
+            f"{fit.correlators.origin} entries; as far off are "
+            f"{percent(six.p_value)} of the prediction's own draws, wanted at least "
+            f"{percent(MIN_PREDICTED)}{advice}",
+        )
+    ]
+
+
+def _action_checks(
+    fit: CouplingFit, tolerance: float, comparison: pd.DataFrame | None
+) -> list[Check]:
+    answers = answer(fit, tolerance=tolerance, comparison=comparison)
+    rows = fit.adequacy(tolerance=tolerance).to_dict("records")
     if fit.has_discrepancy:
         row = max(rows, key=lambda row: float(row["discrepancy_upper"]))
-        value, threshold = float(row["discrepancy_upper"]), TOLERANCE
+        value, threshold = float(row["discrepancy_upper"]), float(row["tolerance"])
         first = Check(
             "discrepancy",
             value,
@@ -228,44 +278,26 @@ def _action_checks(fit: CouplingFit) -> list[Check]:
     else:
         row = min(rows, key=lambda row: float(row["p_value"]))
         value, threshold = float(row["p_value"]), SIGNIFICANCE
+        passed = value >= threshold
+        otherwise = "does not say" if passed else "says"
         first = Check(
             "predictive",
             value,
             threshold,
-            value >= threshold,
-            f"chi-squared p-value {value:.3g} at cutoff {row['cutoff']:g}, with "
-            f"sampling noise alone; wanted at least {threshold:g}",
+            passed,
+            "the fit assumes that the action is exact; the residual "
+            f"{otherwise} otherwise: chi-squared p-value {significant(value, 2)} at "
+            f"cutoff {row['cutoff']:g}, wanted at least {threshold:g}",
         )
-    cutoffs = ", ".join(f"{row['cutoff']:g}" for row in np.array(rows)[alike])
-    where = "at every cutoff" if alike.all() else f"at cutoff {cutoffs}"
-    advice = ""
-    origin = fit.correlators.origin
-    if found is Verdict.UNDETERMINED:
-        noisy = worst["relative_noise"] > TOLERANCE
-        measured = (
-            "errors that rest on too few networks"
-            if np.isinf(worst["relative_noise"])
-            else f"{percent(worst['relative_noise'])} {origin.error}"
-            if noisy
-            else f"discrepancy up to {percent(worst['discrepancy_upper'])}"
-        )
-        advice = f"; {origin.advice}" if noisy else "; add inputs"
-    elif fit.has_discrepancy:
-        small = worst["discrepancy"] < SMALL  # which is given as a bound
-        several = "up to " if len(failing) > 1 and not small else ""
-        measured = f"{several}{percent(worst['discrepancy'])} relative discrepancy"
-        if found is Verdict.DESCRIBES and worst["relative_noise"] > 0:
-            measured += f", {origin.error} {percent(worst['relative_noise'])}"
-    else:
-        measured = f"{percent(worst['relative_misfit'])} relative misfit"
     return [
         first,
         Check(
             "verdict",
             first.value,
             first.threshold,
-            found is Verdict.DESCRIBES,
-            f"{found.sentence('this action')} on these inputs "
-            f"({', '.join(fit.action.names)}; {measured} {where}{advice})",
+            answers.verdict is Verdict.DESCRIBES,
+            f"{answers.verdict.sentence('this action')} on these inputs "
+            f"({', '.join(fit.action.names)}{answers.where}): "
+            + "; ".join(answers.sentences),
         ),
     ]

@@ -22,7 +22,7 @@ from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.measures import Measure
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.priors import Prior
-from nnft_ppl.inference.verdict import Verdict
+from nnft_ppl.inference.verdict import TOLERANCE, Verdict
 
 INVARIANT = 1e-6
 """Change of the kernel under translations that is put down to rounding."""
@@ -120,11 +120,12 @@ def naturalness(
     *,
     prior: Prior | None = None,
     measure: Measure | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Naturalness:
     """Ask whether the quartic coupling is a constant, and whether a symmetry says so.
 
     It counts as a constant when λ_0 alone describes the connected 4-pt function, by
-    the verdict of the fit: discrepancy and sampling noise below `verdict.TOLERANCE`.
+    the verdict of the fit: discrepancy and sampling noise below the tolerance.
     Where it does not, the coupling is a function if the polynomial in |y|² leaves less,
     beyond the intervals of both discrepancies. Evidence is reported and does not
     decide: it also asks whether so large couplings were to be expected.
@@ -134,9 +135,11 @@ def naturalness(
         cutoff: Λ.
         prior: `Prior()` when `None`.
         measure: What y is integrated over; `Box()` when `None`.
+        tolerance: Relative misfit up to which an action describes the network.
 
     Raises:
-        SpecError: The correlators lack order 4, or the cutoff is not usable.
+        SpecError: The correlators lack order 4, the cutoff is not usable, or
+            `tolerance` is not a number > 0.
         UnavailableError: The architecture gives no kernel.
 
     Source: theory.md §5; arXiv:2008.08601 §3.2 and §4.4 on technical naturalness.
@@ -155,8 +158,10 @@ def naturalness(
     couplings = local["coupling"].to_numpy()
     predicted = [_prediction(fit) for fit in (constant, function)]
     share = rms(predicted[1] - predicted[0]) / rms(predicted[1])
-    table = compare_fits(fits)
-    row, other = (fit.adequacy().iloc[0] for fit in (constant, function))
+    table = compare_fits(fits, tolerance=tolerance)
+    row, other = (
+        fit.adequacy(tolerance=tolerance).iloc[0] for fit in (constant, function)
+    )
     answer = _answer(
         Verdict(row["verdict"]),
         is_invariant=max(change_near, change_in_box) <= INVARIANT,

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from nnft_ppl._numbers import SMALL, percent, percent_interval, with_error
-from nnft_ppl.correlators.origin import FIRST_ORDER
+from nnft_ppl._numbers import percent, with_error
+from nnft_ppl.diagnostics.answers import QUESTIONS
 from nnft_ppl.inference.posterior import INTERVAL
-from nnft_ppl.inference.verdict import TOLERANCE, Verdict
+from nnft_ppl.inference.verdict import Verdict
 from nnft_ppl.report.numbers import cutoff_text, exponent_text, symbol_html
 from nnft_ppl.report.results import Results
 
@@ -29,27 +29,23 @@ class Opening:
 
 
 def write_opening(results: Results) -> Opening:
-    """Headline and paragraph, from adequacy, couplings, running, prediction, checks."""
-    table = results.adequacy
-    worst = max(map(Verdict, table["verdict"]))
-    headline = worst.sentence("the action")
-    headline = headline[0].upper() + headline[1:]
-    if table["verdict"].nunique() > 1:
-        headline += " at some of the cutoffs"
-    passed = all(check.passed for check in results.checks)
-    if worst is Verdict.DESCRIBES and not passed:
-        headline += ", but not every check passed"
+    """Headline and paragraph, from answers, couplings, running, prediction, checks."""
+    answers = results.answers
+    headline = answers.headline[0].upper() + answers.headline[1:]
+    failed = [check.name for check in results.checks if not check.passed]
+    if answers.verdict is Verdict.DESCRIBES and failed:
+        headline += f"; checks failed: {', '.join(failed)}"
     return Opening(
         headline=headline,
         sentences=(
-            _adequacy_sentence(results),
+            _fit_sentence(results),
+            *_answer_sentences(results),
             _coupling_sentence(results),
             *_running_sentence(results),
             _prediction_sentence(results),
-            *_comparison_sentence(results),
             _checks_sentence(results),
         ),
-        is_good=worst is Verdict.DESCRIBES and passed,
+        is_good=answers.verdict is Verdict.DESCRIBES and not failed,
     )
 
 
@@ -59,69 +55,28 @@ def action_html(results: Results) -> Markup:
     return Markup(", ").join(symbols)
 
 
-def _adequacy_sentence(results: Results) -> Markup:
-    table, net = results.adequacy, results.network
+def _fit_sentence(results: Results) -> Markup:
+    net = results.network
     orders = " and ".join(f"{k}-point" for k in results.fit.likelihood.orders)
-    counts = table["verdict"].value_counts()
-    where = _cutoffs_text(results.fit.cutoffs)
-    if len(counts) > 1:
-        split = "; ".join(f"{verdict} at {n}" for verdict, n in counts.items())
-        where += f" (by cutoff: {split})"
-    start = Markup(
+    return Markup(
         "The action with {action} was fitted to the connected {orders} function of "
-        "<b>{name}</b> at width {width} on {points} inputs, {where}. "
+        "<b>{name}</b> at width {width} on {points} inputs, {where}."
     ).format(
         action=action_html(results),
         orders=orders,
         name=net.name,
         width=net.width,
         points=len(results.fit.correlators.x),
-        where=where,
+        where=_cutoffs_text(results.fit.cutoffs),
     )
-    if not results.fit.has_discrepancy:
-        return start + Markup("No model discrepancy was allowed for.")
-    row = table.iloc[int(table["discrepancy_upper"].argmax())]
-    median, lower, upper = (
-        float(row[name])
-        for name in ("discrepancy", "discrepancy_lower", "discrepancy_upper")
-    )
-    noise = float(row["relative_noise"])
-    data = results.fit.correlators
-    if data.origin is FIRST_ORDER:
-        known = Markup(
-            "The data are of first order in 1/width, which leaves out {} of them by an "
-            "estimate. Taken together with that, the action"
-        ).format(percent(noise))
-    elif data.is_exact:
-        known = Markup("The data are exact. The action")
-    elif np.isinf(noise):
-        known = Markup(
-            "Too few networks stand behind the sampling errors for a verdict. Taken at "
-            "face value, the action"
-        )
-    else:
-        known = Markup(
-            "Within the data's sampling noise of {}, which nothing can undercut, it"
-        ).format(percent(noise))
-    if upper < SMALL:
-        return (
-            start
-            + known
-            + Markup(" leaves less than 0.01&nbsp;% of that function unexplained.")
-        )
-    return (
-        start
-        + known
-        + Markup(
-            " leaves {median} of that function unexplained "
-            "({percent}&nbsp;% interval {interval}, {limit} is tolerated)."
-        ).format(
-            median=percent(median),
-            interval=percent_interval(lower, upper),
-            percent=round(100 * INTERVAL),
-            limit=percent(TOLERANCE),
-        )
-    )
+
+
+def _answer_sentences(results: Results) -> list[Markup]:
+    """The three questions with their answers."""
+    return [
+        Markup("<b>{}</b> {}.").format(question, text[0].upper() + text[1:])
+        for question, text in zip(QUESTIONS, results.answers.sentences, strict=True)
+    ]
 
 
 def _cutoffs_text(cutoffs: tuple[float, ...]) -> str:
@@ -205,54 +160,17 @@ def _prediction_sentence(results: Results) -> Markup:
         text += Markup(" and the measurement is uncertain by {}").format(
             percent(six.noise)
         )
-    if results.fit.correlators.heavy_tailed(6).any():
+    if six.is_heavy_tailed:
         text += (
             "; a few networks of a heavy tail dominate that measurement, which is not "
             "to be trusted"
         )
+    elif not six.is_fitted:
+        text += Markup(
+            "; its {band}&nbsp;% band, omitted powers of 1/width included, holds "
+            "{inside} of the entries"
+        ).format(band=round(100 * INTERVAL), inside=percent(six.inside))
     return text + "."
-
-
-def _comparison_sentence(results: Results) -> tuple[Markup, ...]:
-    """Whether another of the actions compared is preferred; nothing if none was."""
-    if results.comparison is None:
-        return ()
-    table = results.comparison
-    own = " + ".join(results.fit.action.names)
-    best = table.iloc[0]
-    mine = table[table["action"] == own]
-    where = cutoff_text(results.comparison_cutoff)
-    if (
-        mine.empty
-        or float(best["log_evidence"]) - float(mine["log_evidence"].iloc[0]) < 1
-    ):
-        others = [
-            name
-            for name, evidence in zip(
-                table["action"], table["log_evidence"], strict=True
-            )
-            if name != own and float(best["log_evidence"]) - float(evidence) < 1
-        ]
-        if mine.empty or not others:
-            return ()
-        return (
-            Markup(
-                "These data do not tell it apart from {others} (evidence at Λ = "
-                "{where})."
-            ).format(
-                others=Markup(", ").join(
-                    Markup("<code>{}</code>").format(name) for name in others
-                ),
-                where=where,
-            ),
-        )
-    gap = float(best["log_evidence"]) - float(mine["log_evidence"].iloc[0])
-    return (
-        Markup(
-            "Of the actions compared, <code>{best}</code> is preferred: its log "
-            "evidence is larger by {gap:.0f} at Λ = {where}."
-        ).format(best=best["action"], gap=gap, where=where),
-    )
 
 
 def _checks_sentence(results: Results) -> Markup:

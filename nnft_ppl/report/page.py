@@ -15,14 +15,16 @@ from nnft_ppl._numbers import (
     interval_text,
     percent,
     percent_interval,
+    significant,
     with_error,
 )
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.origin import EXACT
 from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.correlators.sampled.measurement import relative_error
+from nnft_ppl.diagnostics.answers import PREFERRED
 from nnft_ppl.inference.posterior import INTERVAL
-from nnft_ppl.inference.verdict import TOLERANCE, Verdict
+from nnft_ppl.inference.verdict import SIGNIFICANCE, Verdict
 from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
 from nnft_ppl.plots.prediction import chosen_cutoffs
 from nnft_ppl.report.headline import action_html, write_opening
@@ -73,7 +75,9 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
         num_panels=len(chosen_cutoffs(results.fit.cutoffs)),
         runs=bool(finite.sum() > 1),
         percent_interval=round(100 * INTERVAL),
-        tolerance=percent(TOLERANCE),
+        tolerance=percent(results.tolerance),
+        significance=f"{SIGNIFICANCE:g}",
+        preferred=f"{PREFERRED:g}",
         six_point=results.six_point,
         summary=_summary_rows(results),
         adequacy=_adequacy_rows(results),
@@ -210,12 +214,15 @@ def _adequacy_rows(results: Results) -> list[Row]:
     return [
         {
             "cutoff": cutoff_text(row["cutoff"]),
+            "p_value": significant(row["p_value"], 2),
             "discrepancy": percent(row["discrepancy"]),
             "interval": percent_interval(
                 row["discrepancy_lower"], row["discrepancy_upper"]
             ),
             "misfit": percent(row["relative_misfit"]),
+            "noise": significant(100 * row["relative_noise"], 2) + " %",
             "verdict": row["verdict"],
+            "reason": row["reason"],
             "good": row["verdict"] == Verdict.DESCRIBES,
         }
         for row in results.adequacy.to_dict("records")
@@ -236,19 +243,22 @@ def _check_rows(results: Results) -> list[Row]:
 
 
 def _comparison_rows(results: Results) -> list[Row]:
-    """Best action first, its evidence as zero."""
+    """Best action first."""
     if results.comparison is None:
         return []
-    best = results.comparison["log_evidence"].max()
     return [
         {
             "action": row["action"],
-            "log_evidence": f"{row['log_evidence'] - best:.2f}".replace("-", "−"),
+            "behind": f"{row['behind']:.2f}",
             "elpd": with_error(row["elpd"], row["elpd_se"]),
             "num_high_pareto_k": str(row["num_high_pareto_k"]),
+            "p_value": significant(row["p_value"], 2),
             "discrepancy": percent(row["discrepancy"]),
             "misfit": percent(row["relative_misfit"]),
-            "verdict": row["verdict"],
+            "verdict": row["verdict"]
+            + (f", but {row['behind']:.0f} nats behind" if is_behind else ""),
+            "good": row["verdict"] == Verdict.DESCRIBES and not is_behind,
         }
         for row in results.comparison.to_dict("records")
+        for is_behind in [row["behind"] >= PREFERRED]
     ]

@@ -30,6 +30,7 @@ def python_lines(results: Results) -> str:
             f"{f', target_error={target.relative_error}' if target else ''})"
         )
     sampling = "".join(f", {name}={value}" for name, value in results.sampling.items())
+    tolerance = f"tolerance={results.tolerance!r}"
     lines = [
         "import jax",
         "import nnft_ppl as nnft",
@@ -44,7 +45,8 @@ def python_lines(results: Results) -> str:
         "fit = nnft.fit_couplings(correlators, action,",
         f"    cutoffs={_wrapped(_cutoffs(fit.cutoffs), 8)},",
         f"    key=fit_key, sampler={fit.sampler!r}{sampling})",
-        "print(fit.summary(), fit.adequacy(), *nnft.diagnose(fit), sep='\\n')",
+        f"print(fit.summary({tolerance}), fit.adequacy({tolerance}),",
+        f"    *nnft.diagnose(fit, {tolerance}), sep='\\n')",
     ]
     return "\n".join(lines)
 

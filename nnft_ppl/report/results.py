@@ -4,33 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
 from nnft_ppl._network import Network
 from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.diagnostics.answers import Answers, answer
 from nnft_ppl.diagnostics.checks import Check
+from nnft_ppl.diagnostics.six_point import SixPoint, six_point
 from nnft_ppl.inference.couplings.result import CouplingFit
-from nnft_ppl.plots.prediction import chosen_cutoffs
-
-
-@dataclass(frozen=True, eq=False)
-class SixPoint:
-    """The 6-pt function at the inputs of the fit, mean over entries, relative.
-
-    Attributes:
-        cutoff: Where the prediction was made.
-        predicted: Mean of |predicted − measured| / |measured|, posterior mean.
-        gaussian: The same for the Gaussian process.
-        noise: Mean of one standard error of the measurement; 0 when exact.
-        is_fitted: Whether 6-pt data entered the fit, so that this is no prediction.
-    """
-
-    cutoff: float
-    predicted: float
-    gaussian: float
-    noise: float
-    is_fitted: bool
 
 
 @dataclass(frozen=True)
@@ -58,6 +39,7 @@ class Results:
         checks: From `diagnose`.
         comparison: From `compare_actions`, or `None` when not asked for.
         comparison_cutoff: Where the actions were compared.
+        tolerance: Relative misfit up to which an action describes the network.
         seed: Of every random number.
         sampling: What the sampler was told: num_warmup, num_samples, num_chains.
         versions: Package -> version, of the run.
@@ -71,6 +53,7 @@ class Results:
     checks: tuple[Check, ...]
     comparison: pd.DataFrame | None
     comparison_cutoff: float
+    tolerance: float
     seed: int
     sampling: Mapping[str, int]
     versions: Mapping[str, str]
@@ -88,25 +71,15 @@ class Results:
 
     @cached_property
     def adequacy(self) -> pd.DataFrame:
-        """`fit.adequacy()`, once."""
-        return self.fit.adequacy()
+        """`fit.adequacy()` at the study's tolerance, once."""
+        return self.fit.adequacy(tolerance=self.tolerance)
+
+    @cached_property
+    def answers(self) -> Answers:
+        """The three questions about the action, answered."""
+        return answer(self.fit, tolerance=self.tolerance, comparison=self.comparison)
 
     @cached_property
     def six_point(self) -> SixPoint:
         """How well the 6-pt function is predicted at the middle cutoff."""
-        shown = chosen_cutoffs(self.fit.cutoffs)
-        cutoff = shown[len(shown) // 2]
-        data = self.fit.correlators
-        measured, gaussian = data.moment(6), data.gaussian_moment(6)
-        predicted = self.fit.predict(6, cutoffs=[cutoff]).values.mean(axis=(0, 1, 2))
-
-        def relative(difference: np.ndarray) -> float:
-            return float(np.mean(np.abs(difference) / np.abs(measured)))
-
-        return SixPoint(
-            cutoff=cutoff,
-            predicted=relative(predicted - measured),
-            gaussian=relative(gaussian - measured),
-            noise=0.0 if data.is_exact else relative(data.error(6)),
-            is_fitted=6 in self.fit.likelihood.orders,
-        )
+        return six_point(self.fit)

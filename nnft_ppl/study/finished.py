@@ -48,14 +48,16 @@ def load_results(path: str | Path) -> Results:
     if directory.comparison.is_file():
         rows = json.loads(directory.comparison.read_text(encoding="utf-8"))
         comparison = pd.DataFrame(rows)
+    tolerance = eft["tolerance"]
     return Results(
         name=Path(path).resolve().name,
         text=(directory.path / "study.toml").read_text(encoding="utf-8"),
         correlators=tuple(map(read_correlators, files)),
         fit=fit,
-        checks=tuple(diagnose(fit)),
+        checks=tuple(diagnose(fit, tolerance=tolerance, comparison=comparison)),
         comparison=comparison,
         comparison_cutoff=float(eft["comparison_cutoff"]),
+        tolerance=tolerance,
         seed=record["ensemble"]["seed"],
         sampling={k: eft[k] for k in ("num_warmup", "num_samples", "num_chains")},
         versions=run["versions"],

@@ -305,6 +305,7 @@ class _Steps:
                 read_correlators(self.directory.fit_data),
                 list(eft.candidates),
                 eft.comparison_cutoff,
+                tolerance=eft.tolerance,
             )
             text = json.dumps(table.to_dict("records"), indent=2, sort_keys=True)
             self.directory.write(self.directory.comparison.name, text + "\n")

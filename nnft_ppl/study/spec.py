@@ -45,6 +45,7 @@ class EftTable:
         cutoffs: Λ of every fit, ascending.
         candidates: Actions to compare; empty for none.
         comparison_cutoff: Where they are compared.
+        tolerance: Relative misfit up to which an action describes the network.
         num_draws: Networks behind the correlators that are fitted; with a target error,
             at most.
         data: `measured`, or `exact` to fit the exact correlators.
@@ -60,6 +61,7 @@ class EftTable:
     cutoffs: tuple[float, ...]
     candidates: tuple[Action, ...]
     comparison_cutoff: float
+    tolerance: float
     num_draws: int
     data: str
     sampler: str
@@ -115,6 +117,7 @@ class Study:
                 "cutoffs": [str(c) for c in eft.cutoffs],
                 "candidates": [list(a.names) for a in eft.candidates],
                 "comparison_cutoff": str(eft.comparison_cutoff),
+                "tolerance": eft.tolerance,
                 "num_draws": eft.num_draws,
                 "data": eft.data,
                 "sampler": eft.sampler,

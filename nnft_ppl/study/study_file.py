@@ -27,6 +27,7 @@ from nnft_ppl.eft.action import SCHEMES, Action
 from nnft_ppl.eft.measures import MEASURES, Measure, measure_named
 from nnft_ppl.ensemble.model import MAX_DRAWS
 from nnft_ppl.inference.couplings.fit import SAMPLERS
+from nnft_ppl.inference.verdict import TOLERANCE
 from nnft_ppl.registry import network
 from nnft_ppl.study import _tables as kinds
 from nnft_ppl.study._tables import Table
@@ -62,6 +63,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "cutoffs",
             "candidates",
             "comparison_cutoff",
+            "tolerance",
             "num_draws",
             "data",
             "sampler",
@@ -238,6 +240,7 @@ def _eft(
     cutoffs = table.take("cutoffs", kinds.Many(kinds.CUTOFF))
     candidates = table.take("candidates", kinds.Many(kinds.Many(kinds.TEXT)), ())
     comparison = table.take("comparison_cutoff", kinds.CUTOFF, None)
+    tolerance = table.take("tolerance", kinds.POSITIVE, TOLERANCE)
     own_points = "points" in table or "file" in table
     fit_points = _inputs(table, net, folder) if own_points else points
     num_draws = table.take("num_draws", kinds.WHOLE, ensemble.num_draws)
@@ -282,6 +285,7 @@ def _eft(
         cutoffs=cutoffs,
         candidates=actions,
         comparison_cutoff=comparison,
+        tolerance=tolerance,
         num_draws=num_draws,
         data=data,
         sampler=sampler,

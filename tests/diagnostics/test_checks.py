@@ -4,13 +4,22 @@ import dataclasses
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 
 import nnft_ppl as nnft
+from nnft_ppl.diagnostics.answers import answer
 from nnft_ppl.diagnostics.checks import verdict
 
 PAPER_X = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.2])
 WIDE_X = np.linspace(-1.2, 1.2, 6)
+COMPARED = pd.DataFrame(
+    {
+        "action": ["lambda_2", "lambda_nl", "lambda_0"],
+        "log_evidence": [100.0, 99.0, 20.0],
+        "elpd": [10.0, 9.0, 14.5],
+    }
+)
 
 
 def fit(bias_std, x, *, sampler="conjugate", **options):
@@ -40,8 +49,11 @@ def test_the_papers_case_passes_every_check():
         "verdict",
     }
     message = verdict(checks).message
-    assert message.startswith("this action describes this network")
-    assert "; < 0.01 % relative discrepancy at every cutoff)" in message
+    assert message.startswith("this action describes this network on these inputs")
+    fits, misfit, better = message.split(": ", 1)[1].split("; ")
+    assert fits == "the data are exact, so that any misfit shows"
+    assert misfit.startswith("less than 0.01 % of the connected correlators")
+    assert better == "no other action was compared"
 
 
 @pytest.mark.parametrize("discrepancy", [True, False])
@@ -77,7 +89,7 @@ def test_noisy_data_leave_the_verdict_open():
     )
     checks = nnft.diagnose(found)
     assert "the data do not tell whether" in verdict(checks).message
-    assert verdict(checks).message.endswith("; measure more networks)")
+    assert "measure more networks, or take exact data" in verdict(checks).message
     assert not verdict(checks).passed
 
 
@@ -94,7 +106,7 @@ def test_a_single_entry_cannot_confirm_an_action():
     )
     last = verdict(nnft.diagnose(found))
     assert not last.passed
-    assert last.message.endswith("add inputs)")
+    assert "10 % is tolerated; add inputs; " in last.message
 
 
 def test_chains_that_do_not_move_fail_and_are_not_passed_over():
@@ -133,7 +145,7 @@ def test_heavy_tails_fail_their_check():
     )
     check = next(c for c in nnft.diagnose(found) if c.name == "heavy_tails")
     assert not check.passed
-    assert "rest on too few networks" in verdict(nnft.diagnose(found)).message
+    assert "too few networks stand behind" in verdict(nnft.diagnose(found)).message
     assert not verdict(nnft.diagnose(found)).passed
     assert "neither the correlators nor their errors can be trusted" in check.message
 
@@ -160,3 +172,112 @@ def test_divergences_are_counted_per_cutoff():
     assert (check.value, check.passed) == (5, False)
     assert "at cutoff 100" in check.message
     assert list(bad.summary()["num_divergent"]) == [0, 5]
+
+
+def tiny_inputs(**options):
+    """Erf-net, where λ_0 leaves 2.5 % of exact data and 2000 networks resolve it."""
+    net = nnft.network("erf-net", width=5, input_dim=1, bias_std=1.0)
+    data = nnft.measure_correlators(
+        net, 0.1 * PAPER_X, (2, 4), num_draws=2000, key=jax.random.key(1)
+    )
+    return nnft.fit_couplings(
+        data,
+        nnft.Action(["lambda_0"]),
+        [100.0],
+        key=jax.random.key(0),
+        sampler="conjugate",
+        **options,
+    )
+
+
+def test_a_misfit_that_noise_does_not_explain_is_said_beside_the_verdict():
+    found = tiny_inputs()
+    row = found.adequacy().iloc[0]
+    assert row["p_value"] < 1e-100
+    assert not row["fits_noise"]
+    assert row["reason"] == "resolvably off, by less than the tolerance"
+    last = verdict(nnft.diagnose(found))
+    assert last.passed
+    assert (
+        "it is resolvably off: no couplings fit within sampling noise" in last.message
+    )
+    headline = answer(found, comparison=COMPARED).headline
+    assert headline.startswith(
+        "the action describes this network to within the 10 % tolerated, but is "
+        "resolvably off, by 2."
+    )
+    assert headline.endswith(", and lambda_2 is preferred by 80 nats")
+    strict = verdict(nnft.diagnose(found, tolerance=0.01))
+    assert not strict.passed
+    assert strict.threshold == 0.01
+    assert "1.0 % is tolerated" in strict.message
+    assert (found.summary(tolerance=0.01)["verdict"] == "does not describe").all()
+    with pytest.raises(nnft.SpecError, match="`tolerance` is -1; expected a number"):
+        nnft.diagnose(found, tolerance=-1)
+
+
+def test_a_fit_that_assumes_an_exact_action_says_so_where_it_is_not():
+    found = tiny_inputs(discrepancy=False)
+    phrase = "assumes that the action is exact; the residual says otherwise"
+    assert phrase in found.adequacy()["reason"][0]
+    assert phrase in found.summary()["reason"][0]
+    predictive, last = nnft.diagnose(found)[-2:]
+    assert (predictive.name, predictive.passed) == ("predictive", False)
+    assert phrase in predictive.message
+    assert phrase in last.message
+    assert not last.passed
+
+
+def test_couplings_that_are_held_back_do_not_describe():
+    """Half the coupling leaves half of the data, whatever s says."""
+    good = fit(0.0, PAPER_X)
+    half = dataclasses.replace(good, dimensionless=good.dimensionless / 2)
+    row = half.adequacy().iloc[0]
+    assert row["discrepancy_upper"] < 1e-4
+    assert row["relative_misfit"] == pytest.approx(0.5, rel=1e-3)
+    assert row["verdict"] == "undetermined"
+    assert "the couplings found leave 50 %" in verdict(nnft.diagnose(half)).message
+
+
+def test_a_better_action_is_named_in_the_verdict():
+    good = fit(0.0, PAPER_X)
+    table = COMPARED
+    last = verdict(nnft.diagnose(good, comparison=table)).message
+    assert "the evidence prefers lambda_2 by 80 nats, which" in last
+    assert last.endswith("predicts tuples left out worse, by 4.5 nats")
+    headline = answer(good, comparison=table).headline
+    assert headline.endswith(", and lambda_2 is preferred by 80 nats")
+    alike = table.assign(log_evidence=[100.0, 20.0, 99.0])
+    assert (
+        "do not tell it apart from lambda_2"
+        in answer(good, comparison=alike).sentences[2]
+    )
+    best = table.assign(log_evidence=[20.0, 10.0, 100.0])
+    assert answer(good, comparison=best).sentences[2].startswith("it is the best of 3")
+    assert "preferred" not in answer(good, comparison=best).headline
+    others = table.iloc[:2]
+    assert (
+        "which it is not among, is lambda_2"
+        in answer(good, comparison=others).sentences[2]
+    )
+
+
+def test_a_prediction_that_misses_the_measured_6_pt_function_fails():
+    """Gauss-net: the coefficients left out are 28 times those of ordinary nets."""
+    checks = {}
+    for name, width in (("gauss-net", 1000), ("erf-net", 5)):
+        net = nnft.network(name, width=width, input_dim=1, bias_std=1.0)
+        data = nnft.exact_correlators(net, 0.01 * PAPER_X[::2], (2, 4, 6))
+        found = nnft.fit_couplings(
+            data,
+            nnft.Action(["lambda_0"]),
+            [np.inf if name == "gauss-net" else 100.0],
+            key=jax.random.key(0),
+            sampler="conjugate",
+        )
+        checks[name] = next(c for c in nnft.diagnose(found) if c.name == "prediction")
+    assert not checks["gauss-net"].passed
+    assert "holds 0 % of its exact entries" in checks["gauss-net"].message
+    assert "docs/truncation.md" in checks["gauss-net"].message
+    assert checks["erf-net"].passed
+    assert "holds 100 % of its exact entries" in checks["erf-net"].message

@@ -22,6 +22,7 @@ from nnft_ppl.inference.identifiability import NOT_IDENTIFIABLE, null_combinatio
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.mcmc.sampling import Sampling
 from nnft_ppl.inference.priors import Prior, prior_or_default
+from nnft_ppl.inference.verdict import TOLERANCE, check_tolerance
 
 EVIDENCE = ("auto", "closed form", "nested")
 COLUMNS = (
@@ -33,9 +34,11 @@ COLUMNS = (
     "elpd_diff",
     "elpd_diff_se",
     "num_high_pareto_k",
+    "p_value",
     "discrepancy",
     "relative_misfit",
     "verdict",
+    "behind",
 )
 _SAMPLING = Sampling(num_warmup=500, num_samples=1000, num_chains=4)
 
@@ -47,6 +50,7 @@ def compare_actions(
     *,
     prior: Prior | None = None,
     evidence: str = "auto",
+    tolerance: float = TOLERANCE,
 ) -> pd.DataFrame:
     """Evidence, leave-tuple-out and misfit of each action, best evidence first.
 
@@ -62,23 +66,27 @@ def compare_actions(
         prior: `Prior()` when `None`.
         evidence: `auto`; `closed form`, which refuses an action that has none; or
             `nested` for all.
+        tolerance: Relative misfit up to which an action describes the network.
 
     Returns:
         Columns: action, log_evidence, log_evidence_error (0 in closed form), elpd,
         elpd_se, elpd_diff (elpd less the best one, so ≤ 0) and elpd_diff_se (smaller
-        than elpd_se, because all predict the same data), num_high_pareto_k, discrepancy
-        (median), relative_misfit, verdict (or that its couplings cannot be told apart,
-        which spoils neither evidence nor predictions). Differences of log_evidence are
-        log Bayes factors.
+        than elpd_se, because all predict the same data), num_high_pareto_k, p_value,
+        discrepancy (median), relative_misfit, verdict (or that its couplings cannot be
+        told apart, which spoils neither evidence nor predictions), behind (by how much
+        log_evidence is less than the best one; no action far behind is good, whatever
+        its verdict). Differences of log_evidence are log Bayes factors.
 
     Raises:
-        SpecError: Fewer than two actions, the same twice, data of different orders, or
-            `evidence` is unknown or cannot be had.
+        SpecError: Fewer than two actions, the same twice, data of different orders,
+            `evidence` is unknown or cannot be had, or `tolerance` is not a number > 0.
         UnavailableError: Nested sampling is needed and dynesty is not installed.
     """
     check_choice("evidence", evidence, EVIDENCE)
     _check(actions)
-    return compare_fits(fit_alike(correlators, actions, cutoff, prior), evidence)
+    tolerance = check_tolerance(tolerance)
+    fits = fit_alike(correlators, actions, cutoff, prior)
+    return compare_fits(fits, evidence, tolerance)
 
 
 def fit_alike(
@@ -137,7 +145,9 @@ def _restricted(likelihood: Likelihood, columns: list[int]) -> Likelihood:
     )
 
 
-def compare_fits(fits: Sequence[CouplingFit], evidence: str = "auto") -> pd.DataFrame:
+def compare_fits(
+    fits: Sequence[CouplingFit], evidence: str = "auto", tolerance: float = TOLERANCE
+) -> pd.DataFrame:
     """The table of `compare_actions` from what `fit_alike` returns."""
     rows, left_out = [], {}
     for fit in fits:
@@ -153,7 +163,7 @@ def compare_fits(fits: Sequence[CouplingFit], evidence: str = "auto") -> pd.Data
             found = nested_evidence(fit, cutoff, key=seed_key(1))
             log_evidence, error = found.log_evidence, found.error
         left_out[name] = leave_tuple_out(fit, cutoff)
-        adequacy = fit.adequacy().iloc[0]
+        adequacy = fit.adequacy(tolerance=tolerance).iloc[0]
         apart = null_combination(fit.likelihood.design[0]) is None
         rows.append(
             {
@@ -161,6 +171,7 @@ def compare_fits(fits: Sequence[CouplingFit], evidence: str = "auto") -> pd.Data
                 "log_evidence": log_evidence,
                 "log_evidence_error": error,
                 "num_high_pareto_k": num_high_pareto_k(left_out[name]),
+                "p_value": adequacy["p_value"],
                 "discrepancy": adequacy["discrepancy"],
                 "relative_misfit": adequacy["relative_misfit"],
                 "verdict": adequacy["verdict"] if apart else NOT_IDENTIFIABLE,
@@ -168,6 +179,7 @@ def compare_fits(fits: Sequence[CouplingFit], evidence: str = "auto") -> pd.Data
         )
     table = pd.DataFrame(rows).merge(_differences(left_out), on="action")
     table = table.sort_values("log_evidence", ascending=False).reset_index(drop=True)
+    table["behind"] = table["log_evidence"].max() - table["log_evidence"]
     return table[list(COLUMNS)]
 
 

@@ -27,7 +27,7 @@ from nnft_ppl.inference.couplings.running import measure_running
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.posterior import INTERVAL, cutoff_number
 from nnft_ppl.inference.priors import Parameters, Prior
-from nnft_ppl.inference.verdict import TOLERANCE, decide
+from nnft_ppl.inference.verdict import TOLERANCE, check_tolerance, decide, fits_noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,28 +122,44 @@ class CouplingFit:
             return np.zeros(len(self.action.names))
         return np.asarray(self.dimensionless[:, :, which].mean(axis=(0, 1)))
 
-    def summary(self) -> pd.DataFrame:
+    def summary(self, *, tolerance: float = TOLERANCE) -> pd.DataFrame:
         """One row per cutoff and operator: estimates, convergence, verdict.
 
         Columns: cutoff, operator, mean, sd, lower, upper (equal-tailed 90 %), rhat,
-        ess_bulk, ess_tail, num_divergent, verdict. The mean, sd and interval are of
-        the coupling g.
+        ess_bulk, ess_tail, num_divergent, verdict, reason. The mean, sd and interval
+        are of the coupling g; the last two are those of `adequacy`.
         """
         table = posterior.coupling_table(self.at, self.cutoffs, self.action.names)
-        verdicts = self.adequacy()["verdict"].to_numpy()
-        return table.assign(verdict=np.repeat(verdicts, len(self.action.names)))
+        adequacy = self.adequacy(tolerance=tolerance)
+        number = len(self.action.names)
+        return table.assign(
+            **{
+                c: np.repeat(adequacy[c].to_numpy(), number)
+                for c in ("verdict", "reason")
+            }
+        )
 
-    def adequacy(self) -> pd.DataFrame:
+    def adequacy(self, *, tolerance: float = TOLERANCE) -> pd.DataFrame:
         """One row per cutoff: does this action describe this network here?
 
-        Columns: cutoff, discrepancy (median of s), discrepancy_lower,
-        discrepancy_upper (equal-tailed 90 %), relative_noise (rms sampling error of
-        the data over their rms; infinite when a heavy tail hides it), relative_misfit
-        (rms distance of the fit over the rms of the data, noise included), p_value (χ²
-        of the action's best couplings with sampling noise alone: do any fit within it?
-        NaN where there is none), modes_resolved (modes of
-        the data in which sampling noise exceeds rounding), verdict.
+        First, does it fit within the noise of the data? Columns: cutoff, p_value (χ² of
+        the action's best couplings with sampling noise alone; NaN where there is none),
+        fits_noise (whether p_value is 10⁻³ or more; `None` where it is NaN),
+        modes_resolved (modes of the data in which sampling noise exceeds rounding).
+
+        Then, how far is it off, beside what is tolerated? Columns: discrepancy (median
+        of s), discrepancy_lower, discrepancy_upper (equal-tailed 90 %), relative_noise
+        (rms sampling error of the data over their rms; infinite when a heavy tail hides
+        it), relative_misfit (rms distance of the fit over the rms of the data, noise
+        included), tolerance, verdict, and reason, what decided it.
+
+        Args:
+            tolerance: Relative misfit up to which the action describes the network.
+
+        Raises:
+            SpecError: `tolerance` is not a number > 0.
         """
+        tolerance = check_tolerance(tolerance)
         rows = []
         tail = 50 * (1 - INTERVAL)
         heavy = any(
@@ -155,28 +171,35 @@ class CouplingFit:
                 self.discrepancy[..., which], [tail, 50, 100 - tail]
             )
             mean = self.dimensionless[:, :, which].mean(axis=(0, 1))
+            misfit = relative_misfit(self.likelihood, which, mean)
             p_value = (
                 predictive_p_value(self.likelihood, which, mean)
                 if self.correlators.origin.error or not self.has_discrepancy
                 else np.nan
             )
+            decision = decide(
+                lower,
+                upper,
+                tolerance=tolerance,
+                noise=noise,
+                misfit=misfit,
+                p_value=p_value,
+                is_inferred=self.has_discrepancy,
+            )
             rows.append(
                 {
                     "cutoff": cutoff,
+                    "p_value": p_value,
+                    "fits_noise": fits_noise(p_value),
+                    "modes_resolved": int(self.likelihood.resolved.sum()),
                     "discrepancy": median,
                     "discrepancy_lower": lower,
                     "discrepancy_upper": upper,
                     "relative_noise": noise,
-                    "relative_misfit": relative_misfit(self.likelihood, which, mean),
-                    "p_value": p_value,
-                    "modes_resolved": int(self.likelihood.resolved.sum()),
-                    "verdict": decide(
-                        lower,
-                        upper,
-                        tolerance=TOLERANCE,
-                        noise=noise,
-                        p_value=None if self.has_discrepancy else p_value,
-                    ).value,
+                    "relative_misfit": misfit,
+                    "tolerance": tolerance,
+                    "verdict": decision.verdict.value,
+                    "reason": decision.reason.value,
                 }
             )
         return pd.DataFrame(rows)

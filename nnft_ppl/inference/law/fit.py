@@ -34,6 +34,7 @@ from nnft_ppl.inference.law.model import (
     joint_estimates,
     law_problem,
     running_model,
+    unshared_noise,
 )
 from nnft_ppl.inference.law.result import RunningFit
 from nnft_ppl.inference.likelihood import build_likelihood
@@ -146,6 +147,7 @@ def fit_running(
         has_curvature=curvature,
         coupling=estimates.dimensionless / likelihood.scale,
         relative_error=estimates.relative_error,
+        noise=unshared_noise(problem, centre.size),
         log_amplitude=law[..., 0, :],
         exponent=law[..., 1, :],
         curvature=law[..., 2, :] if curvature else np.zeros_like(law[..., 0, :]),

@@ -151,6 +151,23 @@ def law_problem(
     ), centre
 
 
+def unshared_noise(
+    problem: Problem, num_parameters: int
+) -> Float[np.ndarray, " operator"]:
+    """By how much sampling noise alone moves couplings off every law.
+
+    Relative, root mean square over cutoffs. What the cutoffs share moves the law.
+
+    Args:
+        problem: From `law_problem`.
+        num_parameters: How many of its columns are the law's; the others are noise.
+    """
+    law, noise = np.split(problem.design, [num_parameters], axis=1)
+    left = noise - law @ np.linalg.lstsq(law, noise, rcond=None)[0]
+    power = problem.operator.T @ np.sum(left**2, axis=1)
+    return np.asarray(np.sqrt(power / problem.operator.sum(axis=0)))
+
+
 def given_scatter(problem: Problem, scatter: jax.Array) -> Conditional:
     """Parameters at a given scatter of each operator.
 

@@ -17,6 +17,7 @@ from jaxtyping import ArrayLike
 
 from nnft_ppl import store
 from nnft_ppl._network import Network
+from nnft_ppl._rms import rms
 from nnft_ppl._travel import fields_alone
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
@@ -39,6 +40,8 @@ class RunningFit:
         has_curvature: Whether q was inferred.
         coupling: (cutoff, operator) least-squares g at each cutoff.
         relative_error: (cutoff, operator) of `coupling`, shared between cutoffs.
+        noise: (operator,) the part of it that they do not share and no law could
+            follow: root mean square over cutoffs.
         log_amplitude: (chain, draw, operator) log|g*|.
         exponent: (chain, draw, operator) e, at Λ*.
         curvature: (chain, draw, operator) q = de/d log Λ; zero when not inferred.
@@ -52,6 +55,7 @@ class RunningFit:
     has_curvature: bool
     coupling: np.ndarray
     relative_error: np.ndarray
+    noise: np.ndarray
     log_amplitude: np.ndarray
     exponent: np.ndarray
     curvature: np.ndarray
@@ -110,6 +114,7 @@ class RunningFit:
                     {
                         "coupling": (at_cutoff, self.coupling),
                         "relative_error": (at_cutoff, self.relative_error),
+                        "noise": ("operator", self.noise),
                         "theory": (at_cutoff, self._theory[0]),
                         "reference": self.reference,
                     },
@@ -135,15 +140,19 @@ class RunningFit:
         coupling of this operator alone at the same cutoffs), local_first, local_last
         (its local exponents at the smallest and the largest cutoff), rhat, ess_bulk
         (worst over the parameters), num_divergent, verdict: `describes`, `does not
-        describe` or `undetermined`, by the interval of the scatter beside 1 %. One
-        exponent with a scatter above that does not describe the running: try
-        `curvature`, or cutoffs above which the local exponents have settled.
+        describe` or `undetermined`, by the interval of the scatter beside 1 %, and by
+        how far the couplings lie from the law. One exponent with a scatter above that
+        does not describe the running: try `curvature`, or cutoffs above which the local
+        exponents have settled.
         """
         tail = 50 * (1 - posterior.INTERVAL)
         rhat, ess = self._convergence()
         local, log_theory = self._theory
         line = np.polyfit(np.log(self.cutoffs), log_theory, 1)[0]
         heavy = any(self.correlators.heavy_tailed(k).any() for k in self.action.orders)
+        left = np.log(np.abs(self.coupling)) - self._log_law(
+            np.array(self.cutoffs)
+        ).mean(axis=(0, 1))
         rows = []
         for i, name in enumerate(self.action.names):
             exponent, scatter = self.exponent[..., i], self.scatter[..., i]
@@ -173,8 +182,11 @@ class RunningFit:
                         lower,
                         upper,
                         tolerance=LAW_TOLERANCE,
-                        noise=np.inf if heavy else 0.0,
-                    ).value,
+                        noise=np.inf if heavy else float(self.noise[i]),
+                        misfit=rms(left[:, i]),
+                        p_value=np.nan,
+                        is_inferred=True,
+                    ).verdict.value,
                 }
             )
         return pd.DataFrame(rows)
@@ -189,14 +201,8 @@ class RunningFit:
             SpecError: A cutoff is not a number > 0.
         """
         given = check_cutoffs(cutoffs)
-        distance = np.log(given / self.reference)[:, None]
-        log_size = (
-            self.log_amplitude[:, :, None]
-            + self.exponent[:, :, None] * distance
-            + self.curvature[:, :, None] * distance**2 / 2
-        )
         return xr.DataArray(
-            self._sign * np.exp(log_size),
+            self._sign * np.exp(self._log_law(np.asarray(given))),
             dims=("chain", "draw", "cutoff", "operator"),
             coords={"cutoff": list(given), "operator": list(self.action.names)},
             name="coupling",
@@ -238,6 +244,7 @@ class RunningFit:
             has_curvature=record["has_curvature"],
             coupling=store.array(constant, "coupling"),
             relative_error=store.array(constant, "relative_error"),
+            noise=store.array(constant, "noise"),
             log_amplitude=store.array(draws, "log_amplitude"),
             exponent=exponent,
             curvature=(
@@ -261,6 +268,15 @@ class RunningFit:
     def _sign(self) -> np.ndarray:
         """(operator,) the same at every cutoff."""
         return np.asarray(np.sign(self.coupling[0]))
+
+    def _log_law(self, cutoffs: np.ndarray) -> np.ndarray:
+        """(chain, draw, cutoff, operator) log|g| by the law."""
+        distance = np.log(cutoffs / self.reference)[:, None]
+        return np.asarray(
+            self.log_amplitude[:, :, None]
+            + self.exponent[:, :, None] * distance
+            + self.curvature[:, :, None] * distance**2 / 2
+        )
 
     @cached_property
     def _theory(self) -> tuple[np.ndarray, np.ndarray]:

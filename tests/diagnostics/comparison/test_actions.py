@@ -36,6 +36,8 @@ def test_the_table_is_ordered_by_evidence_in_closed_form(exact):
         row = table[table["action"] == " + ".join(names)].iloc[0]
         assert row["log_evidence"] == pytest.approx(fit.log_evidence[0], rel=1e-12)
         assert row["verdict"] == fit.adequacy()["verdict"].iloc[0]
+        assert row["behind"] == table["log_evidence"].max() - row["log_evidence"]
+    assert table["behind"].iloc[0] == 0
 
 
 def test_differences_of_elpd_are_those_of_the_entries(exact):

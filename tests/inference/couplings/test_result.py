@@ -291,6 +291,7 @@ def test_summary_has_one_row_per_cutoff_and_operator(fit):
         "ess_tail",
         "num_divergent",
         "verdict",
+        "reason",
     ]
     assert len(table) == 2
     direct = az.summary(fit.at(30.0), var_names=["coupling"], round_to="none")

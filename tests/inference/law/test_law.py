@@ -14,7 +14,12 @@ from scipy.special import logsumexp
 import nnft_ppl as nnft
 from nnft_ppl import FitError, SpecError, store
 from nnft_ppl.inference.law.fit import fit_running, sample_law
-from nnft_ppl.inference.law.model import Estimates, joint_estimates, law_problem
+from nnft_ppl.inference.law.model import (
+    Estimates,
+    joint_estimates,
+    law_problem,
+    unshared_noise,
+)
 from nnft_ppl.inference.likelihood import build_likelihood
 from nnft_ppl.inference.mcmc.sampling import Sampling
 
@@ -69,6 +74,26 @@ def test_the_exponent_does_not_see_the_noise_of_the_amplitude(noisy):
     assert row["amplitude_sd"] > 0.01
     np.testing.assert_allclose(noisy.exponent, -5.0, rtol=0, atol=1e-8)
     assert row["verdict"] == "describes"
+
+
+def test_couplings_off_the_law_are_not_described_whatever_the_scatter(noisy):
+    """By 5 % up and down in turn, beside a scatter that says nothing of it."""
+    assert (noisy.noise < 1e-8).all()
+    turn = 1 + 0.05 * (-1.0) ** np.arange(len(CUTOFFS))[:, None]
+    row = dataclasses.replace(noisy, coupling=noisy.coupling * turn).summary().iloc[0]
+    assert row["scatter_upper"] < 1e-8
+    assert row["verdict"] == "undetermined"
+
+
+def test_only_noise_that_the_cutoffs_do_not_share_moves_couplings_off_the_law():
+    cutoffs = np.geomspace(10.0, 1e3, 12)
+    logs = np.log(cutoffs / 100.0)
+    bend = 0.05 * (logs**2 - np.mean(logs**2))
+    noise = np.stack([0.3 + 0.1 * logs, bend], axis=1)[:, None]
+    estimates = Estimates(np.exp(-4 * logs)[:, None], noise, np.zeros((12, 1, 0)))
+    problem, _ = law_problem(estimates, np.ones((12, 1)), cutoffs, False)
+    expected = np.sqrt(np.mean(bend**2))
+    np.testing.assert_allclose(unshared_noise(problem, 2), [expected], rtol=1e-9)
 
 
 def test_data_count_once_however_many_cutoffs(noisy):
