@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -86,14 +86,17 @@ def report(directory: Path, as_json: bool) -> None:
 
 def _finish(run: "StudyRun", as_json: bool) -> None:
     """Print the checks, the verdict and where the page is."""
-    document = {
+    from nnft_ppl.report import Results
+
+    document: dict[str, Any] = {
         "directory": run.directory,
         "report": run.report,
         "passed": run.passed,
         "headline": run.headline,
-        "summary": run.results.summary.to_dict("records"),
-        "adequacy": run.results.adequacy.to_dict("records"),
     }
+    if isinstance(run.results, Results):
+        document["summary"] = run.results.summary.to_dict("records")
+        document["adequacy"] = run.results.adequacy.to_dict("records")
     print_checks(
         document,
         run.results.checks,
