@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from nnft_ppl.eft.measures import GaussianCutoff as GaussianCutoff
     from nnft_ppl.eft.measures import Measure as Measure
     from nnft_ppl.eft.operators import operators as operators
+    from nnft_ppl.ensemble.measured_kernel import measured_kernel as measured_kernel
     from nnft_ppl.ensemble.progress import Progress as Progress
     from nnft_ppl.ensemble.sample import Ensemble as Ensemble
     from nnft_ppl.ensemble.sample import sample_ensemble as sample_ensemble
@@ -125,6 +126,7 @@ _HOME = {
     "architectures": "registry",
     "network": "registry",
     "operators": "eft.operators",
+    "measured_kernel": "ensemble.measured_kernel",
     "Progress": "ensemble.progress",
     "Ensemble": "ensemble.sample",
     "sample_ensemble": "ensemble.sample",

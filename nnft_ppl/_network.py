@@ -5,12 +5,9 @@ inputs. The caller need not know which plugin the architecture came from.
 """
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property, partial
-from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +15,11 @@ import numpy as np
 from jax.stages import Wrapped
 from jaxtyping import ArrayLike, Float
 
-from nnft_ppl._arguments import check_number, check_whole
+from nnft_ppl._arguments import check_whole
 from nnft_ppl._errors import PluginError, SpecError, UnavailableError
+from nnft_ppl._hyperparameters import checked_hyperparameters
 from nnft_ppl._inputs import check_inputs, shaped_inputs
+from nnft_ppl._measured_kernel import KernelDraws, MeasuredKernel
 from nnft_ppl._pair_table import all_pairs, pair_table
 from nnft_ppl._parameters import Layout
 from nnft_ppl._travel import Reduced
@@ -36,8 +35,6 @@ from nnft_ppl.architecture import (
     Readout,
 )
 
-_COMMON = ("width", "input_dim", "output_dim", "weight_std", "bias_std")
-
 
 @dataclass(frozen=True)
 class Network:
@@ -45,10 +42,17 @@ class Network:
 
     Build it with `nnft_ppl.network(name, ...)`, or `Network.build(architecture, ...)`
     for an architecture that is not installed as a plugin.
+
+    Attributes:
+        architecture: What a plugin supplies.
+        hyperparameters: Sizes and scales.
+        kernel_draws: The networks whose mean is the kernel, from `measured_kernel`;
+            `None` where it is the architecture's own.
     """
 
     architecture: Architecture
     hyperparameters: Hyperparameters
+    kernel_draws: KernelDraws | None = None
 
     @staticmethod
     def build(
@@ -69,38 +73,14 @@ class Network:
             SpecError: A number is out of range, an option is unknown, or they do not
                 fit together.
         """
-        shape = tuple(input_dim) if isinstance(input_dim, Sequence) else (input_dim,)
-        for name, value in (
-            ("width", width),
-            ("output_dim", output_dim),
-            *(("input_dim", size) for size in shape or (0,)),
-        ):
-            check_whole(name, value)
-        for name, std in (("weight_std", weight_std), ("bias_std", bias_std)):
-            check_number(name, std, lambda s: 0 <= s < math.inf, "a finite number ≥ 0")
-        if weight_std == 0:
-            raise SpecError("`weight_std` is 0; the output would be its bias alone")
-        unknown = set(options) - set(architecture.options)
-        if unknown:
-            known = [*architecture.options, *_COMMON]
-            near = [m for n in unknown for m in get_close_matches(n, known, 1, 0.7)]
-            raise SpecError(
-                f"architecture {architecture.name!r} has no option "
-                f"{sorted(unknown)}{f' (did you mean {near[0]!r}?)' if near else ''}; "
-                f"it has {sorted(architecture.options)} beside {', '.join(_COMMON)}"
-            )
-        values = {
-            name: option.validate(name, options.get(name, option.default))
-            for name, option in architecture.options.items()
-        }
-        hyperparameters = Hyperparameters(
-            width=int(width),
-            input_dim=math.prod(map(int, shape)),
-            input_shape=tuple(map(int, shape)),
-            output_dim=int(output_dim),
-            weight_std=float(weight_std),
-            bias_std=float(bias_std),
-            options=MappingProxyType(values),
+        hyperparameters = checked_hyperparameters(
+            architecture,
+            width=width,
+            input_dim=input_dim,
+            output_dim=output_dim,
+            weight_std=weight_std,
+            bias_std=bias_std,
+            options=options,
         )
         if architecture.check is not None:
             architecture.check(hyperparameters)
@@ -112,7 +92,7 @@ class Network:
 
     def __reduce__(self) -> Reduced:
         """For pickle: the architecture of a plugin by name, any other by value."""
-        return _received, (self.architecture, self.hyperparameters)
+        return _received, (self.architecture, self.hyperparameters, self.kernel_draws)
 
     def __copy__(self) -> "Network":
         """Itself: nothing of it changes, and what is compiled is shared."""
@@ -134,16 +114,10 @@ class Network:
 
     def with_width(self, width: int) -> "Network":
         """The same network at another width."""
-        hp = self.hyperparameters
-        return Network.build(
-            self.architecture,
-            width=width,
-            input_dim=hp.input_shape,
-            output_dim=hp.output_dim,
-            weight_std=hp.weight_std,
-            bias_std=hp.bias_std,
-            **hp.options,
-        )
+        hp = replace(self.hyperparameters, width=check_whole("width", width))
+        if self.architecture.check is not None:
+            self.architecture.check(hp)
+        return replace(self, hyperparameters=hp)
 
     @property
     def input_dim(self) -> int | tuple[int, ...]:
@@ -161,7 +135,8 @@ class Network:
 
     def to_json(self) -> str:
         """Name and hyperparameters as JSON, the form that files carry."""
-        hp = self.hyperparameters
+        hp, draws = self.hyperparameters, self.kernel_draws
+        measured = {} if draws is None else {"kernel_draws": vars(draws)}
         return json.dumps(
             {
                 "architecture": self.name,
@@ -171,6 +146,7 @@ class Network:
                 "weight_std": hp.weight_std,
                 "bias_std": hp.bias_std,
                 "options": self.options,
+                **measured,
             },
             sort_keys=True,
         )
@@ -179,6 +155,8 @@ class Network:
         """Show name and hyperparameters."""
         hp = self.hyperparameters
         options = "".join(f", {k}={v!r}" for k, v in self.options.items())
+        if self.kernel_draws is not None:
+            options += f", kernel measured on {self.kernel_draws.num_draws:,} networks"
         return (
             f"Network({self.name!r}, width={hp.width}, input_dim={self.input_dim}, "
             f"output_dim={hp.output_dim}, weight_std={hp.weight_std}, "
@@ -232,6 +210,8 @@ class Network:
     @property
     def unknown_kernel(self) -> str | None:
         """Why there is no kernel here; `None` where there is one."""
+        if self.kernel_draws is not None:
+            return None
         if self.architecture.kernel is None:
             return f"architecture {self.name!r} gives no GP kernel"
         reason = self.architecture.unknown_kernel
@@ -239,13 +219,21 @@ class Network:
 
     @property
     def has_kernel(self) -> bool:
-        """Whether the 2-pt function at infinite width is known."""
+        """Whether the 2-pt function is known: at infinite width, or as measured."""
         return self.unknown_kernel is None
 
     @property
     def kernel_holds_at_every_width(self) -> bool:
-        """Whether the 2-pt function is the kernel at finite width too."""
-        return self.has_kernel and self.neuron() is not None
+        """Whether the 2-pt function is the kernel, exactly, at finite width too."""
+        return self.has_kernel and not self.kernel_draws and self.neuron() is not None
+
+    @property
+    def measured(self) -> MeasuredKernel | None:
+        """The measured kernel; `None` where it is the architecture's own."""
+        draws = self.kernel_draws
+        if draws is None:
+            return None
+        return MeasuredKernel(self.architecture, self.hyperparameters, draws)
 
     def pair_kernel(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
         """K(x, y) of one pair of inputs, each (input_dim,), for JAX to transform.
@@ -253,12 +241,13 @@ class Network:
         Raises:
             UnavailableError: The kernel is not known here.
         """
-        return self._pair_function(self.architecture.kernel)
+        return self.measured or self._pair_function(self.architecture.kernel)
 
     def kernel(self, x: ArrayLike, y: ArrayLike | None = None) -> Matrix:
         """Kernel E[f(x) f(y)] of one output, float64, shape (len(x), len(y)).
 
-        That of the limit of infinite width: of the GP, where there is one.
+        That of the limit of infinite width: of the GP, where there is one. A measured
+        one is that of the network's own width.
 
         Raises:
             UnavailableError: The kernel is not known here.
@@ -267,8 +256,11 @@ class Network:
         """
         rows = self.check_inputs(x)
         columns = rows if y is None else self.check_inputs(y)
-        what = f"the kernel of architecture {self.name!r} for each pair"
-        values = pair_table(self._kernel_rows, rows, columns, what)
+        if self.measured is not None:
+            values = self.measured.table(rows, columns)
+        else:
+            what = f"the kernel of architecture {self.name!r} for each pair"
+            values = pair_table(self._kernel_rows, rows, columns, what)
         if not np.isfinite(values).all():
             row, column = np.argwhere(~np.isfinite(values))[0]
             raise SpecError(
@@ -281,7 +273,8 @@ class Network:
     def kernel_error(self, x: ArrayLike, y: ArrayLike | None = None) -> Matrix:
         """Absolute error of `kernel`, float64, of the same shape; a bound, if computed.
 
-        Zero where the kernel is a closed form: rounding is not counted.
+        Zero where the kernel is a closed form: rounding is not counted. One standard
+        error where it is measured.
 
         Raises:
             As `kernel`.
@@ -289,6 +282,8 @@ class Network:
         rows = self.check_inputs(x)
         columns = rows if y is None else self.check_inputs(y)
         self.pair_kernel()  # refuses
+        if self.measured is not None:
+            return self.measured.error(rows, columns)
         if self.architecture.kernel_error is None:
             return np.zeros((len(rows), len(columns)))
         what = f"the kernel error of architecture {self.name!r} for each pair"
@@ -383,7 +378,11 @@ class Network:
         return lambda x, y: function(x.reshape(shape), y.reshape(shape))
 
 
-def _received(architecture: Architecture, hyperparameters: Hyperparameters) -> Network:
+def _received(
+    architecture: Architecture,
+    hyperparameters: Hyperparameters,
+    kernel_draws: KernelDraws | None,
+) -> Network:
     """A network that was pickled, of the architecture as it is known here.
 
     Raises:
@@ -396,4 +395,4 @@ def _received(architecture: Architecture, hyperparameters: Hyperparameters) -> N
             f"options {sorted(sent)} and its plugin here has {sorted(known)}; install "
             "the same version of the plugin on both sides"
         )
-    return Network(architecture, hyperparameters)
+    return Network(architecture, hyperparameters, kernel_draws)

@@ -10,7 +10,7 @@ import copyreg
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from types import MappingProxyType
@@ -21,6 +21,7 @@ import pluggy
 
 from nnft_ppl import hookspecs
 from nnft_ppl._errors import PluginError, SpecError
+from nnft_ppl._measured_kernel import KernelDraws
 from nnft_ppl._network import Network
 from nnft_ppl._travel import Reduced
 from nnft_ppl.architecture import Architecture, OptionValue
@@ -236,13 +237,18 @@ def network_from_json(
         _check_same(record, given)
         return given
     hp = dict(record)
+    draws = hp.pop("kernel_draws", None)
     try:
-        return network(hp.pop("architecture"), **hp.pop("options"), **hp)
+        found = network(hp.pop("architecture"), **hp.pop("options"), **hp)
     except (PluginError, SpecError) as error:
         raise type(error)(
             f"{error}. If the network was built by hand, or with a function as an "
             "option, build it again and pass it as network=..."
         ) from error
+    if draws is None:
+        return found
+    words = draws.pop("words")
+    return replace(found, kernel_draws=KernelDraws(words=tuple(words), **draws))
 
 
 def _check_same(record: Mapping[str, Any], given: Network) -> None:

@@ -39,6 +39,8 @@ def test_the_examples_of_your_own_network_run(tmp_path, monkeypatch):
     values = names["ensemble"].values
     assert values.shape == (1000, 3, 3)
     assert (names["again"].values == values).all()
+    fit = names["fit"].summary().iloc[0]
+    assert abs(fit["mean"]) > 3 * fit["sd"]  # with the measured kernel
 
 
 @pytest.mark.slow

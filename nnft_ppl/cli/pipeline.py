@@ -196,7 +196,7 @@ def diagnose(fit_file: Path, tolerance: float | None, as_json: bool) -> None:
 def print_checks(
     document: dict[str, Any],
     checks: Sequence["Check"],
-    answers: "Answers",
+    answers: "Answers | None",
     *,
     as_json: bool,
     text: Sequence[str] = (),
@@ -204,7 +204,8 @@ def print_checks(
     """The checks of a fit and the answers about its action, then what else there is."""
     from nnft_ppl.diagnostics.answers import QUESTIONS
 
-    answered = dict(zip(QUESTIONS, answers.sentences, strict=True))
+    sentences = [] if answers is None else answers.sentences
+    answered = dict(zip(QUESTIONS, sentences, strict=answers is not None))
     rows = [["CHECK", "RESULT", "VALUE", "MEANING"]]
     rows += [
         [

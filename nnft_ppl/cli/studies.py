@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -86,18 +86,23 @@ def report(directory: Path, as_json: bool) -> None:
 
 def _finish(run: "StudyRun", as_json: bool) -> None:
     """Print the checks, the verdict and where the page is."""
-    document = {
+    from nnft_ppl.report import Results
+
+    document: dict[str, Any] = {
         "directory": run.directory,
         "report": run.report,
         "passed": run.passed,
         "headline": run.headline,
-        "summary": run.results.summary.to_dict("records"),
-        "adequacy": run.results.adequacy.to_dict("records"),
     }
+    answers = None
+    if isinstance(run.results, Results):
+        answers = run.results.answers
+        document["summary"] = run.results.summary.to_dict("records")
+        document["adequacy"] = run.results.adequacy.to_dict("records")
     print_checks(
         document,
         run.results.checks,
-        run.results.answers,
+        answers,
         as_json=as_json,
         text=("", f"{run.headline}.", f"Report: {run.report}"),
     )

@@ -51,6 +51,18 @@ class NoiseModes(NamedTuple):
     rounding: float
     relative_noise: float
 
+    def plus(self, factor: Float[np.ndarray, "entry block"]) -> "NoiseModes":
+        """With another, independent error of covariance F Fᵀ, in natural units."""
+        own = self.rotation * np.sqrt(self.variance)
+        rotation, sd, _ = np.linalg.svd(np.concatenate([own, factor], axis=1))
+        relative = np.mean(np.sum(factor**2, axis=1))
+        return NoiseModes(
+            rotation,
+            sd**2,
+            self.rounding,
+            float(np.sqrt(self.relative_noise**2 + relative)),
+        )
+
 
 def no_noise(num_entries: int) -> NoiseModes:
     """The modes of exact data: the entries themselves."""

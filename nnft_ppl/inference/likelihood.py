@@ -26,6 +26,7 @@ from nnft_ppl.inference.covariance import (
     no_noise,
     noise_modes,
 )
+from nnft_ppl.inference.measured_propagator import measured_error
 from nnft_ppl.inference.propagator_error import coupling_error
 
 _EXACT_FLOOR = 1e-9
@@ -183,6 +184,13 @@ def build_likelihood(
             gaussian_models(propagator, sizes),
             np.concatenate(responses, axis=1),
         )
+    if network.kernel_draws is not None:
+        couplings = np.array(
+            [np.linalg.lstsq(columns, data, rcond=None)[0] for columns in design]
+        )
+        factors = measured_error(network, action, x, cutoffs, couplings / scale)
+        factors = factors[:, alive] / size[alive, None]
+        modes = modes.plus(factors[np.sum(factors**2, axis=(1, 2)).argmax()])
     within = modes.rotation
     numerical = floor @ within**2  # errors of entries as independent
     floor = numerical + modes.rounding
@@ -204,7 +212,11 @@ def build_likelihood(
         design=np.einsum("em,ceo->cmo", within, design),
         quadratic=quadratic,
         scale=scale,
-        coupling_error=coupling_error(expansion, action, cutoffs),
+        coupling_error=(
+            coupling_error(expansion, action, cutoffs)
+            if network.kernel_draws is None
+            else np.zeros(scale.shape)  # it is in the noise
+        ),
     )
 
 
@@ -227,9 +239,10 @@ def _check_data(correlators: Correlators, action: Action) -> None:
     network = correlators.network
     if not network.has_kernel:
         raise UnavailableError(
-            f"architecture {network.name!r} gives no GP kernel, and the diagrams of "
-            "the effective theory need it between the inputs and every point of the "
-            "box; give the architecture a kernel"
+            f"{network.unknown_kernel}, and the diagrams of the effective theory need "
+            "it between the inputs and every point of the measure; give the "
+            "architecture a kernel, or measure the correlators of "
+            "nnft_ppl.measured_kernel(network, num_draws, key=...)"
         )
     for order in action.orders:
         if not rms(correlators.connected(order)) > 0:

@@ -23,6 +23,9 @@ _ZERO = 1e-13
 def plot_deviation(correlators: Sequence[Correlators]) -> Figure:
     """Mean over entries of |G − G_GP|/|G_GP| against width, one panel per order.
 
+    Where no kernel is known the 2-pt function is that of the Gaussian process, and has
+    no panel.
+
     Args:
         correlators: Any mixture of widths and estimators of one architecture. Exact
             ones are drawn as a line, plain moments as open circles with their noise
@@ -34,6 +37,8 @@ def plot_deviation(correlators: Sequence[Correlators]) -> Figure:
     if not correlators:
         raise SpecError("no correlators to plot; give at least one")
     orders = sorted({order for c in correlators for order in c.orders})
+    if len(orders) > 1 and not any(c.network.has_kernel for c in correlators):
+        orders.remove(2)  # the Gaussian process has the 2-pt function of each
     with look():
         figure, axes = panels(1, len(orders), (3.5 * len(orders), 3.7), sharex=True)
         for axis, order in zip(axes[0], orders, strict=True):

@@ -30,9 +30,10 @@ from nnft_ppl.plots.prediction import chosen_cutoffs
 from nnft_ppl.report.headline import action_html, write_opening
 from nnft_ppl.report.numbers import cutoff_text, symbol_html
 from nnft_ppl.report.reproduce import python_lines
-from nnft_ppl.report.results import Results, Target
+from nnft_ppl.report.results import Approach, Results, Target
 
 type Row = dict[str, Any]
+type RunRow = tuple[str, str | Markup]
 
 
 def draw_figures(results: Results) -> dict[str, bytes]:
@@ -46,57 +47,65 @@ def draw_figures(results: Results) -> dict[str, bytes]:
 
 def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
     """The page, with the figures of `draw_figures` inside."""
-    environment = jinja2.Environment(
+    finite = np.isfinite(results.fit.cutoffs)
+    return (
+        templates()
+        .get_template("template.html")
+        .render(
+            name=results.name,
+            network=results.network.name,
+            width=results.network.width,
+            opening=write_opening(results),
+            action=action_html(results),
+            run=_run_rows(results),
+            figures={
+                key: "data:image/png;base64," + base64.b64encode(data).decode()
+                for key, data in figures.items()
+            },
+            shows_exact=any(c.origin is EXACT for c in results.correlators),
+            captions=[
+                route.caption
+                for name, route in ESTIMATORS.items()
+                if any(c.estimator == name for c in results.correlators)
+            ],
+            heavy_tailed=any(
+                c.heavy_tailed(k).any() for c in results.correlators for k in c.orders
+            ),
+            num_panels=len(chosen_cutoffs(results.fit.cutoffs)),
+            runs=bool(finite.sum() > 1),
+            percent_interval=round(100 * INTERVAL),
+            tolerance=percent(results.tolerance),
+            significance=f"{SIGNIFICANCE:g}",
+            preferred=f"{PREFERRED:g}",
+            six_point=results.six_point,
+            summary=_summary_rows(results),
+            adequacy=_adequacy_rows(results),
+            checks=_check_rows(results),
+            comparison=_comparison_rows(results),
+            comparison_cutoff=cutoff_text(results.comparison_cutoff),
+            python=python_lines(results),
+            study_text=results.text.strip(),
+            version=results.versions["nnft_ppl"],
+        )
+    )
+
+
+def templates() -> jinja2.Environment:
+    """Of the pages, in which nothing may be undefined."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    finite = np.isfinite(results.fit.cutoffs)
-    return environment.get_template("template.html").render(
-        name=results.name,
-        network=results.network.name,
-        width=results.network.width,
-        opening=write_opening(results),
-        action=action_html(results),
-        run=_run_rows(results),
-        figures={
-            key: "data:image/png;base64," + base64.b64encode(data).decode()
-            for key, data in figures.items()
-        },
-        shows_exact=any(c.origin is EXACT for c in results.correlators),
-        captions=[
-            route.caption
-            for name, route in ESTIMATORS.items()
-            if any(c.estimator == name for c in results.correlators)
-        ],
-        heavy_tailed=any(
-            c.heavy_tailed(k).any() for c in results.correlators for k in c.orders
-        ),
-        num_panels=len(chosen_cutoffs(results.fit.cutoffs)),
-        runs=bool(finite.sum() > 1),
-        percent_interval=round(100 * INTERVAL),
-        tolerance=percent(results.tolerance),
-        significance=f"{SIGNIFICANCE:g}",
-        preferred=f"{PREFERRED:g}",
-        six_point=results.six_point,
-        summary=_summary_rows(results),
-        adequacy=_adequacy_rows(results),
-        checks=_check_rows(results),
-        comparison=_comparison_rows(results),
-        comparison_cutoff=cutoff_text(results.comparison_cutoff),
-        python=python_lines(results),
-        study_text=results.text.strip(),
-        version=results.versions["nnft_ppl"],
-    )
 
 
-def _run_rows(results: Results) -> list[tuple[str, str | Markup]]:
-    """What was run, as (what, value)."""
-    net, data, fit = results.network, results.fit.correlators, results.fit
+def common_rows(results: Results | Approach) -> list[RunRow]:
+    """Network and measurements by width, as (what, value)."""
+    net = results.network
     hp = net.hyperparameters
     widths = sorted({c.network.width for c in results.correlators})
     options = ", ".join(f"{k} = {v}" for k, v in net.options.items())
-    rows: list[tuple[str, str | Markup]] = [
+    rows: list[RunRow] = [
         ("Network", f"{net.name}: {net.architecture.description}"),
         (
             "Hyperparameters",
@@ -112,6 +121,27 @@ def _run_rows(results: Results) -> list[tuple[str, str | Markup]]:
         ("Widths", ", ".join(map(str, widths))),
         ("Inputs", points_text(results.correlators[0].x)),
         ("Networks per width", _networks_text(results)),
+    ]
+    if net.kernel_draws is not None:
+        measured = f"measured on {net.kernel_draws.num_draws:,} networks of each width"
+        rows.append(("Kernel", measured))
+    return rows
+
+
+def last_rows(results: Results | Approach) -> list[RunRow]:
+    """What was aimed at, seed and versions."""
+    rows: list[RunRow] = []
+    if results.target is not None:
+        rows.append(("Relative error of G4c", _target_text(results, results.target)))
+    versions = ", ".join(f"{name} {v}" for name, v in results.versions.items())
+    return [*rows, ("Seed", str(results.seed)), ("Versions", versions)]
+
+
+def _run_rows(results: Results) -> list[RunRow]:
+    """What was run, as (what, value)."""
+    net, data, fit = results.network, results.fit.correlators, results.fit
+    rows: list[RunRow] = [
+        *common_rows(results),
         ("Width of the fit", str(net.width)),
         ("Measure, scheme", f"{fit.action.measure!r}, {fit.action.scheme}"),
     ]
@@ -123,8 +153,6 @@ def _run_rows(results: Results) -> list[tuple[str, str | Markup]]:
         else f"{data.num_draws:,} networks, {data.estimator} estimator"
     )
     rows.append(("Data of the fit", origin))
-    if results.target is not None:
-        rows.append(("Relative error of G4c", _target_text(results, results.target)))
     sampling = results.sampling
     how = (
         f"NUTS, {sampling['num_chains']} chains of {sampling['num_samples']} draws "
@@ -133,16 +161,10 @@ def _run_rows(results: Results) -> list[tuple[str, str | Markup]]:
         else "closed form, "
         f"{sampling['num_chains'] * sampling['num_samples']} independent draws"
     )
-    versions = ", ".join(f"{name} {v}" for name, v in results.versions.items())
-    return [
-        *rows,
-        ("Sampler", how),
-        ("Seed", str(results.seed)),
-        ("Versions", versions),
-    ]
+    return [*rows, ("Sampler", how), *last_rows(results)]
 
 
-def _networks_text(results: Results) -> str:
+def _networks_text(results: Results | Approach) -> str:
     """How many networks each estimator drew, width by width where that differs."""
     by_estimator: dict[str, dict[int, int]] = {}
     for found in results.correlators:
@@ -161,7 +183,7 @@ def _networks_text(results: Results) -> str:
     return "; ".join(parts)
 
 
-def _target_text(results: Results, target: Target) -> str:
+def _target_text(results: Results | Approach, target: Target) -> str:
     """The error that was to be reached, and what was reached where."""
     estimator = results.correlators[0].estimator  # the study's, plain ones apart
     places = [
@@ -169,7 +191,7 @@ def _target_text(results: Results, target: Target) -> str:
         for found in results.correlators
         if found.estimator == estimator
     ]
-    if not results.fit.correlators.is_exact:
+    if isinstance(results, Results) and not results.fit.correlators.is_exact:
         places.append(("in the data of the fit", results.fit.correlators))
     reached = []
     for place, found in places:

@@ -31,6 +31,11 @@ def python_lines(results: Results) -> str:
         )
     sampling = "".join(f", {name}={value}" for name, value in results.sampling.items())
     tolerance = f"tolerance={results.tolerance!r}"
+    draws = data.network.kernel_draws
+    kernel: tuple[str, ...] = ()
+    if draws is not None:
+        words = f"jax.numpy.array({list(draws.words)}, 'uint32')"
+        kernel = (f"net = nnft.measured_kernel(net, {draws.num_draws}, key={words})",)
     lines = [
         "import jax",
         "import nnft_ppl as nnft",
@@ -39,6 +44,7 @@ def python_lines(results: Results) -> str:
         f"key = jax.random.key({results.seed}, impl='threefry2x32')",
         "_, sample_key, fit_key = jax.random.split(key, 3)",
         f"net = nnft.network({data.network.name!r}, {network})",
+        *kernel,
         f"x = {_wrapped(str(data.x.tolist()), 4)}",
         f"correlators = {correlators}",
         f"action = nnft.Action({list(fit.action.names)!r}{_extras(fit.action)})",

@@ -28,6 +28,55 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
+class Approach:
+    """What a study without an effective action found: its correlators.
+
+    Attributes:
+        name: Stem of the study file.
+        text: The study file as run.
+        correlators: Of every width and estimator, exact ones included.
+        seed: Of every random number.
+        versions: Package -> version, of the run.
+        target: When measurements were to stop; `None` where their number was fixed.
+    """
+
+    name: str
+    text: str
+    correlators: tuple[Correlators, ...]
+    seed: int
+    versions: Mapping[str, str]
+    target: Target | None
+
+    @property
+    def network(self) -> Network:
+        """The network, at the largest width."""
+        return max((c.network for c in self.correlators), key=lambda net: net.width)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Whether the correlators can be trusted."""
+        heavy = [
+            f"{c.network.width} ({c.estimator})"
+            for c in self.correlators
+            if any(c.heavy_tailed(k).any() for k in c.orders)
+        ]
+        return (
+            Check(
+                name="heavy_tails",
+                value=float(len(heavy)),
+                threshold=0.0,
+                passed=not heavy,
+                message=(
+                    "no correlator is dominated by a few networks"
+                    if not heavy
+                    else "a few networks of a heavy tail dominate correlators at width "
+                    f"{', '.join(heavy)}: take more networks, or larger widths"
+                ),
+            ),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Results:
     """Everything a study found.
 

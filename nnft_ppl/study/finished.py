@@ -11,7 +11,7 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.sampled.estimators import PLAIN
 from nnft_ppl.diagnostics.checks import diagnose
 from nnft_ppl.inference.couplings.result import CouplingFit
-from nnft_ppl.report import Results
+from nnft_ppl.report import Approach, Results
 from nnft_ppl.report.results import Target
 from nnft_ppl.study.directory import RunDirectory
 
@@ -21,7 +21,7 @@ def read_correlators(path: Path) -> Correlators:
     return Correlators.from_data(store.read(path))
 
 
-def load_results(path: str | Path) -> Results:
+def load_results(path: str | Path) -> Results | Approach:
     """The results in a run directory.
 
     Raises:
@@ -29,36 +29,48 @@ def load_results(path: str | Path) -> Results:
     """
     directory = RunDirectory(Path(path))
     run = directory.read_run()
-    if not directory.fit.is_file():
+    record = run["study"]
+    eft = record["eft"]
+    widths = record["network"]["widths"]
+    last = directory.fit
+    if eft is None:
+        last = directory.correlators(widths[-1], record["ensemble"]["estimator"])
+    if not last.is_file():
         raise SpecError(
             f"the study in {str(path)!r} is not finished; run `nnft study` on its "
             "study file again, it goes on where it stopped"
         )
-    record = run["study"]
     target_error = record["ensemble"].get("target_error")
     files: dict[Path, None] = {}
-    for width in record["network"]["widths"]:
+    for width in widths:
         for estimator in (record["ensemble"]["estimator"], PLAIN.name, "exact"):
             file = directory.correlators(width, estimator)
             if file.is_file():
                 files[file] = None
+    name = Path(path).resolve().name
+    text = (directory.path / "study.toml").read_text(encoding="utf-8")
+    correlators = tuple(map(read_correlators, files))
+    seed = record["ensemble"]["seed"]
+    if eft is None:
+        most = record["ensemble"]["num_draws"]
+        target = target_error and Target(target_error, most)
+        return Approach(name, text, correlators, seed, run["versions"], target)
     fit = CouplingFit.from_data(store.read(directory.fit))
-    eft = record["eft"]
     comparison = None
     if directory.comparison.is_file():
         rows = json.loads(directory.comparison.read_text(encoding="utf-8"))
         comparison = pd.DataFrame(rows)
     tolerance = eft["tolerance"]
     return Results(
-        name=Path(path).resolve().name,
-        text=(directory.path / "study.toml").read_text(encoding="utf-8"),
-        correlators=tuple(map(read_correlators, files)),
+        name=name,
+        text=text,
+        correlators=correlators,
         fit=fit,
         checks=tuple(diagnose(fit, tolerance=tolerance, comparison=comparison)),
         comparison=comparison,
         comparison_cutoff=float(eft["comparison_cutoff"]),
         tolerance=tolerance,
-        seed=record["ensemble"]["seed"],
+        seed=seed,
         sampling={k: eft[k] for k in ("num_warmup", "num_samples", "num_chains")},
         versions=run["versions"],
         target=target_error and Target(target_error, eft["num_draws"]),

@@ -31,10 +31,19 @@ from nnft_ppl.ensemble.cluster import connected
 from nnft_ppl.ensemble.local import choose_devices
 from nnft_ppl.ensemble.progress import Monitor
 from nnft_ppl.inference.couplings.fit import fit_couplings
-from nnft_ppl.report import Results, draw_figures, render_report, write_opening
+from nnft_ppl.report import (
+    Approach,
+    Results,
+    draw_approach,
+    draw_figures,
+    render_approach,
+    render_report,
+    write_approach,
+    write_opening,
+)
 from nnft_ppl.study.directory import RunDirectory
 from nnft_ppl.study.finished import load_results, read_correlators
-from nnft_ppl.study.spec import ORDERS, Study
+from nnft_ppl.study.spec import ORDERS, EftTable, Study
 
 type Say = Callable[[str], None]
 
@@ -53,11 +62,13 @@ class StudyRun:
 
     directory: Path
     report: Path
-    results: Results
+    results: Results | Approach
 
     @property
     def headline(self) -> str:
         """The verdict in one line."""
+        if isinstance(self.results, Approach):
+            return write_approach(self.results).headline
         return write_opening(self.results).headline
 
     @property
@@ -116,13 +127,8 @@ def run_study(
     directory = RunDirectory(study.directory)
     record = study.record()
     keep = directory.check(record) and not rerun
-    eft = study.eft
-    # Cheap, and refuses a divergent cutoff integral before anything is sampled.
-    for action in (eft.action, *eft.candidates):
-        for order in action.orders:
-            design_matrix(
-                action, study.network, eft.points, np.array(eft.cutoffs), order
-            )
+    if study.eft is not None:
+        _check_integrals(study.network, study.eft)
     check_memory(memory, None)
     choose_devices(devices)
     with nullcontext() if scheduler is None else connected(scheduler):
@@ -141,10 +147,18 @@ def run_study(
     )
     steps = _Steps(study, directory, say, measure, progress=progress)
     steps.measure_widths()
-    steps.measure_fit_data()
-    steps.fit()
-    steps.compare()
+    if study.eft is not None:
+        steps.measure_fit_data(study.eft)
+        steps.fit(study.eft)
+        steps.compare(study.eft)
     return rebuild_report(study.directory, say=say)
+
+
+def _check_integrals(network: Network, eft: EftTable) -> None:
+    """Cheap, and refuses a divergent integral before anything is sampled."""
+    for action in (eft.action, *eft.candidates):
+        for order in action.orders:
+            design_matrix(action, network, eft.points, np.array(eft.cutoffs), order)
 
 
 class _Steps:
@@ -245,9 +259,9 @@ class _Steps:
             return
         exact.save(path)
 
-    def measure_fit_data(self) -> None:
+    def measure_fit_data(self, eft: EftTable) -> None:
         """Correlators at the inputs of the fit."""
-        eft, path = self.study.eft, self.directory.fit_data
+        path = self.directory.fit_data
         target_error = self.study.ensemble.target_error
         if eft.data == "exact":
             self._make(
@@ -270,9 +284,8 @@ class _Steps:
             target_error,
         )
 
-    def fit(self) -> None:
+    def fit(self, eft: EftTable) -> None:
         """Couplings at every cutoff."""
-        eft = self.study.eft
         checkpoint = _fit_checkpoint(self.directory)
 
         def make() -> None:
@@ -294,9 +307,8 @@ class _Steps:
         what = f"fit of {names} at {len(eft.cutoffs)} cutoffs, {eft.sampler}"
         self._make(self.directory.fit, what, make)
 
-    def compare(self) -> None:
+    def compare(self, eft: EftTable) -> None:
         """The comparison of the candidate actions, when asked for."""
-        eft = self.study.eft
         if not eft.candidates:
             return
 
@@ -341,8 +353,13 @@ def rebuild_report(path: str | Path, *, say: Say = _silent) -> StudyRun:
     results = load_results(path)
     directory = RunDirectory(Path(path))
     say("figures and report")
-    figures = draw_figures(results)
+    if isinstance(results, Approach):
+        figures = draw_approach(results)
+        text = render_approach(results, figures)
+    else:
+        figures = draw_figures(results)
+        text = render_report(results, figures)
     for name, data in figures.items():
         directory.write(f"figures/{name}.png", data)
-    page = directory.write(directory.report.name, render_report(results, figures))
+    page = directory.write(directory.report.name, text)
     return StudyRun(Path(path), page, results)

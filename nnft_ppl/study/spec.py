@@ -4,12 +4,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from nnft_ppl._network import Network
-from nnft_ppl._typing import Points
+from nnft_ppl._seed import seed_key
+from nnft_ppl._typing import Key, Points
 from nnft_ppl.eft.action import Action
 
 ORDERS = (2, 4, 6)
 """Orders that a study measures."""
+_KERNEL = 3
+"""Number of the key of the kernel; smaller ones are of what else is measured."""
+
+
+def kernel_key(seed: int) -> Key:
+    """The random key of the measured kernel of a study."""
+    return jax.random.fold_in(seed_key(seed), _KERNEL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +35,8 @@ class EnsembleTable:
         estimator: See `measure_correlators`.
         plain_draws: Networks per width for the plain products of outputs, the route of
             arXiv:2008.08601, shown beside the other; 0 leaves it out.
+        kernel_draws: Networks that the kernel is measured on; `None` where it is the
+            architecture's own, or nothing needs one.
     """
 
     num_draws: int
@@ -32,6 +44,7 @@ class EnsembleTable:
     seed: int
     estimator: str
     plain_draws: int
+    kernel_draws: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +82,24 @@ class EftTable:
     num_samples: int
     num_chains: int
 
+    def record(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "width": self.width,
+            "points": self.points.tolist(),
+            **self.action.record(),
+            "cutoffs": [str(c) for c in self.cutoffs],
+            "candidates": [list(a.names) for a in self.candidates],
+            "comparison_cutoff": str(self.comparison_cutoff),
+            "tolerance": self.tolerance,
+            "num_draws": self.num_draws,
+            "data": self.data,
+            "sampler": self.sampler,
+            "num_warmup": self.num_warmup,
+            "num_samples": self.num_samples,
+            "num_chains": self.num_chains,
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Study:
@@ -77,11 +108,12 @@ class Study:
     Attributes:
         name: Stem of the study file.
         text: The study file, as read.
-        network: The network at the width of the fit.
+        network: The network at the width of the fit; without one, at the largest.
         widths: Widths measured for the approach to the Gaussian process, ascending.
         points: Inputs measured at every width.
         ensemble: The [ensemble] table.
-        eft: The [eft] table.
+        eft: The [eft] table; `None` to study the approach to the Gaussian process
+            alone.
         directory: Where the run goes.
     """
 
@@ -91,13 +123,12 @@ class Study:
     widths: tuple[int, ...]
     points: Points
     ensemble: EnsembleTable
-    eft: EftTable
+    eft: EftTable | None
     directory: Path
 
     def record(self) -> dict[str, Any]:
         """What decides the results, as JSON values: inputs from files included."""
         hp = self.network.hyperparameters
-        eft = self.eft
         return {
             "network": {
                 "architecture": self.network.name,
@@ -110,19 +141,5 @@ class Study:
             "inputs": {"points": self.points.tolist()},
             # A study without a target is what it was before there were any.
             "ensemble": {k: v for k, v in vars(self.ensemble).items() if v is not None},
-            "eft": {
-                "width": eft.width,
-                "points": eft.points.tolist(),
-                **eft.action.record(),
-                "cutoffs": [str(c) for c in eft.cutoffs],
-                "candidates": [list(a.names) for a in eft.candidates],
-                "comparison_cutoff": str(eft.comparison_cutoff),
-                "tolerance": eft.tolerance,
-                "num_draws": eft.num_draws,
-                "data": eft.data,
-                "sampler": eft.sampler,
-                "num_warmup": eft.num_warmup,
-                "num_samples": eft.num_samples,
-                "num_chains": eft.num_chains,
-            },
+            "eft": None if self.eft is None else self.eft.record(),
         }

@@ -25,13 +25,14 @@ from nnft_ppl.correlators.sampled.estimators import (
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.eft.action import SCHEMES, Action
 from nnft_ppl.eft.measures import MEASURES, Measure, measure_named
+from nnft_ppl.ensemble.measured_kernel import measured_kernel
 from nnft_ppl.ensemble.model import MAX_DRAWS
 from nnft_ppl.inference.couplings.fit import SAMPLERS
 from nnft_ppl.inference.verdict import TOLERANCE
 from nnft_ppl.registry import network
 from nnft_ppl.study import _tables as kinds
 from nnft_ppl.study._tables import Table
-from nnft_ppl.study.spec import ORDERS, EftTable, EnsembleTable, Study
+from nnft_ppl.study.spec import ORDERS, EftTable, EnsembleTable, Study, kernel_key
 
 _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -51,6 +52,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "seed",
             "estimator",
             "plain_draws",
+            "kernel_draws",
         ),
         "eft": (
             "width",
@@ -88,8 +90,8 @@ def read_study(path: str | Path, *, directory: str | Path | None = None) -> Stud
         SpecError: The file cannot be read, a key is unknown or missing, or a value is
             unusable; the message gives the path of the key.
         PluginError: No such architecture or operator.
-        UnavailableError: The architecture gives no kernel, or no neuron where exact
-            correlators are asked for.
+        UnavailableError: An effective action is asked for and there is no kernel, or
+            exact correlators are and there is no neuron.
     """
     source = Path(path)
     try:
@@ -126,12 +128,18 @@ def parse_study(
     net, widths = _network(tables["network"])
     points = _inputs(tables["inputs"], net, folder)
     ensemble = _ensemble(tables["ensemble"], net, points)
-    eft = _eft(tables["eft"], net, widths, points, ensemble, folder)
+    if ensemble.kernel_draws is not None:
+        measured = partial(measured_kernel, net, ensemble.kernel_draws)
+        key = kernel_key(ensemble.seed)
+        net = _at(tables["ensemble"].path("kernel_draws"), partial(measured, key=key))
+    eft = None
+    if "eft" in raw:
+        eft = _eft(tables["eft"], net, widths, points, ensemble, folder)
     given = tables["output"].take("directory", kinds.TEXT, f"runs/{name}")
     return Study(
         name=name,
         text=text,
-        network=net.with_width(eft.width),
+        network=net.with_width(widths[-1] if eft is None else eft.width),
         widths=widths,
         points=points,
         ensemble=ensemble,
@@ -167,11 +175,6 @@ def _network(table: Table) -> tuple[Network, tuple[int, ...]]:
             **options,
         ),
     )
-    if not net.has_kernel:
-        raise UnavailableError(
-            f"`network.architecture`: {net.unknown_kernel}, which the effective theory "
-            "needs for its propagator; use `nnft correlators` to measure it"
-        )
     return net, chosen
 
 
@@ -203,6 +206,7 @@ def _ensemble(table: Table, net: Network, points: Points) -> EnsembleTable:
     num_draws = table.take("num_draws", kinds.WHOLE)
     target_error = table.take("target_error", kinds.POSITIVE, None)
     plain = table.take("plain_draws", kinds.COUNT, 0)
+    kernel_draws = table.take("kernel_draws", kinds.WHOLE, None)
     seed = table.take("seed", kinds.SEED, 0)
     _check_draws(table.path("num_draws"), num_draws, points)
     if plain:
@@ -213,7 +217,7 @@ def _ensemble(table: Table, net: Network, points: Points) -> EnsembleTable:
             f"`{table.path('plain_draws')}` is {plain}, but the estimator is 'moments' "
             "already; expected 0, or another estimator"
         )
-    return EnsembleTable(num_draws, target_error, seed, route.name, plain)
+    return EnsembleTable(num_draws, target_error, seed, route.name, plain, kernel_draws)
 
 
 def _check_draws(path: str, num_draws: int, points: Points) -> None:
@@ -234,6 +238,13 @@ def _eft(
     folder: Path,
 ) -> EftTable:
     """The [eft] table; inputs, cutoffs and operators checked against each other."""
+    if not net.has_kernel:
+        raise UnavailableError(
+            f"`network.architecture`: {net.unknown_kernel}, which the effective theory "
+            "needs for its propagator; have one measured with `ensemble.kernel_draws`, "
+            "a number of networks, or leave out [eft] to study the approach to the "
+            "Gaussian process alone"
+        )
     only_width = widths[:1] if len(widths) == 1 else ()
     width = table.take("width", kinds.WHOLE, *only_width)
     operators = table.take("operators", kinds.Many(kinds.TEXT))

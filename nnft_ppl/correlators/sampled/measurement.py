@@ -204,7 +204,7 @@ def relative_error(correlators: Correlators) -> float | None:
     units of the standard deviations of the field at its legs.
 
     Args:
-        correlators: Measured, with order 4, of a network that has a kernel.
+        correlators: Measured, with order 4.
 
     Returns:
         The error, or `None` where G4c vanishes.
@@ -213,11 +213,12 @@ def relative_error(correlators: Correlators) -> float | None:
         SpecError: There is no order 4.
     """
     estimator = ESTIMATORS[correlators.estimator]
-    kernel = known_kernel(correlators.network, correlators.x, estimator)
+    network, x = correlators.network, correlators.x
+    kernel = (
+        known_kernel(network, x, estimator)
+        if network.has_kernel
+        else correlators.connected(2) - output_bias(network, len(x), estimator)
+    )
     return Measurement(
-        correlators.network,
-        correlators.x,
-        correlators.orders,
-        estimator,
-        kernel,
+        network, x, correlators.orders, estimator, kernel
     ).relative_error_of(correlators)

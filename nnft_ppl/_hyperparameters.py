@@ -1,0 +1,64 @@
+"""Hyperparameters as a user gives them, checked against what an architecture takes."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from types import MappingProxyType
+
+import jax
+
+from nnft_ppl._arguments import check_number, check_whole
+from nnft_ppl._errors import SpecError
+from nnft_ppl.architecture import Architecture, Hyperparameters, OptionValue
+
+_COMMON = ("width", "input_dim", "output_dim", "weight_std", "bias_std")
+
+
+def checked_hyperparameters(
+    architecture: Architecture,
+    *,
+    width: int,
+    input_dim: int | Sequence[int],
+    output_dim: int,
+    weight_std: float,
+    bias_std: float,
+    options: Mapping[str, OptionValue | Callable[[jax.Array], jax.Array]],
+) -> Hyperparameters:
+    """All of them, options complete; see `Network.build`.
+
+    Raises:
+        SpecError: A number is out of range, or an option is unknown.
+    """
+    shape = tuple(input_dim) if isinstance(input_dim, Sequence) else (input_dim,)
+    for name, value in (
+        ("width", width),
+        ("output_dim", output_dim),
+        *(("input_dim", size) for size in shape or (0,)),
+    ):
+        check_whole(name, value)
+    for name, std in (("weight_std", weight_std), ("bias_std", bias_std)):
+        check_number(name, std, lambda s: 0 <= s < math.inf, "a finite number ≥ 0")
+    if weight_std == 0:
+        raise SpecError("`weight_std` is 0; the output would be its bias alone")
+    unknown = set(options) - set(architecture.options)
+    if unknown:
+        known = [*architecture.options, *_COMMON]
+        near = [m for n in unknown for m in get_close_matches(n, known, 1, 0.7)]
+        raise SpecError(
+            f"architecture {architecture.name!r} has no option "
+            f"{sorted(unknown)}{f' (did you mean {near[0]!r}?)' if near else ''}; "
+            f"it has {sorted(architecture.options)} beside {', '.join(_COMMON)}"
+        )
+    values = {
+        name: option.validate(name, options.get(name, option.default))
+        for name, option in architecture.options.items()
+    }
+    return Hyperparameters(
+        width=int(width),
+        input_dim=math.prod(map(int, shape)),
+        input_shape=tuple(map(int, shape)),
+        output_dim=int(output_dim),
+        weight_std=float(weight_std),
+        bias_std=float(bias_std),
+        options=MappingProxyType(values),
+    )
