@@ -198,6 +198,13 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
         # The size follows the couplings; what may hold them back is its own prior.
         logs = np.log(fit.natural_size / prior.natural_size).mean(axis=(0, 1))
         far = max(far, float(np.abs(logs).max()) / prior.spread)
+    held = "a coupling or their size"
+    remedy = "natural_size=...) nearer to N times the couplings, or spread larger"
+    if fit.has_discrepancy:
+        misfit = float(fit.discrepancy.mean(axis=(0, 1)).max())
+        if misfit / prior.discrepancy_scale > far:
+            far, held = misfit / prior.discrepancy_scale, "the discrepancy"
+            remedy = "discrepancy_scale=...) larger: intervals are too narrow with this"
     return [
         Check(
             "identified",
@@ -217,13 +224,12 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
             far,
             MAX_PRIOR_DISTANCE,
             far <= MAX_PRIOR_DISTANCE,
-            "the posterior mean of a coupling or of their size is at most "
-            f"{far:.2g} standard deviations of the prior out"
+            f"the posterior mean of {held} is at most {far:.2g} standard deviations of "
+            "the prior out"
             + (
                 ""
                 if far <= MAX_PRIOR_DISTANCE
-                else ": the prior holds it back; try Prior(natural_size=...) nearer to "
-                "N times the couplings, or spread larger"
+                else f": the prior holds it back; try Prior({remedy}"
             ),
         ),
     ]

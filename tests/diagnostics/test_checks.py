@@ -70,6 +70,16 @@ def test_the_wide_biased_case_is_refused_in_words(discrepancy):
         assert (table["p_value"] < 1e-3).all()
 
 
+def test_a_scale_of_the_discrepancy_that_is_too_small_is_noticed():
+    narrow = fit(1.0, WIDE_X, prior=nnft.Prior(discrepancy_scale=0.02))
+    (check,) = (c for c in nnft.diagnose(narrow) if c.name == "prior")
+    assert not check.passed
+    assert check.value > 5
+    assert "Prior(discrepancy_scale=...) larger" in check.message
+    (check,) = (c for c in nnft.diagnose(fit(1.0, WIDE_X)) if c.name == "prior")
+    assert check.passed
+
+
 def test_noisy_data_leave_the_verdict_open():
     net = nnft.network("erf-net", width=100, input_dim=1, bias_std=1.0)
     noisy = nnft.measure_correlators(
