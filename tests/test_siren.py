@@ -65,6 +65,9 @@ def test_a_study_without_an_action_reports_the_approach(tmp_path):
     for found in run.results.correlators:
         value = nnft.mean_deviation(found, 4).value
         assert f"{100 * value:.2g}" in page
+        # What the 2-pt function is uncertain by, the Gaussian process is as well.
+        ratio = found.connected_error(4) / found.connected(4)
+        assert nnft.mean_deviation(found, 4).error < 2 * value * ratio.mean()
     again = run_study(read_study(path, directory=tmp_path / "run"))
     assert again.headline == run.headline
 

@@ -63,6 +63,8 @@ def mean_deviation(correlators: Correlators, order: int) -> Deviation:
     if correlators.is_exact:
         error = correlators.error(order)[keep] / np.abs(gaussian[keep])
         return Deviation(order, value, float(np.mean(error)) + doubt, doubt, False)
+    if not correlators.network.has_kernel:
+        doubt = 0.0  # the same 2-pt function is on both sides
     background = correlators.error(order)[keep] / np.abs(gaussian[keep])
     weight = np.zeros(len(gaussian))
     weight[keep] = np.sign(relative) / gaussian[keep] / len(relative)
@@ -77,10 +79,15 @@ def mean_deviation(correlators: Correlators, order: int) -> Deviation:
 
 
 def _error_of_sum(correlators: Correlators, order: int, weight: Packed) -> float:
-    """Standard error of Σ_e weight_e G^(k)_e."""
+    """Standard error of Σ_e weight_e (G^(k) − G_GP^(k))_e, but for the kernel's."""
     jacobian = moment_from_connected(
         correlators.connected_values, correlators.num_legs, order
     )[1]
+    if not correlators.network.has_kernel:
+        # The Gaussian moment moves with the same 2-pt function.
+        pairs = {k: v * (k == 2) for k, v in correlators.connected_values.items()}
+        gaussian = moment_from_connected(pairs, correlators.num_legs, order)[1]
+        jacobian = {**jacobian, 2: jacobian[2] - gaussian[2]}
     slope = weight @ np.concatenate([jacobian[k] for k in sorted(jacobian)], axis=1)
     size = len(slope)
     covariance = correlators.joint_covariance[:size, :size]
