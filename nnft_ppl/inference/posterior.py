@@ -4,6 +4,7 @@ A file holds draws and data. What follows from them is computed again when it is
 with the plugins then installed; where these give other integrals the file is refused.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,30 @@ from nnft_ppl.ensemble.fingerprint import network_record
 
 INTERVAL = 0.9
 """Probability of the equal-tailed intervals in every table."""
+LIKELIHOOD = "least squares"
+"""What couplings of correlators are inferred from, as files name it."""
+
+
+class EarlierFitWarning(UserWarning):
+    """A file holds a fit by the likelihood of an earlier version."""
+
+
+def warn_of_earlier(record: Mapping[str, Any], function: str) -> None:
+    """Say that a fit was made by an earlier version's likelihood, if it was.
+
+    Args:
+        record: Of the file.
+        function: The public function that makes such fits.
+    """
+    if record.get("likelihood") != LIKELIHOOD:
+        warnings.warn(
+            "the file holds a fit by an earlier version, which weighted correlators by "
+            "their noise; its couplings stand as they were, and may be wrong where the "
+            "action is not exact. Fit again: "
+            f"{function}(fit.correlators, fit.action, fit.cutoffs, key=...)",
+            EarlierFitWarning,
+            stacklevel=4,
+        )
 
 
 def cutoff_number(cutoffs: Sequence[float], cutoff: float) -> int:

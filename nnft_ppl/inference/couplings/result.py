@@ -322,6 +322,7 @@ class CouplingFit:
     def from_data(tree: xr.DataTree, network: Network | None = None) -> "CouplingFit":
         """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
         record = store.metadata(tree)
+        posterior.warn_of_earlier(record, "fit_couplings")
         correlators = Correlators.from_data(store.child(tree, "correlators"), network)
         action = Action.from_record(record)
         draws = store.child(tree, "posterior")
@@ -361,4 +362,5 @@ class CouplingFit:
             sampler=self.sampler,
             has_discrepancy=self.has_discrepancy,
             seed=list(self.seed),
+            likelihood=posterior.LIKELIHOOD,
         )

@@ -127,6 +127,7 @@ class RunningFit:
             self.correlators.network,
             self.action,
             has_curvature=self.has_curvature,
+            likelihood=posterior.LIKELIHOOD,
         )
         return tree
 
@@ -232,6 +233,7 @@ class RunningFit:
     def from_data(tree: xr.DataTree, network: Network | None = None) -> "RunningFit":
         """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
         record = store.metadata(tree)
+        posterior.warn_of_earlier(record, "fit_running")
         draws = store.child(tree, "posterior")
         constant = store.child(tree, "constant_data")
         exponent = store.array(draws, "exponent")
@@ -244,7 +246,11 @@ class RunningFit:
             has_curvature=record["has_curvature"],
             coupling=store.array(constant, "coupling"),
             relative_error=store.array(constant, "relative_error"),
-            noise=store.array(constant, "noise"),
+            noise=(
+                store.array(constant, "noise")
+                if "noise" in constant
+                else np.zeros(exponent.shape[-1])  # an earlier version's file
+            ),
             log_amplitude=store.array(draws, "log_amplitude"),
             exponent=exponent,
             curvature=(
