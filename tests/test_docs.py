@@ -144,7 +144,7 @@ def test_the_tour_runs():
     )
     assert names["measured"].num_draws < 100_000
     for row in names["fit"].summary().to_dict("records"):
-        assert row["mean"] < -5 * row["sd"] < 0
+        assert row["mean"] < 0 < row["sd"]
     assert names["ranks"]["uniformity/dimensionless"].item() > 1e-3
 
 

@@ -57,6 +57,7 @@ def objects():
             has_curvature=True,
             coupling=drawn(4, 1),
             relative_error=drawn(4, 1),
+            noise=drawn(1),
             log_amplitude=drawn(1, 9, 1),
             exponent=drawn(1, 9, 1),
             curvature=drawn(1, 9, 1),

@@ -189,7 +189,7 @@ def test_memory_of_a_table_over_pairs_is_bounded(monkeypatch, budget):
             return compiled(rows, columns)
 
     monkeypatch.setattr(_pair_table, "_BLOCK_BYTES", budget)
-    found = _pair_table.pair_table(Recorded(), x[:7], x[7:])
+    found = _pair_table.pair_table(Recorded(), x[:7], x[7:], "kernel")
     np.testing.assert_allclose(found, expected, rtol=1e-13)
     assert all(size <= budget or r * c == 1 for r, c, size in blocks)
     shapes = {(r, c) for r, c, _ in blocks}
