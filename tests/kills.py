@@ -16,11 +16,13 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from small_problem import small_problem
 
 import nnft_ppl as nnft
 from nnft_ppl.correlators.sampled import accumulate
 from nnft_ppl.ensemble import blocks
 from nnft_ppl.inference.couplings import nuts
+from nnft_ppl.inference.couplings.conjugate import solve
 from nnft_ppl.inference.mcmc import segments
 from nnft_ppl.inference.mcmc.sampling import Sampling
 
@@ -59,21 +61,11 @@ def chains(checkpoint: Path, result: Path) -> None:
     segments._WRITING_SHARE = 1e9
     rng = np.random.default_rng(5)
     design = rng.normal(size=(8, 2))
-    problem = nuts.Problem(
-        design=design,
-        quadratic=None,
-        amplitudes=design @ [0.3, -2.0] + 0.1 * rng.normal(size=8),
-        variance=np.full(8, 0.01),
-        centre=np.array([0.3, -2.0]),
-        factor=0.05 * np.eye(2),
-        scales=np.ones(2),
-        powers=np.ones(2),
-        size_start=np.array(30.0),
-        natural_size=np.array(30.0),
-        spread=np.array(1.5),
-        discrepancy_scale=np.array(1.0),
-        discrepancy_start=np.array(0.1),
-    )
+    data = design @ [0.3, -2.0] + 0.1 * rng.normal(size=8)
+    likelihood = small_problem(design, data, 0.01)
+    action, prior = nnft.Action(["lambda_0", "lambda_2"]), nnft.Prior(spread=0.0)
+    form = solve(likelihood, 0, prior.scales_at(30.0, 30, action), 1.0)
+    problem = nuts.problem_at(likelihood, 0, prior, 30, action, form)
     drawn = nuts.run_nuts(
         [problem],
         discrepancy=True,

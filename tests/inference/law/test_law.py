@@ -127,7 +127,10 @@ def test_one_exponent_does_not_describe_a_running_that_bends():
     line = np.polyfit(logs, np.log(-single.coupling[:, 0]), 1)
     assert single.exponent.mean() == pytest.approx(line[0], abs=4 * 0.03 / 30)
     assert second["scatter"] < first["scatter"]
-    assert second["curvature"] < -2 * second["curvature_sd"]
+    bend = 2 * np.polyfit(logs, np.log(-curved.coupling[:, 0]), 2)[0]
+    assert bend < -0.02
+    # Its error holds the misfit of the action, which is not small here.
+    assert abs(second["curvature"] - bend) < 0.2 * second["curvature_sd"]
 
 
 def test_discrepancy_of_the_action_is_carried_over_to_the_amplitude():

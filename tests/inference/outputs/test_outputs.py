@@ -15,9 +15,12 @@ import xarray as xr
 import nnft_ppl as nnft
 from nnft_ppl import FitError, SpecError, UnavailableError, store
 from nnft_ppl.architecture import Architecture, Option
+from nnft_ppl.correlators.symmetric import entry_size
+from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.density import EdgeworthDensity
 from nnft_ppl.eft.expansion import design_matrix
 from nnft_ppl.ensemble.sample import Ensemble
+from nnft_ppl.inference.covariance import gaussian_covariance
 from nnft_ppl.inference.outputs.fit import fit_function_space
 from nnft_ppl.inference.outputs.model import log_bracket
 
@@ -207,8 +210,21 @@ def test_bound_is_reached_and_correlators_agree_over_replicas():
     z = ours[:, 0] - truth * fit.scale[0, 0] / fit.bound[0, 0]
     assert abs(z.mean()) < 4 / np.sqrt(num_replicas)
     assert abs(z.std(ddof=1) - 1) < 4 / np.sqrt(2 * (num_replicas - 1))
-    np.testing.assert_allclose([ours[:, 1].mean(), theirs[:, 1].mean()], 1, atol=0.1)
-    assert np.sqrt(np.mean((ours - theirs)[:, 0] ** 2)) < 0.3
+    # Correlators are fitted with equal weights: H V Hᵀ beside (DᵀV⁻¹D)⁻¹.
+    kernel = network.kernel(X)
+    size = entry_size(np.diag(kernel), 4)
+    response = gaussian_moment(kernel, 4) / size
+    noise = gaussian_covariance(kernel, 4) / np.outer(size, size)
+    plain = response / np.sum(response**2)
+    cost = np.sqrt(
+        (plain @ noise @ plain) * (response @ np.linalg.solve(noise, response))
+    )
+    assert 1.05 < cost < 1.5
+    np.testing.assert_allclose(ours[:, 1].mean(), 1, atol=0.1)
+    np.testing.assert_allclose(theirs[:, 1].mean(), cost, atol=0.1)
+    apart = np.sqrt(np.mean((ours - theirs)[:, 0] ** 2))
+    # What the two see beyond the same is independent; 21 % as above, and 0.15.
+    assert abs(apart / np.sqrt(cost**2 - 1) - 1) < 4 * 0.21 + 0.25
     # κ = Σ_3 KK in m = 3 modes: ⟨A²⟩ = (3m² + 6m)/24, in units c = 8 g.
     bound = 1 / np.sqrt(10_000 * (3 * 9 + 6 * 3) / 24)
     np.testing.assert_allclose(fit.bound, bound, rtol=1e-4)  # the prior is wide
