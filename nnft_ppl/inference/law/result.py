@@ -151,9 +151,11 @@ class RunningFit:
         local, log_theory = self._theory
         line = np.polyfit(np.log(self.cutoffs), log_theory, 1)[0]
         heavy = any(self.correlators.heavy_tailed(k).any() for k in self.action.orders)
-        left = np.log(np.abs(self.coupling)) - self._log_law(
-            np.array(self.cutoffs)
-        ).mean(axis=(0, 1))
+        # From the law closest to them: the draws' own holds the action's ambiguity.
+        logs = np.log(np.array(self.cutoffs) / self.reference)
+        basis = np.vander(logs, 3 if self.has_curvature else 2)
+        couplings = np.log(np.abs(self.coupling))
+        left = couplings - basis @ np.linalg.lstsq(basis, couplings, rcond=None)[0]
         rows = []
         for i, name in enumerate(self.action.names):
             exponent, scatter = self.exponent[..., i], self.scatter[..., i]

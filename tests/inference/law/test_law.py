@@ -133,6 +133,20 @@ def test_one_exponent_does_not_describe_a_running_that_bends():
     assert abs(second["curvature"] - bend) < 0.2 * second["curvature_sd"]
 
 
+def test_an_action_that_is_off_by_half_has_a_running_of_its_own_law():
+    """Erf-net on wide inputs: λ_0 ∝ 1/Λ, whatever its amplitude is worth."""
+    wide = nnft.exact_correlators(net(1.0, "erf-net"), [0.2, 0.6, 1.2], (2, 4))
+    law = run(wide, np.geomspace(1e3, 1e5, 8))
+    row = law.summary().iloc[0]
+    assert row["amplitude_sd"] > 0.3
+    # The mean of 1000 draws of such an amplitude is off by more than the tolerance.
+    moved = dataclasses.replace(law, log_amplitude=law.log_amplitude + 0.03)
+    assert moved.summary()["verdict"][0] == "describes"
+    assert row["exponent"] == pytest.approx(-1.0, abs=0.02)
+    assert row["scatter_upper"] < 0.01
+    assert row["verdict"] == "describes"
+
+
 def test_discrepancy_of_the_action_is_carried_over_to_the_amplitude():
     """Inputs of both signs, where λ_0 misses; the same error at every cutoff."""
     correlators = exact(x=BOTH_SIGNS)
