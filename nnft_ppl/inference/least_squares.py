@@ -46,8 +46,6 @@ RESOLVED_SHAPES = 5.0
 """Independent shapes in a smooth misfit, the couplings' own included: how many data
 the evidence counts it as (docs/calibration.md)."""
 _LOG_2PI = np.log(2 * np.pi)
-_FAINT = 1e-12
-"""Singular value of responses, relative to the largest, that is rounding."""
 _NOTHING = 1e-60
 """A power below the rounding of any data."""
 
@@ -296,17 +294,12 @@ def misfit_norms(
 
 def along_response(
     likelihood: Likelihood, cutoff: int, centre: Float[np.ndarray, " operator"]
-) -> Float[np.ndarray, "mode direction"]:
+) -> Float[np.ndarray, "mode operator"]:
     """A, with s² A Aᵀ the covariance of the misfit along the response.
 
-    Its columns are the directions in which couplings can move the data of one order,
-    times `misfit_norms`.
+    B Mᵀ, with B an orthonormal basis of the response and M the `misfit_root`: nothing
+    of it lies across the response, where Q has the misfit.
     """
-    response = likelihood.rotation @ likelihood.response(cutoff, centre)
+    basis = np.linalg.qr(likelihood.response(cutoff, centre))[0]
     norms = misfit_norms(likelihood, cutoff, centre)
-    columns = []
-    for span in likelihood.spans:
-        left, singular, _ = np.linalg.svd(response[span], full_matrices=False)
-        seen = left[:, singular > _FAINT * singular[0]]
-        columns.append(likelihood.rotation[span].T @ (norms[span, None] * seen))
-    return np.concatenate(columns, axis=1)
+    return np.asarray(basis @ _root(basis.T @ likelihood.rotation.T * norms).T)

@@ -144,25 +144,20 @@ def test_predictive_spread_is_noise_and_discrepancy(rough, group):
     expected += np.einsum("cdi,cdj,mij->cdm", c, c, rough.likelihood.quadratic[0])
     s = draws["discrepancy"].values[..., None]
     replicate = tree[f"{group}_predictive"]["amplitude"].values - expected
-    # Across the responses, order by order, each mode by itself.
+    # Across the responses each mode by itself.
     problem, centre = rough.likelihood, rough.centre(0)
-    response = problem.rotation @ problem.response(0, centre)
-    parts = np.zeros((len(response), 4))
-    for column, span in zip((0, 2), problem.spans, strict=True):
-        parts[span, column : column + 2] = response[span]
-    along = linalg.orth(problem.rotation.T @ parts)
-    assert along.shape[1] == 3  # of λ_0 in G4c, and of both in G6c
+    along = linalg.orth(problem.response(0, centre))
     z = replicate @ linalg.null_space(along.T)
     z /= np.sqrt(s**2 + problem.variance.mean())
     assert z.std() == pytest.approx(1, abs=4 / np.sqrt(2 * z.size))
     # Along them n/2 for each direction besides, times the share of the order in Q.
     left = problem.amplitudes - problem.expected(0, centre)
-    tangent = linalg.orth(problem.response(0, centre))
-    left = left - tangent @ (tangent.T @ left)
-    shares = [np.sum((problem.rotation[span] @ left) ** 2) for span in problem.spans]
-    shares /= left @ left
+    left = problem.rotation @ (left - along @ (along.T @ left))
+    entries = problem.rotation @ along
+    shares = [np.sum(left[span] ** 2) / np.sum(left**2) for span in problem.spans]
+    parts = [np.sum(entries[span] ** 2) for span in problem.spans]
     squares = np.sum((replicate @ along) ** 2, axis=-1) / s[..., 0] ** 2
-    wanted = 3 + len(left) / 2 * (shares @ [1, 2])
+    wanted = 2 + len(left) / 2 * np.dot(shares, parts)
     error = squares.std() / np.sqrt(squares.size)
     assert squares.mean() == pytest.approx(wanted, abs=4 * error)
     assert 4 * error < 0.2 * wanted
