@@ -135,9 +135,10 @@ def _levels(
     likelihood: Likelihood, cutoff: int, couplings: Float[np.ndarray, " operator"]
 ) -> dict[int, float]:
     """By order, root mean square of the misfit over that of all orders."""
-    norms = misfit_norms(likelihood, cutoff, couplings)
+    # Those norms are shared between the directions of the couplings; this is across.
+    norms = misfit_norms(likelihood, cutoff, couplings) * np.sqrt(len(couplings))
     return {
-        k: float(norms[span][0] / np.sqrt(len(norms[span])))
+        k: float(norms[span][0] / np.sqrt(np.sum(likelihood.size[span] > 0)))
         for k, span in zip(likelihood.orders, likelihood.spans, strict=True)
     }
 

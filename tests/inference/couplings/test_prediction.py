@@ -141,7 +141,8 @@ def test_the_truncation_error_has_its_law_and_size():
         assert stats.kstest(found / 1.3, stats.t(2).cdf).pvalue < 1e-3
 
 
-def test_a_misfit_is_as_smooth_as_the_inputs():
+@pytest.mark.parametrize("operators", [["lambda_0"], ["lambda_0", "lambda_nl"]])
+def test_a_misfit_is_as_smooth_as_the_inputs(operators):
     """Its variances are the likelihood's, its correlations those of the coefficients.
 
     With independent entries the 6-pt function would average the misfit out.
@@ -150,7 +151,7 @@ def test_a_misfit_is_as_smooth_as_the_inputs():
     data = nnft.exact_correlators(net, [-1.0, 0.3, 1.0], (2, 4))
     fit = nnft.fit_couplings(
         data,
-        nnft.Action(["lambda_0"]),
+        nnft.Action(operators),
         [100.0],
         key=jax.random.key(0),
         sampler="conjugate",
