@@ -189,6 +189,20 @@ def test_cutoffs_are_written_in_mathtext(cutoff: float, text: str):
     assert cutoff_label(cutoff) == text
 
 
+def test_what_one_panel_writes_has_room():
+    """A legend of four within one panel, and labels of widths that are close."""
+    data = exact(orders=(2, 4, 6))
+    figure = plots.plot_prediction(fit(["lambda_0"], [10.0], data), data)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert figure.bbox.x0 <= legend.get_window_extent().x0
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
+    figure = plots.plot_deviation([measured(width, "conditional") for width in (8, 16)])
+    figure.draw_without_rendering()
+    labels = [t.get_text() for t in figure.axes[0].get_xticklabels(which="both")]
+    assert [label for label in labels if label] == ["8", "16"]
+
+
 def test_png_is_a_picture_and_the_same_each_time():
     first, second = (plots.png(plots.plot_deviation([exact(3)])) for _ in range(2))
     assert first == second

@@ -78,7 +78,7 @@ def diagnose(
     checks = _sampler_checks(fit)
     if not fit.correlators.is_exact:
         checks.append(_heavy_tails(fit))
-    if np.max(fit.likelihood.coupling_error) > 0:
+    if np.max(fit.likelihood.error_from_kernel) > 0:
         checks.append(_kernel_error(fit))
     checks += _coupling_checks(fit)
     checks += _prediction_check(fit)
@@ -158,7 +158,9 @@ def _heavy_tails(fit: CouplingFit) -> Check:
 
 def _kernel_error(fit: CouplingFit) -> Check:
     """What the kernel's error does to the couplings, beside their whole error."""
-    error = np.broadcast_to(fit.likelihood.coupling_error, fit.likelihood.scale.shape)
+    error = np.broadcast_to(
+        fit.likelihood.error_from_kernel, fit.likelihood.scale.shape
+    )
     draws = fit.dimensionless
     spread = draws.std(axis=(0, 1)) / np.abs(draws.mean(axis=(0, 1)))
     which, worst = np.unravel_index(int(np.argmax(error)), error.shape)

@@ -126,7 +126,7 @@ def noise_modes(
     explained, turn = np.linalg.eigh(basis.T @ covariance @ basis)
     modes = rest @ np.linalg.eigh(rest.T @ noise @ rest)[1]
     left = np.einsum("ek,ef,fk->k", modes, covariance, modes, optimize=True)
-    inflation = _inverse_inflation(num_batches, number)
+    inflation = _widening(num_batches)
     return NoiseModes(
         rotation=np.concatenate([basis @ turn, modes], axis=1),
         variance=np.maximum(np.concatenate([inflation * explained, left]), 0.0),
@@ -196,10 +196,10 @@ def _span(whitened: Float[np.ndarray, "entry response"]) -> Matrix:
     return left[:, singular > _FAINT * min(1.0, singular[0])]
 
 
-def _inverse_inflation(num_batches: int, num_entries: int) -> float:
-    """Widening of a covariance that was estimated from few batches.
+def _widening(num_batches: int) -> float:
+    """The variance of a t distribution over that of a normal one.
 
-    The inverse of a sample covariance overestimates information by this factor, on
-    average, for normal batch means (Hartlap, Simon, Schneider, 2007, equation 17).
+    The variance of a coupling is estimated from few batches, B, and so its error has
+    B − 1 degrees of freedom.
     """
-    return (num_batches - 1) / max(num_batches - num_entries - 2, 1)
+    return (num_batches - 1) / max(num_batches - 3, 1)

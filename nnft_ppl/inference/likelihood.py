@@ -27,7 +27,7 @@ from nnft_ppl.inference.covariance import (
     noise_modes,
 )
 from nnft_ppl.inference.measured_propagator import measured_error
-from nnft_ppl.inference.propagator_error import coupling_error
+from nnft_ppl.inference.propagator_error import error_from_kernel
 
 _EXACT_FLOOR = 1e-9
 """Relative precision granted to exact correlators and integrals."""
@@ -39,7 +39,7 @@ _TREE_LIMIT = 3e-2
 
 @dataclass(frozen=True, eq=False)
 class Likelihood:
-    """The linear-Gaussian problem at every cutoff, in natural units and modes.
+    """Data, noise and responses at every cutoff, in natural units and modes.
 
     Attributes:
         orders: Orders of the connected correlators in the data, concatenated.
@@ -61,8 +61,8 @@ class Likelihood:
             trees of two quartic vertices in the 6-pt function; `None` where there are
             none, and the problem is linear.
         scale: (cutoff, operator) c = g · scale.
-        coupling_error: (cutoff, operator) relative error of the couplings from that of
-            the kernel; see `propagator_error`.
+        error_from_kernel: (cutoff, operator) relative error of the couplings from
+            that of the kernel; see `propagator_error`.
     """
 
     orders: tuple[int, ...]
@@ -78,7 +78,7 @@ class Likelihood:
     design: Float[np.ndarray, "cutoff mode operator"]
     quadratic: Float[np.ndarray, "cutoff mode operator operator"] | None
     scale: Float[np.ndarray, "cutoff operator"]
-    coupling_error: Float[np.ndarray, "cutoff operator"] | float = 0.0
+    error_from_kernel: Float[np.ndarray, "cutoff operator"] | float = 0.0
 
     @property
     def spans(self) -> list[slice]:
@@ -212,8 +212,8 @@ def build_likelihood(
         design=np.einsum("em,ceo->cmo", within, design),
         quadratic=quadratic,
         scale=scale,
-        coupling_error=(
-            coupling_error(expansion, action, cutoffs)
+        error_from_kernel=(
+            error_from_kernel(expansion, action, cutoffs)
             if network.kernel_draws is None
             else np.zeros(scale.shape)  # it is in the noise
         ),

@@ -27,7 +27,7 @@ _NEGLIGIBLE = 1e-9
 """What exact correlators are granted, too."""
 
 
-def coupling_error(
+def error_from_kernel(
     expansion: Expansion, action: Action, cutoffs: tuple[float, ...]
 ) -> PerCoupling:
     """Relative error of each coupling that the kernel's error makes.

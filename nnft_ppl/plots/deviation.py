@@ -105,6 +105,10 @@ def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
             _exact_line(axis, by_width)
     every = [width for by_width in series.values() for width in by_width]
     axis.set_xlim(min(every) / 1.5, max(every) * 1.5)  # one width alone has no span
+    if max(every) < 10 * min(every):  # labels of a part of a decade would overlap
+        shown = sorted(set(every))
+        axis.set_xticks(shown, [str(width) for width in shown])
+        axis.xaxis.set_minor_formatter(NullFormatter())
     axis.yaxis.set_minor_formatter(NullFormatter())
 
 

@@ -1,6 +1,5 @@
 """The page of a study without an effective action: the approach to the GP alone."""
 
-import base64
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,11 +8,10 @@ from markupsafe import Markup
 from nnft_ppl._numbers import percent
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.deviation import Deviation, mean_deviation
-from nnft_ppl.correlators.origin import EXACT
-from nnft_ppl.correlators.sampled.estimators import ESTIMATORS, PLAIN
+from nnft_ppl.correlators.sampled.estimators import PLAIN
 from nnft_ppl.plots import plot_deviation, png
 from nnft_ppl.report.headline import Opening
-from nnft_ppl.report.page import Row, common_rows, last_rows, templates
+from nnft_ppl.report.page import Row, common_fields, common_rows, last_rows, templates
 from nnft_ppl.report.results import Approach
 
 _NEAR = 0.01
@@ -32,24 +30,11 @@ def render_approach(approach: Approach, figures: Mapping[str, bytes]) -> str:
         templates()
         .get_template("approach.html")
         .render(
-            name=approach.name,
-            network=approach.network.name,
+            **common_fields(approach, figures),
             opening=write_approach(approach),
             run=[*common_rows(approach), *last_rows(approach)],
-            figures={
-                key: "data:image/png;base64," + base64.b64encode(data).decode()
-                for key, data in figures.items()
-            },
-            shows_exact=any(c.origin is EXACT for c in approach.correlators),
-            captions=[
-                route.caption
-                for name, route in ESTIMATORS.items()
-                if any(c.estimator == name for c in approach.correlators)
-            ],
             heavy_tailed=not approach.checks[0].passed,
             deviations=[_row(c) for c in approach.correlators],
-            study_text=approach.text.strip(),
-            version=approach.versions["nnft_ppl"],
         )
     )
 

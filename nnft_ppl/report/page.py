@@ -52,22 +52,11 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
         templates()
         .get_template("template.html")
         .render(
-            name=results.name,
-            network=results.network.name,
+            **common_fields(results, figures),
             width=results.network.width,
             opening=write_opening(results),
             action=action_html(results),
             run=_run_rows(results),
-            figures={
-                key: "data:image/png;base64," + base64.b64encode(data).decode()
-                for key, data in figures.items()
-            },
-            shows_exact=any(c.origin is EXACT for c in results.correlators),
-            captions=[
-                route.caption
-                for name, route in ESTIMATORS.items()
-                if any(c.estimator == name for c in results.correlators)
-            ],
             heavy_tailed=any(
                 c.heavy_tailed(k).any() for c in results.correlators for k in c.orders
             ),
@@ -84,10 +73,30 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
             comparison=_comparison_rows(results),
             comparison_cutoff=cutoff_text(results.comparison_cutoff),
             python=python_lines(results),
-            study_text=results.text.strip(),
-            version=results.versions["nnft_ppl"],
         )
     )
+
+
+def common_fields(
+    results: Results | Approach, figures: Mapping[str, bytes]
+) -> dict[str, Any]:
+    """What every page is filled with."""
+    return {
+        "name": results.name,
+        "network": results.network.name,
+        "figures": {
+            key: "data:image/png;base64," + base64.b64encode(data).decode()
+            for key, data in figures.items()
+        },
+        "shows_exact": any(c.origin is EXACT for c in results.correlators),
+        "captions": [
+            route.caption
+            for name, route in ESTIMATORS.items()
+            if any(c.estimator == name for c in results.correlators)
+        ],
+        "study_text": results.text.strip(),
+        "version": results.versions["nnft_ppl"],
+    }
 
 
 def templates() -> jinja2.Environment:

@@ -240,7 +240,7 @@ def test_modes_of_a_singular_covariance_are_orthogonal_and_one_is_resolved():
     )
     assert np.sum(modes.variance > modes.rounding) == 1
     largest = 1e-4 * np.sum(direction**2)
-    # Hartlap's factor for the single weight.
+    # Widened as a t distribution.
     assert modes.variance[0] == pytest.approx(largest * 9999 / 9997, rel=1e-6)
     assert modes.rounding == pytest.approx(1e-7 * largest)
 

@@ -60,7 +60,9 @@ def fit_couplings(
     """Infer the couplings of `action` from connected correlators at each cutoff.
 
     The data are the connected correlators of the orders that the action's operators
-    contribute to, with their full covariance, rank-deficient or not. Beside a six-field
+    contribute to. Couplings are least squares with all entries alike in natural units;
+    their error holds the noise, from its full covariance, and the misfit of the action
+    (`inference.least_squares`, theory.md §6). Beside a six-field
     operator the 6-pt function holds the trees of two four-field ones, of the same order
     1/N²; in the bare scheme, which is of first order alone, it does not.
 
@@ -212,7 +214,7 @@ def infer_couplings(
         statistics = arviz_statistics(out)
     draws["dimensionless"] = widened(
         draws["dimensionless"],
-        likelihood.coupling_error,
+        likelihood.error_from_kernel,
         jax.random.fold_in(predictive_key, _OF_THE_KERNEL),
     )
     if not all(np.isfinite(v).all() for v in draws.values()):

@@ -146,9 +146,9 @@ def _levels(
 def _misfit_factors(likelihood: Likelihood, propagator: Matrix) -> dict[int, Matrix]:
     """By order, F with F Fᵀ the covariance of the model discrepancy at s = 1.
 
-    Variances are those of the likelihood. It takes entries as independent, which does
-    little harm to the couplings; but a sum such as Σ_15 K·G4c would average out what is
-    in truth a smooth misfit, so here entries are correlated as their inputs are.
+    The likelihood knows the misfit by its norm alone. A sum such as Σ_15 K·G4c would
+    average out entries that are off independently; in truth the misfit is smooth, so
+    here entries are correlated as their inputs are.
     """
     return {
         k: likelihood.size[span, None]

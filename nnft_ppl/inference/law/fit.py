@@ -138,7 +138,7 @@ def fit_running(
         *sampled, *centre.shape
     )
     law = law + _ambiguity(
-        problem, estimates, likelihood.coupling_error, ambiguity_key, sampled
+        problem, estimates, likelihood.error_from_kernel, ambiguity_key, sampled
     ).reshape(law.shape)
     return RunningFit(
         correlators=correlators,
