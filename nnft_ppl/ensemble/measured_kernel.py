@@ -28,10 +28,17 @@ def measured_kernel(network: Network, num_draws: int, *, key: Key) -> Network:
             beside theirs.
         key: A JAX random key, another than that of the correlators.
 
+    Returns:
+        The network with K(x, y) = σ_b² + σ_W² ⟨φ(x)·φ(y)⟩/F, ⟨⟩ the mean over networks
+        of the F features before the readout, or ⟨f(x) f(y)⟩ of the outputs; float64,
+        with one standard error as its `kernel_error`.
+
     Raises:
         SpecError: Number or key are unusable.
         UnavailableError: The output weights have no variance, so there is no kernel.
         PluginError: The prior does not run under NumPyro.
+
+    Source: theory.md §3, K̂ of one network, averaged.
     """
     num_draws = check_num_draws(num_draws, 10 * NUM_BLOCKS)
     key = check_key(key)
