@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nnft_ppl._errors import NnftError as NnftError
     from nnft_ppl._errors import PluginError as PluginError
     from nnft_ppl._errors import SpecError as SpecError
+    from nnft_ppl._errors import StorageError as StorageError
     from nnft_ppl._errors import UnavailableError as UnavailableError
     from nnft_ppl._load import load as load
     from nnft_ppl._network import Network as Network
@@ -112,6 +113,7 @@ _HOME = {
     "NnftError": "_errors",
     "PluginError": "_errors",
     "SpecError": "_errors",
+    "StorageError": "_errors",
     "UnavailableError": "_errors",
     "Activation": "activations",
     "Architecture": "architecture",

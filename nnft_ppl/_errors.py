@@ -19,3 +19,7 @@ class UnavailableError(NnftError):
 
 class FitError(NnftError):
     """Inference ran and its numbers cannot be used."""
+
+
+class StorageError(NnftError, OSError):
+    """A file cannot be written or read, and not for what is in it."""

@@ -9,9 +9,16 @@ from pathlib import Path
 
 os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib.pyplot
 
+import hypothesis
 import jax
 import pytest
 from own_folder import own_folder
+
+# The same cases in every run; no test is timed.
+hypothesis.settings.register_profile(
+    "fixed", derandomize=True, database=None, deadline=None, print_blob=False
+)
+hypothesis.settings.load_profile("fixed")
 
 # A silent broadcast of (n,) against (n, 1) is a wrong number; make it an error.
 jax.config.update("jax_numpy_rank_promotion", "raise")

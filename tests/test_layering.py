@@ -22,6 +22,7 @@ LAYERS = (
         "_version",
         "_checkpoint",
         "_compile",
+        "_files",
         "_inputs",
         "_numbers",
         "_pair_table",

@@ -1,0 +1,109 @@
+"""Files that are whole or absent, sealed against damage, with one writer at a time.
+
+Bytes are made in memory and written under a temporary name, flushed to the disk and
+renamed. A sealed file ends in the SHA-256 of what precedes, so that any changed byte
+is found before a parser sees it; netCDF and zip readers pass over what follows their
+own end.
+"""
+
+import glob
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import SoftFileLock, Timeout
+
+from nnft_ppl._errors import SpecError, StorageError
+
+_SEAL = b"\nnnft_ppl sha256 "
+_SEAL_SIZE = len(_SEAL) + 2 * hashlib.sha256().digest_size + 1
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sealed(data: bytes) -> bytes:
+    """The data and their seal."""
+    return data + _SEAL + digest(data).encode() + b"\n"
+
+
+def unsealed(data: bytes) -> bytes | None:
+    """What was sealed, or `None` where there is no seal or it is of other data."""
+    body = data[:-_SEAL_SIZE]
+    return body if sealed(body) == data else None
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Make a file hold `data`, in one step: afterwards it is the old or the new one.
+
+    Raises:
+        StorageError: It cannot be written: a full disk, a folder without permission.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"`{path}` cannot be written ({error.strerror or error}); make room, or "
+            "choose another place"
+        ) from error
+    finally:
+        with suppress(OSError):  # the error above tells more
+            temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name survive a power cut, where the system can promise that."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_half_written(path: Path) -> None:
+    """Remove what killed writers of this file left; only its one writer calls this."""
+    for file in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def one_writer(path: Path) -> Iterator[None]:
+    """Within, no other process works on `path`, a file or a folder that is to be made.
+
+    A process that is killed leaves its lock, which the next one on its host finds
+    stale and takes.
+
+    Raises:
+        SpecError: Another process works on it; it is named.
+        StorageError: The folder that `path` is in takes no file.
+    """
+    lock = SoftFileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SpecError(
+            f"`{path}` is being written by process {lock.pid or 'unknown'}; let it "
+            "finish, or choose another place. If there is no such process, on this "
+            f"host or another, remove `{lock.lock_file}`"
+        ) from None
+    except OSError as error:
+        raise StorageError(
+            f"`{path}` cannot be written ({error.strerror or error}); choose another "
+            "place"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
