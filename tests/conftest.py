@@ -69,7 +69,7 @@ def install_plugins(
         distribution: str, plugins: Mapping[str, str], version: str = "1.0"
     ) -> None:
         site = tmp_path / f"{distribution}-site"
-        info = site / f"{distribution}-{version}.dist-info"
+        info = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
         info.mkdir(parents=True)
         lines = ["[nnft_ppl]"]
         for name, source in plugins.items():

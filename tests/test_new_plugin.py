@@ -200,11 +200,16 @@ def test_a_new_plugin_is_a_whole_package(tmp_path):
         "my net",
         "nét",
         "../x",
+        "a" * 61,
+        "a" * 10_000,
+        "my-net\n",
     ],
 )
-def test_bad_names_are_refused(name):
-    with pytest.raises(SpecError, match="expected lower-case letters, digits and"):
+def test_bad_names_are_refused_in_one_short_line(name):
+    with pytest.raises(SpecError, match="expected lower-case letters, digits and") as e:
         plugin_names(name)
+    assert len(str(e.value)) < 300
+    assert "\n" not in str(e.value)
 
 
 @pytest.mark.parametrize(
@@ -212,13 +217,40 @@ def test_bad_names_are_refused(name):
     [
         ("relu-net", "installed plugin of nnft-ppl, and the registry refuses"),
         ("lambda", "`lambda`, which is a keyword of Python; .* such as lambda-net"),
+        ("match", "`match`, which is a keyword of Python"),
+        ("type", "`type`, which is a keyword of Python"),
+        ("range", "`range`, which is a built-in name of Python"),
         ("json", "module `json`, which is there already"),
+        ("numpy", "module `numpy`, which is there already"),
+        ("jax", "module `jax`, which is there already"),
+        ("nnft", "which is what nnft_ppl is called on the command line"),
         ("nnft-ppl", "module `nnft_ppl`, which is there already"),
+        ("nnft-ppl-architectures", "`nnft_ppl_architectures`, which is there already"),
+        ("conftest", "which is what pytest calls a file of its own"),
+        ("tests", "which is what many a folder of tests is called"),
+        ("scikit-learn", "with the installed distribution scikit-learn, and pip"),
     ],
 )
 def test_names_that_are_taken_are_refused(name, message):
     with pytest.raises(SpecError, match=message):
         plugin_names(name)
+
+
+def test_the_command_writes_nothing_under_a_name_that_is_taken(tmp_path):
+    done = CliRunner().invoke(
+        main, ["new-plugin", "nnft", "--directory", str(tmp_path)]
+    )
+    assert done.exit_code == 2
+    (line,) = done.output.splitlines()
+    assert line.startswith("nnft: `nnft` would be the Python module `nnft`, which is")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_distribution_of_the_plugin_s_name_is_not_replaced(install_plugins):
+    """pip would take away the one that is installed, whatever its plugin is called."""
+    install_plugins("nnft-my-net", {"other-net": "import no_such_module"})
+    with pytest.raises(SpecError, match="the installed distribution nnft-my-net, and"):
+        plugin_names("my-net")
 
 
 def test_the_name_of_a_broken_plugin_is_taken(install_plugins):
