@@ -1,10 +1,14 @@
-"""The wheel is whole: built offline, installed apart, run away from the repository."""
+"""The wheel is whole: built offline, installed apart, run away from the repository.
+
+`make dist` asks the registry besides: dependencies alone, in an empty environment.
+"""
 
 import json
 import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -56,6 +60,21 @@ def test_wheel_holds_both_packages_their_types_and_the_entry_points(wheel):
     assert {"nnft_ppl/py.typed", "nnft_ppl_architectures/py.typed"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not {n.split("/")[0] for n in names} & {"tests", "examples", "plugins"}
+
+
+@pytest.mark.slow
+def test_sdist_holds_what_tests_it_and_builds_the_same_wheel(wheel, tmp_path):
+    build = (sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path)
+    run(*build, ROOT, cwd=tmp_path)  # a wheel, too, from the sdist
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for folder in ("tests", "docs", "examples", "plugins"):
+        here = {str(p.relative_to(ROOT)) for p in (ROOT / folder).rglob("*.??")}
+        assert here, folder
+        assert here <= names
+    assert {"LICENSE", "README.md", "Makefile", "constraints.txt"} <= names
+    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
 
 @pytest.mark.slow
