@@ -90,7 +90,7 @@ dist: $(INSTALLED_DEV)
 	@echo "away from here, without the tools for development:"
 	unset PYTHONPATH; build=$(CURDIR)/build; nnft=$$build/empty/bin/nnft; cd / && \
 	  $$nnft --help && $$nnft architectures && \
-	  $$nnft correlators relu-net --width 5 --num-draws 1000 -o $$build/corr.nc && \
+	  $$nnft correlators relu-net --width 20 --num-draws 10000 -o $$build/corr.nc && \
 	  $$nnft fit $$build/corr.nc --operator lambda_0 --cutoff 10 \
 	    --sampler conjugate -o $$build/fit.nc
 
