@@ -7,6 +7,8 @@ from nnft_ppl._rms import rms
 from nnft_ppl.inference.likelihood import Likelihood
 
 _ROUNDINGS = 5.0
+_SAME = 1e-13
+"""Of the largest singular value of the responses: below, rounding."""
 
 
 def relative_misfit(likelihood: Likelihood, cutoff: int, coupling: np.ndarray) -> float:
@@ -26,8 +28,9 @@ def predictive_p_value(
 
     Does any coupling of this action predict the data to within their noise? χ² is the
     smallest over couplings, in the modes that sampling noise resolves, less the
-    couplings that these determine. The other modes are known to rounding: the value is
-    0 when one is off by more than five times that.
+    couplings that these modes determine. The other modes are known to rounding: what
+    they determine costs no freedom, and the value is 0 when one of them is off by more
+    than five times that.
 
     Args:
         likelihood: From `build_likelihood`.
@@ -38,13 +41,14 @@ def predictive_p_value(
     left = (likelihood.amplitudes - likelihood.expected(cutoff, coupling)) / sd
     design = likelihood.response(cutoff, coupling) / sd[:, None]
     design = design / np.linalg.norm(design, axis=0)
-    z = left - design @ np.linalg.lstsq(design, left, rcond=None)[0]
+    basis, singular, _ = np.linalg.svd(design, full_matrices=False)
+    # Couplings that predict the same are determined together, as one.
+    basis = basis[:, singular > _SAME * singular[0]]
+    z = left - basis @ (basis.T @ left)
     resolved = likelihood.resolved
     if np.any(np.abs(z[~resolved]) > _ROUNDINGS):
         return 0.0
-    design = design[resolved]
-    rank = np.linalg.matrix_rank(design) if design.size else 0
-    freedom = int(resolved.sum() - rank)
+    freedom = round(np.sum(resolved) - np.sum(basis[resolved] ** 2))
     if freedom == 0:
         return 1.0
     return float(stats.chi2.sf(np.sum(z[resolved] ** 2), freedom))
