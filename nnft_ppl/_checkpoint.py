@@ -1,18 +1,17 @@
 """The state of long work on disk: named arrays and a JSON record, two generations.
 
-A checkpoint is one uncompressed .npz, whose members carry CRC-32 checksums and are
-listed in the record; nothing is unpickled. It is written under a temporary name,
-flushed and renamed, and the one before it is kept, so that a process killed at any
-moment and a disk that damages one file both leave a good state to go on from.
+A checkpoint is one uncompressed .npz with a seal; nothing is unpickled. It is written
+in one step and the one before it is kept, so that a process killed at any moment and a
+disk that damages one file both leave a good state to go on from. Versions up to 0.2
+wrote no seal; there the CRC-32 checksums of zip stand for it.
 """
 
-import glob
 import io
 import json
-import os
 import warnings
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,13 @@ from typing import Any
 import numpy as np
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl._files import remove_half_written, replace, sealed, unsealed
 
 _RECORD = "record"
-_DAMAGE = (
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    MemoryError,
-    RuntimeError,  # a flipped flag: "encrypted", or, NotImplementedError, "compressed"
-    zipfile.BadZipFile,
-)
-"""What reading a file with a wrong byte may raise: every byte was tried."""
+
+
+class _DamagedError(Exception):
+    """A checkpoint is not as it was written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +44,7 @@ class Checkpoint:
 class CheckpointWarning(UserWarning):
     """A checkpoint is damaged and an earlier one, or none, is used instead.
 
-    Or the last one could not be written.
+    Or one could not be written.
     """
 
 
@@ -87,27 +81,31 @@ def save_checkpoint(
         path: Where; its folder exists.
         record: JSON values.
         arrays: Of numbers, strings or booleans; no array of the name "record".
+
+    Raises:
+        StorageError: It cannot be written; the generations there were are left.
     """
     members = {name: np.asarray(array) for name, array in arrays.items()}
-    text = json.dumps(
-        {"record": dict(record), "arrays": _shapes(members)}, sort_keys=True
+    said = {"record": dict(record), "arrays": _shapes(members), "sealed": True}
+    members[_RECORD] = np.array(json.dumps(said, sort_keys=True))
+    data = io.BytesIO()
+    # Not np.savez, which takes no array of the name "file".
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, array in members.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    with suppress(OSError):  # writing tells more
+        remove_half_written(path)
+    replace(path, sealed(data.getvalue()), keeping=previous(path))
+
+
+def warn_unsaved(what: str, path: Path | None, failure: OSError | MemoryError) -> None:
+    """Say that a state is in memory alone; long work does not end for that."""
+    warnings.warn(
+        f"{what} could not be saved to `{path}`: {str(failure) or 'out of memory'}",
+        CheckpointWarning,
+        stacklevel=3,
     )
-    members[_RECORD] = np.array(text)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            # Not np.savez, which takes no array of the name "file".
-            with zipfile.ZipFile(file, "w") as archive:
-                for name, array in members.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            path.replace(previous(path))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, whose: Mapping[str, Any]) -> Checkpoint | None:
@@ -176,7 +174,7 @@ def _newest(path: Path) -> tuple[Path, Checkpoint | None, dict[Path, Exception]]
             ) from error
         try:
             return candidate, _parse(data), damaged
-        except _DAMAGE as error:
+        except _DamagedError as error:
             damaged[candidate] = error
     return path, None, damaged
 
@@ -189,9 +187,8 @@ def remove_checkpoint(path: Path) -> None:
 
 def remove_leftovers(path: Path) -> None:
     """Remove the generation before the newest, and what was left half-written."""
-    half_written = path.parent.glob(f".{glob.escape(path.name)}.*.tmp")
-    for file in (previous(path), *half_written):
-        file.unlink(missing_ok=True)
+    previous(path).unlink(missing_ok=True)
+    remove_half_written(path)
 
 
 def _shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -202,15 +199,34 @@ def _shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _parse(data: bytes) -> Checkpoint:
-    """All of one file; np.load checks the CRC of each member that it reads to its end.
+    """All of one file.
 
-    A wrong byte may also hide a member or make it seem shorter, hence the list.
+    Raises:
+        _DamagedError: It is not as it was written.
+    """
+    body = unsealed(data)
+    try:
+        found, is_sealed = _members(data if body is None else body)
+    except Exception as error:  # a wrong byte may raise anything, MemoryError too
+        if body is not None and isinstance(error, MemoryError):
+            raise
+        raise _DamagedError(" ".join(str(error).split())) from error
+    if is_sealed and body is None:
+        raise _DamagedError("its seal is broken")
+    return found
+
+
+def _members(data: bytes) -> tuple[Checkpoint, bool]:
+    """What an archive holds, and whether it was written with a seal.
+
+    np.load checks the CRC of each member that it reads to its end. Without a seal a
+    wrong byte may hide a member or make it seem shorter, hence the list of them.
     """
     if not data.startswith(b"PK"):  # or NumPy takes it for a pickle
         raise ValueError("it is no archive")
     with np.load(io.BytesIO(data), allow_pickle=False) as members:
         arrays = {name: np.asarray(members[name]) for name in members.files}
-    found = json.loads(str(arrays.pop(_RECORD)))
-    if found["arrays"] != _shapes(arrays):
+    said = json.loads(str(arrays.pop(_RECORD)))
+    if not isinstance(said["record"], dict) or said["arrays"] != _shapes(arrays):
         raise ValueError("its arrays are not those that were written")
-    return Checkpoint(found["record"], arrays)
+    return Checkpoint(said["record"], arrays), said.get("sealed", False)

@@ -29,17 +29,32 @@ def digest(data: bytes) -> str:
 
 def sealed(data: bytes) -> bytes:
     """The data and their seal."""
-    return data + _SEAL + digest(data).encode() + b"\n"
+    return data + _seal(data)
+
+
+def _seal(data: bytes) -> bytes:
+    return _SEAL + digest(data).encode() + b"\n"
 
 
 def unsealed(data: bytes) -> bytes | None:
     """What was sealed, or `None` where there is no seal or it is of other data."""
     body = data[:-_SEAL_SIZE]
-    return body if sealed(body) == data else None
+    return body if data.endswith(_seal(body)) else None
 
 
-def replace(path: Path, data: bytes) -> None:
+def has_seal(data: bytes) -> bool:
+    """Whether there is a seal, whatever it is of."""
+    return _SEAL in data
+
+
+def replace(path: Path, data: bytes, *, keeping: Path | None = None) -> None:
     """Make a file hold `data`, in one step: afterwards it is the old or the new one.
+
+    Args:
+        path: Of the file.
+        data: All of it.
+        keeping: Where the old one goes, if it is to be kept. A process that is killed
+            on the way may leave it there and no file at `path`.
 
     Raises:
         StorageError: It cannot be written: a full disk, a folder without permission.
@@ -50,6 +65,8 @@ def replace(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if keeping is not None and path.exists():
+            path.replace(keeping)
         temporary.replace(path)
     except OSError as error:
         raise StorageError(

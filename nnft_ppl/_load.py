@@ -43,20 +43,24 @@ def load(path: str | Path, *, network: Network | None = None) -> Saved:
             or the architecture or the operators now installed under these names are
             not those of the file.
         PluginError: A plugin it needs is not installed.
+        StorageError: The file cannot be read, whatever is in it.
 
     Warns:
+        UncheckedFileWarning: An earlier version wrote the file, or xarray, without the
+            seal that tells whether it is as it was written.
         UncheckedNetworkWarning: The file is an older one and holds no such values.
     """
     tree = store.read(path)
-    holds = store.metadata(tree)["holds"]
-    if holds not in _KINDS:
-        raise SpecError(
-            f"{str(path)!r} holds {holds!r}; expected one of {list(_KINDS)}"
-        )
-    if holds in _OVER_CORRELATORS and "correlators" not in tree.children:
-        raise SpecError(
-            f"{str(path)!r} holds what ArviZ reads of a fit, its `data`, and not the "
-            "fit; write it with fit.save(path) to have it back, or read these data "
-            "with xarray.open_datatree"
-        )
-    return _KINDS[holds](tree, network)
+    with store.as_input(path):
+        holds = store.metadata(tree)["holds"]
+        if holds not in _KINDS:
+            raise SpecError(
+                f"{str(path)!r} holds {holds!r}; expected one of {list(_KINDS)}"
+            )
+        if holds in _OVER_CORRELATORS and "correlators" not in tree.children:
+            raise SpecError(
+                f"{str(path)!r} holds what ArviZ reads of a fit, its `data`, and not "
+                "the fit; write it with fit.save(path) to have it back, or read these "
+                "data with xarray.open_datatree"
+            )
+        return _KINDS[holds](tree, network)

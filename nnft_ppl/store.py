@@ -1,12 +1,17 @@
-"""Files: a DataTree to netCDF and back, atomically, with provenance.
+"""Files: a DataTree to netCDF and back, sealed and in one step, with provenance.
 
 Every file carries one JSON attribute `nnft_ppl`: what it holds, schema version, package
-versions, and whatever the object needs to be rebuilt. Nothing is unpickled.
+versions, and whatever the object needs to be rebuilt. Nothing is unpickled. The policy
+of the format is in docs/files.md.
 """
 
+import io
 import json
 import os
 import platform
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,12 +19,21 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl import _hdf5
+from nnft_ppl._errors import NnftError, SpecError, StorageError
+from nnft_ppl._files import has_seal, replace, sealed, unsealed
 from nnft_ppl._version import __version__
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of files that `write` makes: with a seal."""
+UNSEALED = 1
+"""Of the same trees in memory, written by xarray, or by nnft_ppl up to 0.2."""
 _ATTRIBUTE = "nnft_ppl"
 _PACKAGES = ("jax", "numpyro", "arviz", "numpy", "xarray")
+
+
+class UncheckedFileWarning(UserWarning):
+    """A file has no seal: whether it is as it was written cannot be told."""
 
 
 def versions() -> dict[str, str]:
@@ -32,8 +46,8 @@ def versions() -> dict[str, str]:
 
 
 def provenance(holds: str, **fields: Any) -> dict[str, str]:
-    """Root attributes of a file that holds an object of the kind `holds`."""
-    record = {"schema": SCHEMA, "holds": holds, "versions": versions(), **fields}
+    """Root attributes of a tree that holds an object of the kind `holds`."""
+    record = {"schema": UNSEALED, "holds": holds, "versions": versions(), **fields}
     return {_ATTRIBUTE: json.dumps(record, sort_keys=True)}
 
 
@@ -57,10 +71,10 @@ def metadata(tree: xr.DataTree) -> dict[str, Any]:
         raise SpecError(
             f"the file's `{_ATTRIBUTE}` attribute is damaged: {error}"
         ) from error
-    if schema != SCHEMA:
+    if schema not in (UNSEALED, SCHEMA):
         raise SpecError(
-            f"the file has schema {schema}; this version reads {SCHEMA}: it was "
-            f"written by nnft_ppl {written_by}"
+            f"the file has schema {schema!r}; this version reads {UNSEALED} and "
+            f"{SCHEMA}: it was written by nnft_ppl {written_by}; read it with that one"
         )
     return record
 
@@ -93,10 +107,11 @@ def child(tree: xr.DataTree, path: str) -> xr.DataTree:
 
 
 def write(tree: xr.DataTree, path: str | Path) -> None:
-    """Write the tree as compressed, checksummed netCDF under a temporary name, rename.
+    """Write the tree as compressed, checksummed netCDF with a seal, in one step.
 
     Raises:
         SpecError: The folder does not exist.
+        StorageError: The file cannot be written; one that was there is as it was.
     """
     target = _as_path(path)
     if target.is_dir():
@@ -119,12 +134,12 @@ def write(tree: xr.DataTree, path: str | Path) -> None:
         for node in tree.subtree
         if node.data_vars
     }
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    told = tree.copy(deep=False)
+    record = {**metadata(tree), "schema": SCHEMA}
+    told.attrs = {**tree.attrs, _ATTRIBUTE: json.dumps(record, sort_keys=True)}
+    # In memory, as HDF5 ends the process when a disk is full.
+    data = told.to_netcdf(None, engine="h5netcdf", encoding=encoding)
+    replace(target, sealed(bytes(data)))
 
 
 def _as_path(path: str | Path) -> Path:
@@ -138,18 +153,77 @@ def read(path: str | Path) -> xr.DataTree:
 
     Raises:
         SpecError: No such file, or it is damaged, no netCDF, or being written.
+        StorageError: The file cannot be read, whatever is in it.
+
+    Warns:
+        UncheckedFileWarning: It is of an earlier version, or written by xarray, and has
+            no seal.
     """
     target = _as_path(path)
     if not target.is_file():
         raise SpecError(f"no file {str(target)!r}")
     try:
-        return xr.load_datatree(target, engine="h5netcdf")
-    except (OSError, ValueError) as error:
-        if "unable to lock file" in str(error):  # HDF5's words, whatever the system
-            raise SpecError(
-                f"{str(target)!r} is locked: another process has it open for writing "
-                f"({error}); load it when that has closed it"
-            ) from error
-        raise SpecError(
-            f"{str(target)!r} is damaged or no netCDF file: {error}"
+        data = target.read_bytes()
+    except OSError as error:
+        raise StorageError(
+            f"`{target}` cannot be read ({error.strerror or error}); see to it, or "
+            "name another file"
         ) from error
+    body = unsealed(data)
+    if body is None:
+        return _read_unsealed(target, data)
+    with as_input(target):
+        return xr.load_datatree(io.BytesIO(body), engine="h5netcdf")
+
+
+def _read_unsealed(path: Path, data: bytes) -> xr.DataTree:
+    """A file without a seal, or with one that is broken."""
+    changed = SpecError(
+        f"{str(path)!r} is damaged: it was cut short, or changed by something else "
+        "than nnft_ppl since it was saved, or is now"
+    )
+    # HDF5 keeps the record as text, so that it needs not be asked.
+    if has_seal(data) or f'"schema": {SCHEMA}'.encode() in data:
+        raise changed
+    refusal = _one_line(_hdf5.refusal(path) or "")
+    if "unable to lock file" in refusal:  # HDF5's words, whatever the system
+        raise SpecError(
+            f"{str(path)!r} is locked: another process has it open for writing "
+            f"({refusal}); load it when that has closed it"
+        )
+    if refusal:
+        raise SpecError(f"{str(path)!r} is damaged or no netCDF file: {refusal}")
+    with as_input(path):
+        tree = xr.load_datatree(path, engine="h5netcdf")
+        if metadata(tree)["schema"] != UNSEALED:
+            raise changed
+    warnings.warn(
+        f"{str(path)!r} was written without a seal, by an earlier version or by "
+        "xarray, so that damage to it may go unnoticed; load it and save it again",
+        UncheckedFileWarning,
+        stacklevel=4,
+    )
+    return tree
+
+
+@contextmanager
+def as_input(path: str | Path) -> Iterator[None]:
+    """Within, what goes wrong is for what the file at `path` holds, and is said so.
+
+    Raises:
+        SpecError: In the place of any error that is not one of nnft_ppl.
+    """
+    try:
+        yield
+    except (NnftError, MemoryError, Warning):
+        raise
+    except Exception as error:
+        raise SpecError(
+            f"{str(path)!r} holds what this version cannot read: "
+            f"{_one_line(f'{type(error).__name__}: {error}')}"
+        ) from error
+
+
+def _one_line(text: str) -> str:
+    """What a library says, for a message."""
+    return " ".join(text.split())[:160]

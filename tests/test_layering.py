@@ -23,6 +23,7 @@ LAYERS = (
         "_checkpoint",
         "_compile",
         "_files",
+        "_hdf5",
         "_inputs",
         "_numbers",
         "_pair_table",

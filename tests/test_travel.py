@@ -17,6 +17,7 @@ import nnft_ppl as nnft
 from nnft_ppl.adapters.priors import sample_tree
 from nnft_ppl.correlators.sampled.measure import SamplingInterrupted
 from nnft_ppl.inference.outputs.design import scaled_design
+from nnft_ppl.store import UncheckedFileWarning
 
 X = np.array([0.2, 0.6, 1.0])
 CUTOFFS = [1.5, 5.0, 20.0, 80.0]
@@ -114,7 +115,8 @@ def test_what_was_computed_since_is_not_pickled(objects):
 @pytest.mark.parametrize("kind", ["ensemble", "correlators", "function space"])
 def test_data_that_say_all_are_read_as_what_they_are_of(objects, kind, tmp_path):
     objects[kind].data.to_netcdf(tmp_path / "data.nc")
-    back = nnft.load(tmp_path / "data.nc")
+    with pytest.warns(UncheckedFileWarning, match="was written without a seal"):
+        back = nnft.load(tmp_path / "data.nc")
     assert type(back) is type(objects[kind])
     assert back.data.equals(objects[kind].data)
 
@@ -122,7 +124,10 @@ def test_data_that_say_all_are_read_as_what_they_are_of(objects, kind, tmp_path)
 @pytest.mark.parametrize("kind", ["fit", "running"])
 def test_data_of_a_fit_are_not_taken_for_a_damaged_fit(objects, kind, tmp_path):
     objects[kind].data.to_netcdf(tmp_path / "data.nc")
-    with pytest.raises(nnft.SpecError, match=r"' holds what ArviZ.*fit\.save\("):
+    with (
+        pytest.warns(UncheckedFileWarning, match="was written without a seal"),
+        pytest.raises(nnft.SpecError, match=r"' holds what ArviZ.*fit\.save\("),
+    ):
         nnft.load(tmp_path / "data.nc")
 
 

@@ -8,7 +8,6 @@ had never ended.
 import hashlib
 import json
 import time
-import warnings
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nnft_ppl._checkpoint import CheckpointWarning, load_checkpoint, save_checkpoint
+from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint, warn_unsaved
 from nnft_ppl._errors import SpecError
 from nnft_ppl._version import __version__
 from nnft_ppl.correlators.sampled.job import Job
@@ -100,6 +99,9 @@ def accumulate(
         SpecError: The checkpoint is of other work, or of more networks.
 
     Whatever else ends the work goes on as it is, after the sums have been saved.
+
+    Warns:
+        CheckpointWarning: The sums could not be saved; the work goes on.
     """
     first = jax.process_index() == 0
     if jax.process_count() > 1:
@@ -140,6 +142,15 @@ def accumulate(
             saved, last_save = state, time.perf_counter()
             saving_took = last_save - begun
 
+    def save_or_warn(*, finished: bool = False) -> None:
+        """What cannot be saved now is in memory, and may be saved later."""
+        nonlocal last_save
+        try:
+            save(finished=finished)
+        except (OSError, MemoryError) as failure:
+            last_save = time.perf_counter()
+            warn_unsaved("the sums", checkpoint, failure)
+
     def report(number: int, total: Sums) -> bool:
         """Tell how it stands; whether it is good enough."""
         nonlocal error
@@ -175,7 +186,7 @@ def accumulate(
                 reached = report(*final)
                 since = time.perf_counter() - last_save
                 if since > max(_SAVE_SECONDS, saving_took / _SAVING_SHARE):
-                    save()
+                    save_or_warn()
                 if reached:
                     break
     except KeyboardInterrupt:
@@ -184,14 +195,7 @@ def accumulate(
         # A dead worker, a full disk: what there is stays, and the error goes on.
         _save_after(failure, save, checkpoint)
         raise
-    try:
-        save(finished=not interrupted)
-    except OSError as failure:
-        warnings.warn(
-            f"the sums could not be saved to `{checkpoint}`: {failure}",
-            CheckpointWarning,
-            stacklevel=2,
-        )
+    save_or_warn(finished=not interrupted)
     return Reached(job, final[1], final[0], interrupted)
 
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
+from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint, warn_unsaved
 from nnft_ppl.ensemble.progress import Monitor, Pace, watching
 from nnft_ppl.inference.mcmc.sampling import Sampling
 
@@ -52,7 +52,10 @@ def run_in_segments[T](
 
     Raises:
         SpecError: The checkpoint is of another run.
-        KeyboardInterrupt: Interrupted; says how far it came, all of which is saved.
+        KeyboardInterrupt: Interrupted; says how far it came and whether that is saved.
+
+    Warns:
+        CheckpointWarning: The state could not be saved; the run goes on.
     """
     total = sampling.num_steps
     # State and steps taken, assigned together: an interruption finds both of one time.
@@ -80,17 +83,17 @@ def run_in_segments[T](
                 steps = max(1, int(count * min(growth, _GROWTH)))
                 due = now - last_saving > saving_took / _WRITING_SHARE
                 if checkpoint is not None and (due or reached[1] == total):
-                    _save(checkpoint, whose, *reached)
-                    saved, last_saving = reached[1], time.monotonic()
+                    if _save(checkpoint, whose, *reached):
+                        saved = reached[1]
+                    last_saving = time.monotonic()
                     saving_took = last_saving - now
                 if monitor is not None:
                     monitor(pace.at(reached[1], total))
     except KeyboardInterrupt:
         how_far = _how_far(reached[1], sampling)
         if checkpoint is not None:
-            if saved < reached[1]:
-                _save(checkpoint, whose, *reached)
-            how_far += f", kept in `{checkpoint}`"
+            kept = saved == reached[1] or _save(checkpoint, whose, *reached)
+            how_far += f", {'kept' if kept else 'not kept'} in `{checkpoint}`"
         raise KeyboardInterrupt(how_far) from None
     return reached[0]
 
@@ -102,12 +105,18 @@ def _how_far(done: int, sampling: Sampling) -> str:
     return f"NUTS stopped after {done - warmup} of {draws} draws per chain"
 
 
-def _save[T](path: Path, whose: Mapping[str, Any], state: T, done: int) -> None:
+def _save[T](path: Path, whose: Mapping[str, Any], state: T, done: int) -> bool:
+    """Whether the state could be saved; if not, that is said, and the run goes on."""
     arrays = {
         _name(where): np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
         for where, leaf in jax.tree_util.tree_leaves_with_path(state)
     }
-    save_checkpoint(path, {**whose, "done": done}, arrays)
+    try:
+        save_checkpoint(path, {**whose, "done": done}, arrays)
+    except (OSError, MemoryError) as failure:
+        warn_unsaved("the state of NUTS", path, failure)
+        return False
+    return True
 
 
 def _load[T](path: Path, whose: Mapping[str, Any], start: T) -> tuple[T, int]:
