@@ -92,8 +92,9 @@ def save_checkpoint(
     # Not np.savez, which takes no array of the name "file".
     with zipfile.ZipFile(data, "w") as archive:
         for name, array in members.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+            member = io.BytesIO()
+            np.lib.format.write_array(member, array, allow_pickle=False)
+            archive.writestr(f"{name}.npy", member.getbuffer())
     with suppress(OSError):  # writing tells more
         remove_half_written(path)
     replace(path, sealed(data.getvalue()), keeping=previous(path))
