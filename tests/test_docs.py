@@ -85,6 +85,16 @@ def test_the_example_of_performance_runs(capsys):
     assert corr.num_draws < 10**6
 
 
+def test_the_examples_of_files_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # they save a file
+    names = {}
+    for code in code_blocks("docs/files.md", "python"):
+        exec(compile(code, "files", "exec"), names)  # our own file
+    values = names["corr"].connected(4)
+    assert (names["again"].connected(4) == values).all()
+    assert capsys.readouterr().out == f"{values}\ncorrelators 20 {nnft.__version__}\n"
+
+
 @pytest.mark.slow
 def test_the_example_of_the_width_runs():
     names = {}
@@ -96,7 +106,7 @@ def test_the_example_of_the_width_runs():
 
 
 def test_every_path_that_a_page_names_is_there():
-    for page in ("docs/architecture.md", "CONTRIBUTING.md"):
+    for page in ("docs/architecture.md", "docs/files.md", "CONTRIBUTING.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
         named = re.findall(
             r"`((?:nnft_ppl|plugins|tests|docs|examples)/[\w./-]*)`", text
@@ -152,6 +162,7 @@ RUN = {
     "README.md",  # by test_readme.py
     "docs/architectures.md",
     "docs/comparison.md",
+    "docs/files.md",
     "docs/function_space.md",
     "docs/numpyro.md",
     "docs/operators.md",

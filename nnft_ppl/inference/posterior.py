@@ -25,20 +25,23 @@ INTERVAL = 0.9
 """Probability of the equal-tailed intervals in every table."""
 LIKELIHOOD = "least squares"
 """What couplings of correlators are inferred from, as files name it."""
+_EARLIER = "weighted by noise"
+"""What up to version 0.2 they were, whose files do not say."""
 
 
 class EarlierFitWarning(UserWarning):
     """A file holds a fit by the likelihood of an earlier version."""
 
 
-def warn_of_earlier(record: Mapping[str, Any], function: str) -> None:
-    """Say that a fit was made by an earlier version's likelihood, if it was.
+def recorded_likelihood(record: Mapping[str, Any], function: str) -> str:
+    """What a fit in a file was inferred from; the warning is of an earlier version's.
 
     Args:
         record: Of the file.
         function: The public function that makes such fits.
     """
-    if record.get("likelihood") != LIKELIHOOD:
+    found = str(record.get("likelihood", _EARLIER))
+    if found != LIKELIHOOD:
         warnings.warn(
             "the file holds a fit by an earlier version, which weighted correlators by "
             "their noise; its couplings stand as they were, and may be wrong where the "
@@ -47,6 +50,7 @@ def warn_of_earlier(record: Mapping[str, Any], function: str) -> None:
             EarlierFitWarning,
             stacklevel=4,
         )
+    return found
 
 
 def cutoff_number(cutoffs: Sequence[float], cutoff: float) -> int:

@@ -48,6 +48,7 @@ class CouplingFit:
         statistics: ArviZ name -> (chain, draw, cutoff); empty for `conjugate`.
         log_evidence: (cutoff,) log p(data) in closed form, natural units.
         seed: Words that fix the predictive draws.
+        inferred_from: As files name it; an earlier version inferred from another.
     """
 
     correlators: Correlators
@@ -63,6 +64,7 @@ class CouplingFit:
     statistics: Mapping[str, np.ndarray]
     log_evidence: np.ndarray
     seed: tuple[int, ...]
+    inferred_from: str = posterior.LIKELIHOOD
 
     __getstate__ = fields_alone  # pickle leaves behind what `data` keeps
 
@@ -322,7 +324,7 @@ class CouplingFit:
     def from_data(tree: xr.DataTree, network: Network | None = None) -> "CouplingFit":
         """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
         record = store.metadata(tree)
-        posterior.warn_of_earlier(record, "fit_couplings")
+        inferred_from = posterior.recorded_likelihood(record, "fit_couplings")
         correlators = Correlators.from_data(store.child(tree, "correlators"), network)
         action = Action.from_record(record)
         draws = store.child(tree, "posterior")
@@ -351,6 +353,7 @@ class CouplingFit:
             statistics=posterior.saved_statistics(tree),
             log_evidence=store.array(tree, "evidence/log_evidence"),
             seed=tuple(record["seed"]),
+            inferred_from=inferred_from,
         )
 
     def _provenance(self) -> dict[str, str]:
@@ -362,5 +365,5 @@ class CouplingFit:
             sampler=self.sampler,
             has_discrepancy=self.has_discrepancy,
             seed=list(self.seed),
-            likelihood=posterior.LIKELIHOOD,
+            likelihood=self.inferred_from,
         )

@@ -47,6 +47,7 @@ class RunningFit:
         curvature: (chain, draw, operator) q = de/d log Λ; zero when not inferred.
         scatter: (chain, draw, operator) t, relative misfit of the law.
         statistics: ArviZ name -> (chain, draw).
+        inferred_from: As files name it; an earlier version inferred from another.
     """
 
     correlators: Correlators
@@ -61,6 +62,7 @@ class RunningFit:
     curvature: np.ndarray
     scatter: np.ndarray
     statistics: Mapping[str, np.ndarray]
+    inferred_from: str = posterior.LIKELIHOOD
 
     __getstate__ = fields_alone  # pickle leaves behind what `data` keeps
 
@@ -127,7 +129,7 @@ class RunningFit:
             self.correlators.network,
             self.action,
             has_curvature=self.has_curvature,
-            likelihood=posterior.LIKELIHOOD,
+            likelihood=self.inferred_from,
         )
         return tree
 
@@ -235,7 +237,7 @@ class RunningFit:
     def from_data(tree: xr.DataTree, network: Network | None = None) -> "RunningFit":
         """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
         record = store.metadata(tree)
-        posterior.warn_of_earlier(record, "fit_running")
+        inferred_from = posterior.recorded_likelihood(record, "fit_running")
         draws = store.child(tree, "posterior")
         constant = store.child(tree, "constant_data")
         exponent = store.array(draws, "exponent")
@@ -262,6 +264,7 @@ class RunningFit:
             ),
             scatter=store.array(draws, "scatter"),
             statistics=posterior.saved_statistics(tree),
+            inferred_from=inferred_from,
         )
         posterior.check_integrals(
             fit.correlators.network,

@@ -274,6 +274,7 @@ def test_files_from_before_the_size_was_inferred_still_load(relu, tmp_path):
         old = CouplingFit.from_data(tree)
     assert old.prior == fit.prior
     assert old.data.equals(fit.data)
+    assert old.inferred_from != fit.inferred_from
 
 
 @pytest.mark.slow

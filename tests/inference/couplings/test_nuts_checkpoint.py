@@ -8,11 +8,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import nnft_ppl as nnft
-from nnft_ppl._checkpoint import CheckpointWarning, load_checkpoint, previous
+from nnft_ppl import StorageError
+from nnft_ppl._checkpoint import (
+    CheckpointWarning,
+    load_checkpoint,
+    previous,
+    save_checkpoint,
+)
 from nnft_ppl.inference.mcmc import chains, segments
 from nnft_ppl.inference.mcmc.sampling import Sampling
 
@@ -231,6 +238,46 @@ def test_a_useless_checkpoint_is_refused_before_any_work(
 def test_what_is_no_path_is_refused(measured):
     with pytest.raises(nnft.SpecError, match="`checkpoint` is 3; expected the path"):
         fit(measured, checkpoint=3)
+
+
+@pytest.mark.parametrize("error", [StorageError("no room"), MemoryError()])
+def test_a_state_that_cannot_be_saved_ends_no_run(tmp_path, monkeypatch, error):
+    path, saves = tmp_path / "fit.checkpoint", []
+    monkeypatch.setattr(segments, "_WRITING_SHARE", 1e9)  # after every segment
+
+    def count(stop=None):
+        def advance(state, first, steps):
+            if first == stop:
+                raise KeyboardInterrupt
+            return state + steps
+
+        return segments.run_in_segments(
+            jnp.zeros(()),
+            advance,
+            sampling=Sampling(num_warmup=40, num_samples=60, num_chains=1),
+            checkpoint=path,
+            whose={},
+            progress=False,
+        )
+
+    def full_at_first(*arguments):
+        saves.append(arguments)
+        if len(saves) <= 2:
+            raise error
+        save_checkpoint(*arguments)
+
+    monkeypatch.setattr(segments, "save_checkpoint", full_at_first)
+    unsaved = "the state of NUTS could not be saved to .*(no room|out of memory)"
+    with (
+        pytest.warns(CheckpointWarning, match=unsaved),
+        pytest.raises(KeyboardInterrupt, match=r"4 of 40 steps.*, not kept in"),
+    ):
+        count(stop=4)
+    assert not path.exists()
+    saves.clear()
+    with pytest.warns(CheckpointWarning, match=unsaved):
+        assert count() == 100
+    assert load_checkpoint(path, {}).record["done"] == 100
 
 
 def test_segments_follow_the_clock(monkeypatch):
