@@ -139,7 +139,7 @@ def write(tree: xr.DataTree, path: str | Path) -> None:
     told.attrs = {**tree.attrs, _ATTRIBUTE: json.dumps(record, sort_keys=True)}
     # In memory, as HDF5 ends the process when a disk is full.
     data = told.to_netcdf(None, engine="h5netcdf", encoding=encoding)
-    replace(target, sealed(bytes(data)))
+    replace(target, sealed(data))
 
 
 def _as_path(path: str | Path) -> Path:
@@ -169,11 +169,10 @@ def read(path: str | Path) -> xr.DataTree:
             f"`{target}` cannot be read ({error.strerror or error}); see to it, or "
             "name another file"
         ) from error
-    body = unsealed(data)
-    if body is None:
+    if unsealed(data) is None:
         return _read_unsealed(target, data)
-    with as_input(target):
-        return xr.load_datatree(io.BytesIO(body), engine="h5netcdf")
+    with as_input(target):  # HDF5 passes over the seal
+        return xr.load_datatree(io.BytesIO(data), engine="h5netcdf")
 
 
 def _read_unsealed(path: Path, data: bytes) -> xr.DataTree:
