@@ -5,7 +5,7 @@ higher correlators, the running.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -64,7 +64,7 @@ class CouplingFit:
     statistics: Mapping[str, np.ndarray]
     log_evidence: np.ndarray
     seed: tuple[int, ...]
-    inferred_from: str = posterior.LIKELIHOOD
+    inferred_from: str = field(default=posterior.LIKELIHOOD, kw_only=True)
 
     __getstate__ = fields_alone  # pickle leaves behind what `data` keeps
 

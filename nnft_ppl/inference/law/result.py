@@ -5,7 +5,7 @@ the law itself at any cutoff.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -62,7 +62,7 @@ class RunningFit:
     curvature: np.ndarray
     scatter: np.ndarray
     statistics: Mapping[str, np.ndarray]
-    inferred_from: str = posterior.LIKELIHOOD
+    inferred_from: str = field(default=posterior.LIKELIHOOD, kw_only=True)
 
     __getstate__ = fields_alone  # pickle leaves behind what `data` keeps
 
