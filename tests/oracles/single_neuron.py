@@ -84,3 +84,29 @@ def monte_carlo(activation, covariance, legs, num_draws, seed):
 def sign_choices(num_legs):
     """All choices of ±1 for every leg."""
     return list(product((1, -1), repeat=num_legs))
+
+
+def erf_far_deficit(slopes, scale, bias_std):
+    """lim Π erf − E Π erf(slope scale w + b), w ~ N(0, 1), b ~ N(0, bias_std²).
+
+    The limit is that of scale → ∞, of equal sign for w → ±∞. What is left is where w is
+    of order 1/scale, and is integrated there, so that nothing cancels.
+    """
+    limit = np.prod(np.sign(slopes))
+    x, w = np.polynomial.legendre.leggauss(40)
+
+    def panels(ends):
+        half = np.diff(ends)[:, None] / 2
+        return (ends[:-1, None] + half * (x + 1)).ravel(), (half * w).ravel()
+
+    ends = np.concatenate([[0.0], 0.5 ** np.arange(12, -8, -1.0)])
+    t, weights = panels(np.concatenate([-ends[:0:-1], ends]))
+    weights = weights * np.exp(-((t / scale) ** 2) / 2) / np.sqrt(2 * np.pi) / scale
+    if bias_std == 0:
+        biases, shares = np.zeros(1), np.ones(1)
+    else:
+        b, shares = panels(np.linspace(-8.5, 8.5, 18))
+        shares = shares * np.exp(-(b**2) / 2) / np.sqrt(2 * np.pi)
+        biases = bias_std * b
+    product = np.prod([erf(slope * t[:, None] + biases) for slope in slopes], axis=0)
+    return float(weights @ (limit - product) @ shares)

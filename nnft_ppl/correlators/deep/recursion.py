@@ -8,6 +8,7 @@ leaves out. Nothing is sampled.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import comb
 
 import jax
 import numpy as np
@@ -29,6 +30,7 @@ from nnft_ppl.correlators.deep.layer_recursion import (
     propagate,
 )
 from nnft_ppl.correlators.deep.pair_means import PairMeans
+from nnft_ppl.correlators.deep.pair_second_order import pair_second_order
 from nnft_ppl.correlators.deep.second_order import second_order
 from nnft_ppl.correlators.neuron.moments import (
     gaussian_moments,
@@ -129,19 +131,31 @@ def recursion_correlators(
 def recursion_error(correlators: Correlators) -> dict[int, Packed]:
     r"""How much the first order in 1/width leaves out of `recursion_correlators`.
 
-    At a single input the next order is known: G4c(x,x,x,x) = 3 (C₁ + C₂) and
-    G2(x,x) = K + m₁ + m₂. The magnitudes of the terms that add to C₂ and m₂, which may
-    cancel there and not elsewhere, stand for those of all entries,
+    What is left out begins with the second order, of which all terms are known at one
+    input and, for a smooth activation, at two. Terms cancel at some entries and not at
+    others, so that their magnitudes add: to |C₂| of the covariance C₁ + C₂ of K̂ and to
+    |m₂| of the mean K + m₁ + m₂. The larger of two estimates counts. From each input by
+    itself, with r = max_x |C₂|/C₁ and depth L,
 
     .. math::
-        r_4 = \max_x |C_2|/C_1, \quad
-        r_4 \prod_i G^{(4)}_c(x_i,x_i,x_i,x_i)^{1/4}, \qquad
-        r_4 |G^{(2)} - K| + \max_x (|m_2|/K) \prod_i K(x_i,x_i)^{1/2}
+        R \prod_i G^{(4)}_c(x_i,x_i,x_i,x_i)^{1/4}, \quad
+        R = \frac{(1 + u/L)^L - 1 - u}{u}, \quad u = \frac{2 L r}{L - 1}, \qquad
+        r |G^{(2)} - K| + \max_x (|m_2|/K) \prod_i K(x_i,x_i)^{1/2}
 
-    and of G4c as many thirds of that as there are pairings of equal outputs. An
-    estimate of a size, without sign, and not a bound: the largest remainder in sampled
-    networks of width 8 and 10, depth 2 and 3, was 0.2 to 2 times as large wherever this
-    estimate was above 1 %. It is zero at depth one, where the first order is exact.
+    and of G4c as many thirds of that as there are pairings of equal outputs. R holds
+    all orders of a chain Π_l (1 + c_l), which a homogeneous activation makes of the
+    layers' noises: by Newton's inequalities no c_l with this first and second order
+    leave out more. From pairs of inputs, where an activation that bends makes the
+    correlation of two fluctuate although each by itself is nearly fixed,
+
+    .. math::
+        \sum_{3} \big( |C_2|_{(ab)(ab)} |C_2|_{(cd)(cd)} \big)^{1/2}, \qquad |m_2|_{ab}
+
+    An estimate of a size, without sign, and not a bound. In 2-dimensional inputs of
+    relu, tanh and erf, widths 5 to 100 and depths 2 to 5, the remainder of 400 000
+    sampled networks exceeded it nowhere by more than 3 standard errors of the sample;
+    of smooth activations it was typically a quarter of it. It is zero at depth one,
+    where the first order is exact.
 
     Args:
         correlators: From `recursion_correlators`.
@@ -152,7 +166,7 @@ def recursion_error(correlators: Correlators) -> dict[int, Packed]:
     Raises:
         SpecError: They are no such correlators.
 
-    Source: `second_order.second_order`.
+    Source: `second_order.second_order`, `pair_second_order.pair_second_order`.
     """
     if correlators.origin is not FIRST_ORDER:
         raise SpecError(
@@ -166,22 +180,41 @@ def recursion_error(correlators: Correlators) -> dict[int, Packed]:
     of_variance = _largest_ratio(one.variance_terms, one.variance[0])
     point, of_output = np.divmod(correlators.entries(2), num_outputs)
     same = of_output[:, 0] == of_output[:, 1]
-    pairs = tuple(entries(num_points, 2).T)
-    limit = infinite_width_kernel(steps, first[pairs][None], num_points)[0]
+    pairs = entries(num_points, 2)
+    limit = infinite_width_kernel(steps, first[tuple(pairs.T)][None], num_points)[0]
     shift = correlators.connected(2) - same * limit[positions(num_points, point)]
     size = same * np.sqrt(one.limit)[point].prod(axis=1)
+    of_mean = _largest_ratio(one.mean_terms, one.limit) * size
+    mean, variance = np.zeros(len(pairs)), np.zeros(len(pairs))
+    if steps[0].activation.homogeneity is None and len(steps) > 1:
+        legs = np.stack([pairs[:, [0, 0]], pairs, pairs[:, [1, 1]]], axis=1)
+        by_pair = pair_second_order(steps, first[legs[..., 0], legs[..., 1]])
+        mean, variance = (part[:, 1] for part in by_pair)
     found = {
-        2: of_variance * np.abs(shift)
-        + _largest_ratio(one.mean_terms, one.limit) * size
+        2: np.maximum(
+            of_variance * np.abs(shift) + of_mean,
+            same * mean[positions(num_points, point)],
+        )
     }
     if 4 in correlators.orders:
-        ways = np.zeros(len(correlators.entries(4)))
-        for entry, _, _ in pairings(num_points, num_outputs):
-            ways[entry] += 1
         legs = correlators.entries(4) // num_outputs
-        size = ways * (one.variance[0] ** 0.25)[legs].prod(axis=1)
-        found[4] = of_variance * size
+        size = (one.variance[0] ** 0.25)[legs].prod(axis=1)
+        alone = size * _chain_remainder(of_variance, len(steps))
+        found[4] = np.zeros(len(legs))
+        for entry, row, column in pairings(num_points, num_outputs):
+            together = np.sqrt(variance[row] * variance[column])
+            found[4][entry] += np.maximum(alone[entry], together)
     return found
+
+
+def _chain_remainder(ratio: float, depth: int) -> float:
+    """R of `recursion_error`: orders beyond the first of a chain, over the first."""
+    if ratio == 0:
+        return 0.0
+    u = 2 * depth * ratio / (depth - 1)
+    return float(
+        sum(comb(depth, k) * (u / depth) ** k for k in range(2, depth + 1)) / u
+    )
 
 
 def _largest_ratio(part: np.ndarray, whole: np.ndarray) -> float:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracles.single_neuron import gauss_hermite
+from oracles.single_neuron import erf_far_deficit, gauss_hermite
 from scipy.special import erf
 
-from nnft_ppl import SpecError, UnavailableError, network
+from nnft_ppl import SpecError, UnavailableError, exact_correlators, network
 from nnft_ppl.correlators.neuron.cumulants import exact_cumulants
+from nnft_ppl.correlators.neuron.exact import UnresolvedWarning
 from nnft_ppl.correlators.neuron.moments import neuron_moments
 from nnft_ppl.correlators.readout_weights import normal_moment
 from nnft_ppl.correlators.symmetric import entries, positions
@@ -216,3 +217,34 @@ def test_architecture_without_neuron_is_refused():
     bare = replace(net, architecture=replace(net.architecture, neuron=None))
     with pytest.raises(UnavailableError, match=r"no i\.i\.d\. neuron.*measure_"):
         exact_cumulants(bare, [1.0], (2, 4))
+
+
+@pytest.mark.parametrize("bias_std", [0.0, 1.0])
+@pytest.mark.parametrize("scale", [1e3, 1e6])
+def test_erf_net_is_known_where_it_is_as_steep_as_a_step(scale, bias_std):
+    """G4c falls as 1/scale: what is left of two numbers near 1."""
+    slopes = np.array([1.0, -0.5])
+    net = network("erf-net", width=5, input_dim=1, bias_std=bias_std)
+    found, errors = exact_cumulants(net, scale * slopes, (4,))
+
+    def far(*legs):
+        return np.prod(np.sign(slopes[list(legs)])), erf_far_deficit(
+            slopes[list(legs)], scale, bias_std
+        )
+
+    for entry, (a, b, c, d) in enumerate(entries(2, 4)):
+        _, deficit = far(a, b, c, d)
+        lost = -3 * deficit
+        for pairs in ((a, b), (c, d)), ((a, c), (b, d)), ((a, d), (b, c)):
+            (one, d_one), (two, d_two) = (far(*pair) for pair in pairs)
+            lost += one * d_two + two * d_one - d_one * d_two
+        exact = lost / 5  # the limits cancel: 3 of one sign less three products
+        off = abs(found[4][entry] - exact)
+        assert off <= errors[4][entry] < 0.3 * abs(exact)
+        assert off < 1e-3 * abs(exact)
+
+
+def test_entries_that_no_digit_is_known_of_are_named():
+    net = network("erf-net", width=5, input_dim=1)
+    with pytest.warns(UnresolvedWarning, match=r"5 of 5 .* 4-pt .* 1\.34e-09 ± 6"):
+        exact_correlators(net, [1e8, 2e8], (4,))
