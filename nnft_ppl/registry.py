@@ -74,42 +74,65 @@ def load_registry() -> Registry:
     unknown hook; a hook that raises, returns the wrong type, or another name than the
     entry point's.
     """
+    judged = [_judged(name, claims) for name, claims in _claims().items()]
+    return Registry(
+        tuple(one for one in judged if isinstance(one, Plugin)),
+        tuple(
+            refusal for one in judged if not isinstance(one, Plugin) for refusal in one
+        ),
+    )
+
+
+def supplied[T](kind: type[T], name: str) -> T | None:
+    """What the plugin of this name supplies, and only its module is imported.
+
+    `None` where no plugin has the name, it is refused, or it supplies another kind.
+    """
+    for claims in _claims(name).values():
+        found = _judged(name, claims)
+        if isinstance(found, Plugin) and isinstance(found.supplies, kind):
+            return found.supplies
+    return None
+
+
+type _Claims = list[tuple[str, EntryPoint]]
+"""Entry points of one name, each with the distribution that has it."""
+
+
+def _claims(only: str | None = None) -> dict[str, _Claims]:
+    """Names in order, of enabled plugins, and who claims them; nothing is imported."""
     disabled = {
         name.strip()
         for name in os.environ.get(DISABLE_VARIABLE, "").split(",")
         if name.strip()
     }
     described = cache(_described)  # reads the metadata: once for each distribution
-    claims: dict[str, list[tuple[str, EntryPoint]]] = {}
     # A distribution can be listed twice (an editable install beside its source), so
     # equal claims of one distribution count once.
     found = {
         (entry.name, described(entry.dist), entry.value): entry
         for entry in entry_points(group=hookspecs.PROJECT)
+        if only in (None, entry.name) and entry.name not in disabled
     }
+    claims: dict[str, _Claims] = {}
     for name, owner, value in sorted(found):
-        if name not in disabled:
-            claims.setdefault(name, []).append((owner, found[name, owner, value]))
-    plugins, refusals = [], []
-    for name, entries in claims.items():
-        if len(entries) > 1:
-            owners = " and ".join(owner for owner, _ in entries)
-            refusals += [
-                Refusal(
-                    name,
-                    owner,
-                    f"the name is claimed by {owners}; uninstall one, or rename its "
-                    "entry point",
-                )
-                for owner, _ in entries
-            ]
-            continue
-        ((owner, entry),) = entries
-        try:
-            plugins.append(Plugin(name, owner, _load(entry)))
-        except PluginError as error:
-            refusals.append(Refusal(name, owner, str(error)))
-    return Registry(tuple(plugins), tuple(refusals))
+        claims.setdefault(name, []).append((owner, found[name, owner, value]))
+    return claims
+
+
+def _judged(name: str, claims: _Claims) -> Plugin | list[Refusal]:
+    """The plugin of a name, loaded, or why each of its claimants is refused."""
+    if len(claims) > 1:
+        owners = " and ".join(owner for owner, _ in claims)
+        reason = (
+            f"the name is claimed by {owners}; uninstall one, or rename its entry point"
+        )
+        return [Refusal(name, owner, reason) for owner, _ in claims]
+    ((owner, entry),) = claims
+    try:
+        return Plugin(name, owner, _load(entry))
+    except PluginError as error:
+        return [Refusal(name, owner, str(error))]
 
 
 def _described(distribution: Distribution | None) -> str:
@@ -203,12 +226,13 @@ def network(
         PluginError: No such architecture, or its plugin was refused.
         SpecError: A hyperparameter or option is out of range.
     """
-    registry = load_registry()
-    known = registry.named(Architecture)
-    if name not in known:
+    architecture = supplied(Architecture, name)
+    if architecture is None:
+        registry = load_registry()
+        known = registry.named(Architecture)
         raise PluginError(unknown_name("architecture", name, known, registry))
     return Network.build(
-        known[name],
+        architecture,
         width=width,
         input_dim=input_dim,
         output_dim=output_dim,
@@ -288,12 +312,12 @@ def unknown_name(
     return message
 
 
-def _by_name(supplied: Architecture | Operator) -> Reduced:
+def _by_name(thing: Architecture | Operator) -> Reduced:
     """What pickle takes of a plugin's architecture or operator: its name."""
-    kind, name = type(supplied), supplied.name
-    if load_registry().named(kind).get(name) == supplied:
+    kind, name = type(thing), thing.name
+    if supplied(kind, name) == thing:
         return _named, (kind, name)
-    return supplied.__reduce__()
+    return thing.__reduce__()
 
 
 def _named[T](kind: type[T], name: str) -> T:
@@ -302,15 +326,16 @@ def _named[T](kind: type[T], name: str) -> T:
     Raises:
         PluginError: None does.
     """
-    registry = load_registry()
-    known = registry.named(kind)
-    if name not in known:
+    found = supplied(kind, name)
+    if found is None:
+        registry = load_registry()
+        known = registry.named(kind)
         message = unknown_name(kind.__name__.lower(), name, known, registry)
         raise PluginError(
             f"{message}. What was pickled needs it; install here the plugins that are "
             "installed there"
         )
-    return known[name]
+    return found
 
 
 for _kind in _HOOK_RESULTS.values():

@@ -1,6 +1,7 @@
 """Plugins: found from entry points, refused with a reason, isolated from each other."""
 
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 import nnft_ppl as nnft
 from nnft_ppl.eft.operators import operator
+from nnft_ppl.ensemble.fingerprint import network_record
 from nnft_ppl.registry import Refusal, load_registry, network_from_json
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
@@ -94,6 +96,24 @@ def test_several_plugins_of_one_distribution_all_load(install_plugins):
     )
     assert "line-net" in nnft.architectures()
     assert "lambda_x" in nnft.operators()
+
+
+def test_of_a_hundred_plugins_one_network_imports_one(install_plugins):
+    for i in range(100):
+        name = f"line-net-{i}"
+        install_plugins(f"of{i}", {name: ARCHITECTURE.replace("NAME", name)})
+
+    def imported():
+        return [name for name in sys.modules if re.match(r"of\d+__", name)]
+
+    net = nnft.network("line-net-7", width=3, input_dim=1)
+    assert pickle.loads(pickle.dumps(net)) == net
+    assert network_record(net)["fingerprint"] is None  # known to be the plugin's
+    assert imported() == ["of7__line_net_7"]
+    # What there is beside it is looked for where nothing has the name.
+    with pytest.raises(nnft.PluginError, match=r"'line-net-99', 'mlp'"):
+        nnft.network("line-net-100", width=3, input_dim=1)
+    assert len(imported()) == 100
 
 
 def test_one_name_in_two_distributions_is_given_to_neither(install_plugins):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -73,7 +73,7 @@ class Activation:
 _PROBE = (-0.7, 0.3, 1.9)
 
 
-@cache  # a network is built anew for every width
+@lru_cache(maxsize=64)  # a network is built anew for every width
 def _fault(function: Callable[[jax.Array], jax.Array]) -> str:
     """Why the function is no activation, or nothing."""
     numbers = np.array(_PROBE, np.float32)

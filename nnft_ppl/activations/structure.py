@@ -13,7 +13,7 @@ narrower than some 10⁻³ of its distance from 0 may be missed.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +75,7 @@ class Structure:
         return jnp.where(size < 2.0**_FIRST, jnp.inf, found)
 
 
-@cache  # a rule is chosen anew whenever a program is traced
+@lru_cache(maxsize=64)  # a rule is chosen anew whenever a program is traced
 def structure(function: Function, declared: tuple[float, ...] = ()) -> Structure:
     """Find the structure of a function by trying it; it may be called while tracing.
 

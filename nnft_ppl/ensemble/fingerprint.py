@@ -22,7 +22,7 @@ from nnft_ppl._typing import Key
 from nnft_ppl.activations import Activation
 from nnft_ppl.architecture import Architecture
 from nnft_ppl.ensemble.model import sample_prior
-from nnft_ppl.registry import load_registry, network_from_json
+from nnft_ppl.registry import network_from_json, supplied
 
 _NUM_POINTS, _NUM_OUTPUTS = 3, 3
 _ROUNDING = 1e-4
@@ -124,7 +124,7 @@ def fingerprint(network: Network) -> tuple[float, ...]:
 
 def _is_of_plugin(network: Network) -> bool:
     """Whether a plugin here gives the network back by name and hyperparameters."""
-    known = load_registry().named(Architecture).get(network.name)
+    known = supplied(Architecture, network.name)
     return known == network.architecture and not any(
         isinstance(option, Activation)
         for option in network.hyperparameters.options.values()

@@ -6,7 +6,7 @@ Each network and number of inputs is compiled once, whatever the key.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -113,7 +113,7 @@ def _chunk(
 _draw_chunk = compiled(_chunk, ("network", "chunk"))
 
 
-@cache
+@lru_cache(maxsize=64)
 def _num_parameters(network: Network) -> int:
     """Numbers in the parameters of one network; nothing is sampled to count them."""
     params = jax.eval_shape(lambda k: sample_prior(network, k), seed_key(0))

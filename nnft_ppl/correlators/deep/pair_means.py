@@ -9,7 +9,7 @@ arguments that are nearly or exactly proportional are no special cases.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 
 import jax
@@ -18,6 +18,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float
 
+from nnft_ppl._compile import KEPT_PROGRAMS
 from nnft_ppl.activations import Activation
 from nnft_ppl.correlators.neuron.lattice import (
     ball_lattice,
@@ -156,21 +157,27 @@ def _integrate(
         nodes = np.pad(nodes, (extra, (0, 0), (0, 0)), mode="edge")
         weights = np.pad(weights, (extra, (0, 0)), mode="edge")
     means = np.zeros((len(rows), _NUM_MEANS))
+    program = _block_program(activation.function)
     for start in range(0, len(rows), batch):
         some = slice(start, start + batch)
         own = some if len(nodes) > 1 else slice(0, 1)
         for first in range(0, weights.shape[1], size):
             part = slice(first, first + size)
-            means[some] += _block_means(
-                activation.function, rows[some], nodes[own, part], weights[own, part]
-            )
+            means[some] += program(rows[some], nodes[own, part], weights[own, part])
     return means[: len(pairs)]
 
 
 _NUM_MEANS = 15
 
 
-@partial(jax.jit, static_argnums=0)
+@lru_cache(maxsize=KEPT_PROGRAMS)
+def _block_program(
+    function: Callable[[jax.Array], jax.Array],
+) -> Callable[..., jax.Array]:
+    """`_block_means` of an activation; what is compiled goes with it."""
+    return jax.jit(partial(_block_means, function))
+
+
 def _block_means(
     function: Callable[[jax.Array], jax.Array],
     pairs: jax.Array,
