@@ -3,7 +3,7 @@
 import warnings
 
 import numpy as np
-from hypothesis import reject
+from hypothesis import Phase, reject, settings
 from hypothesis import strategies as st
 
 import nnft_ppl as nnft
@@ -14,6 +14,11 @@ NUM_POINTS = 3
 
 LARGEST, SMALLEST = 6, -8
 """Powers of ten of the inputs."""
+
+
+def few(examples):
+    """So many examples, each of seconds; a failure is shown as it was met."""
+    return settings(max_examples=examples, phases=[Phase.generate])
 
 
 def _options(name):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from properties.random_cases import (
     HOMOGENEOUS,
@@ -10,6 +10,7 @@ from properties.random_cases import (
     NUM_POINTS,
     assert_equal_within_errors,
     exact,
+    few,
     inputs,
     networks,
 )
@@ -25,7 +26,7 @@ LENGTHS = pytest.mark.parametrize(
 
 def run(examples, property_of, *strategies):
     """Try a property on so many examples."""
-    settings(max_examples=examples)(given(*strategies)(property_of))()
+    few(examples)(given(*strategies)(property_of))()
 
 
 def at_width(net, width):

@@ -2,9 +2,9 @@
 
 import jax
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from properties.random_cases import HOMOGENEOUS, exact, inputs, networks
+from properties.random_cases import HOMOGENEOUS, exact, few, inputs, networks
 
 import nnft_ppl as nnft
 
@@ -38,7 +38,7 @@ def quartic(unit):
     )
 
 
-@settings(max_examples=4)
+@few(4)
 @given(networks(HOMOGENEOUS, bias=False), inputs(positive=True), st.floats(0.5, 1e4))
 def test_predictions_of_an_exact_law_do_not_move_with_the_cutoff(net, x, ratio):
     far = 10 * x.max()
@@ -47,7 +47,7 @@ def test_predictions_of_an_exact_law_do_not_move_with_the_cutoff(net, x, ratio):
     assert (np.abs(mean[1] - mean[0]) <= 1e-3 * spread[0] + 1e-9 * mean[0]).all()
 
 
-@settings(max_examples=4)
+@few(4)
 @given(networks(width=20), inputs(largest=0), st.integers(-12, 12))
 def test_predictions_do_not_know_the_unit_of_a_coupling(net, x, power):
     data = exact(net, x)
@@ -64,7 +64,7 @@ def test_predictions_do_not_know_the_unit_of_a_coupling(net, x, power):
     )
 
 
-@settings(max_examples=4)
+@few(4)
 @given(
     networks(HOMOGENEOUS, bias=False),
     inputs(positive=True, largest=4),

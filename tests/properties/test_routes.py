@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from oracles.effective_theory import tree_integral
-from properties.random_cases import NUM_POINTS, exact, inputs, networks
+from properties.random_cases import NUM_POINTS, exact, few, inputs, networks
 
 import nnft_ppl as nnft
 from nnft_ppl.correlators.symmetric import entries, positions
@@ -20,7 +20,7 @@ Z = 5.0
 
 def run(examples, property_of, *strategies):
     """Try a property on so many examples."""
-    settings(max_examples=examples)(given(*strategies)(property_of))()
+    few(examples)(given(*strategies)(property_of))()
 
 
 def lengths(quick, long):
