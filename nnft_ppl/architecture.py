@@ -13,8 +13,8 @@ from types import MappingProxyType
 import jax
 import numpy as np
 
-from nnft_ppl._arguments import is_whole
-from nnft_ppl._errors import PluginError, SpecError
+from nnft_ppl._arguments import as_float, is_whole
+from nnft_ppl._errors import PluginError, SpecError, shown
 from nnft_ppl._travel import Reduced, by_fields, by_value
 from nnft_ppl._typing import Params
 from nnft_ppl.activations import Activation
@@ -66,12 +66,13 @@ class Option:
         if isinstance(value, np.generic):
             value = value.item()
         if kind is float and is_whole(value):
-            value = float(value)
+            number = as_float(value)
+            value = value if number is None else number
         if kind is str and isinstance(value, (int, float)):  # a text such as "2"
             value = str(value)
         if type(value) is not kind:
             raise SpecError(
-                f"option `{name}` is {value!r}; expected "
+                f"option `{name}` is {shown(value)}; expected "
                 f"{'an' if kind is int else 'a'} {kind.__name__} "
                 f"(default {self.default!r}): {self.help}"
             )
@@ -79,7 +80,7 @@ class Option:
             raise SpecError(f"option `{name}` is nan; expected a number: {self.help}")
         if self.choices and value not in self.choices:
             raise SpecError(
-                f"option `{name}` is {value!r}; choose one of {list(self.choices)}"
+                f"option `{name}` is {shown(value)}; choose one of {list(self.choices)}"
             )
         low, high = self.minimum, self.maximum
         if isinstance(value, (int, float)) and (
@@ -87,7 +88,7 @@ class Option:
             or (high is not None and not value <= high)
         ):
             raise SpecError(
-                f"option `{name}` is {value!r}; expected a value between "
+                f"option `{name}` is {shown(value)}; expected a value between "
                 f"{low if low is not None else '-inf'} and "
                 f"{high if high is not None else 'inf'}"
             )
