@@ -344,8 +344,8 @@ def unknown_name(
     if refused:
         return f"no {kind} {name!r}; {'; '.join(refused)}"
     near = get_close_matches(name, known, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"no {kind} {name!r}{hint}; there are {sorted(known)}"
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"no {kind} {name!r}; there are {sorted(known)}{hint}"
 
 
 def _by_name(thing: Architecture | Operator) -> Reduced:
