@@ -7,20 +7,21 @@ from types import MappingProxyType
 
 import jax
 
-from nnft_ppl._arguments import check_number, check_whole
+from nnft_ppl._arguments import check_number, check_whole, is_whole
 from nnft_ppl._errors import SpecError
 from nnft_ppl.architecture import Architecture, Hyperparameters, OptionValue
 
 _COMMON = ("width", "input_dim", "output_dim", "weight_std", "bias_std")
 _MAX_SIZE = 2**31 - 1
 """JAX numbers what arrays hold by 32 bits."""
-_SMALLEST, _LARGEST = 1e-30, 1e30
-"""Standard deviations, in float32, in which networks are sampled."""
+_SMALLEST, _LARGEST = 1e-18, 1e18
+"""Standard deviations whose squares are normal numbers of float32."""
 
 
 def check_size(name: str, value: object) -> int:
     """A width or a dimension as an int, or SpecError."""
-    return check_whole(name, check_whole(name, value), most=_MAX_SIZE)
+    too_large = is_whole(value) and value > _MAX_SIZE
+    return check_whole(name, value, most=_MAX_SIZE if too_large else None)
 
 
 def check_option_names(where: str, options: Mapping[str, object]) -> None:

@@ -6,7 +6,7 @@ All exact knowledge (kernel, readout, neuron) is optional, `None` when unknown, 
 verified by `nnft_ppl.testing.check_architecture` when given.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -302,8 +302,8 @@ class Architecture:
         suggested_inputs: input_dim -> nested lists of inputs worth a first look.
 
     Raises:
-        PluginError: A symmetry is unknown, or a neuron or hidden layers are given
-            without a readout.
+        PluginError: A part is of the wrong kind, a symmetry is unknown, or a neuron or
+            hidden layers are given without a readout.
     """
 
     name: str
@@ -326,6 +326,7 @@ class Architecture:
 
     def __post_init__(self) -> None:
         """Refuse what can be refused without running anything."""
+        self._check_kinds()
         unknown = set(self.symmetries) - SYMMETRIES
         if unknown:
             raise PluginError(
@@ -337,6 +338,34 @@ class Architecture:
                 raise PluginError(
                     f"architecture {self.name!r} gives {part} without a readout; the "
                     "scales of output weight and bias there are needed for cumulants"
+                )
+
+    def _check_kinds(self) -> None:
+        for part, value in vars(self).items():
+            if part in ("name", "description"):
+                fits, expected = isinstance(value, str), "a text"
+            elif part == "symmetries":
+                fits, expected = isinstance(value, Set), "a set of texts"
+            elif part == "suggested_inputs":
+                fits, expected = (
+                    isinstance(value, Mapping),
+                    "lists of inputs by input_dim",
+                )
+            elif part == "options":
+                fits = isinstance(value, Mapping) and all(
+                    isinstance(name, str) and isinstance(option, Option)
+                    for name, option in value.items()
+                )
+                expected = "options by name, each an nnft_ppl.Option"
+            else:
+                fits = callable(value) or (
+                    value is None and part not in ("prior", "apply")
+                )
+                expected = "a function"
+            if not fits:
+                raise PluginError(
+                    f"architecture {shown(self.name)} has `{part}` {shown(value)}; "
+                    f"expected {expected}"
                 )
 
     def __reduce__(self) -> Reduced:
