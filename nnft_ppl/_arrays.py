@@ -18,6 +18,8 @@ _REMEDIES = (
     (np.bool_, "write .astype(float) if True and False are meant as 1 and 0"),
 )
 """Types that NumPy reads as numbers, and what to do instead."""
+_MAX_AXES = 64
+"""Of an array of NumPy; deeper lists are none."""
 
 
 def is_real(dtype: np.dtype) -> bool:
@@ -47,7 +49,7 @@ def real_array(name: str, given: object, shape: str) -> np.ndarray | jax.Array:
         )
     try:
         array = given if isinstance(given, jax.Array) else np.asarray(given)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise SpecError(
             f"{name} are no array of real numbers ({error}); {expected}"
         ) from error
@@ -63,7 +65,8 @@ def real_array(name: str, given: object, shape: str) -> np.ndarray | jax.Array:
 
 def real_numbers(name: str, given: object, shape: str) -> np.ndarray:
     """The same as a NumPy array in float64."""
-    return np.asarray(real_array(name, given, shape), np.float64)
+    with np.errstate(over="ignore"):  # of what is finite in more than float64 alone
+        return np.asarray(real_array(name, given, shape), np.float64)
 
 
 def returned_numbers(what: str, found: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
@@ -86,15 +89,15 @@ def returned_numbers(what: str, found: ArrayLike, shape: tuple[int, ...]) -> np.
     return np.asarray(values, np.float64)
 
 
-def _first_masked(given: object) -> tuple[int, ...] | None:
+def _first_masked(given: object, depth: int = 0) -> tuple[int, ...] | None:
     """Where the first masked entry is, if any; lists may hold masked arrays."""
     if isinstance(given, np.ma.MaskedArray):
         found = np.argwhere(np.ma.getmaskarray(given))
         return tuple(found[0].tolist()) if len(found) else None
-    if isinstance(given, (list, tuple)):
+    if isinstance(given, (list, tuple)) and depth < _MAX_AXES:
         for number, part in enumerate(given):
             if isinstance(part, (list, tuple, np.ma.MaskedArray)):
-                within = _first_masked(part)
+                within = _first_masked(part, depth + 1)
                 if within is not None:
                     return (number, *within)
     return None

@@ -1,8 +1,54 @@
 """The few error types of nnft_ppl; every message names value, expectation, remedy."""
 
+import reprlib
+
+_LONGEST = 290
+"""Characters of a message."""
+_ENDING = 110
+"""Of them at the end, where most messages say what is expected."""
+
+
+class _Short(reprlib.Repr):
+    """`repr`, cut short; it never raises."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        """As any other, but Python does not write integers of thousands of digits."""
+        if x.bit_length() < 1000:
+            return super().repr_int(x, level)
+        return f"an integer of about {round(x.bit_length() * 0.30103)} digits"
+
+
+_SHORT = _Short(maxstring=80, maxother=80, maxlong=60, maxlist=12, maxtuple=12)
+
+
+def shown(value: object) -> str:
+    """A value as messages show it: `repr`, however large or deep the value is."""
+    return _SHORT.repr(value)
+
+
+def one_line(text: str) -> str:
+    """A text in one line of fewer than 300 characters, cut in the middle if need be.
+
+    What does not print, such as an escape sequence in a file's name, is written out.
+    """
+    line = "".join(
+        c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split())
+    )
+    if len(line) <= _LONGEST:
+        return line
+    return f"{line[: _LONGEST - _ENDING - 3]} … {line[-_ENDING:]}"
+
 
 class NnftError(Exception):
-    """Base of all errors raised on purpose by nnft_ppl."""
+    """Base of all errors raised on purpose by nnft_ppl.
+
+    `str` gives the message in one line of fewer than 300 characters; `args` holds it
+    whole.
+    """
+
+    def __str__(self) -> str:
+        """The message."""
+        return one_line(super().__str__())
 
 
 class PluginError(NnftError):

@@ -7,11 +7,31 @@ from types import MappingProxyType
 
 import jax
 
-from nnft_ppl._arguments import check_number, check_whole
+from nnft_ppl._arguments import check_number, check_whole, is_whole
 from nnft_ppl._errors import SpecError
 from nnft_ppl.architecture import Architecture, Hyperparameters, OptionValue
 
 _COMMON = ("width", "input_dim", "output_dim", "weight_std", "bias_std")
+_MAX_SIZE = 2**31 - 1
+"""JAX numbers what arrays hold by 32 bits."""
+_SMALLEST, _LARGEST = 1e-18, 1e18
+"""Standard deviations whose squares are normal numbers of float32."""
+
+
+def check_size(name: str, value: object) -> int:
+    """A width or a dimension as an int, or SpecError."""
+    too_large = is_whole(value) and value > _MAX_SIZE
+    return check_whole(name, value, most=_MAX_SIZE if too_large else None)
+
+
+def check_option_names(where: str, options: Mapping[str, object]) -> None:
+    """Raise SpecError where an option has the name of something that is no option."""
+    taken = sorted({"name", "architecture", *_COMMON} & set(options))
+    if taken:
+        raise SpecError(
+            f"`{where}` gives {taken[0]!r}, which is no option of an architecture; "
+            "give it beside the options"
+        )
 
 
 def checked_hyperparameters(
@@ -35,9 +55,15 @@ def checked_hyperparameters(
         ("output_dim", output_dim),
         *(("input_dim", size) for size in shape or (0,)),
     ):
-        check_whole(name, value)
+        check_size(name, value)
+    check_size("input_dim", math.prod(shape))
     for name, std in (("weight_std", weight_std), ("bias_std", bias_std)):
-        check_number(name, std, lambda s: 0 <= s < math.inf, "a finite number ≥ 0")
+        check_number(
+            name,
+            std,
+            lambda s: s == 0 or _SMALLEST <= s <= _LARGEST,
+            f"a finite number ≥ 0, from {_SMALLEST:g} to {_LARGEST:g} unless it is 0",
+        )
     if weight_std == 0:
         raise SpecError("`weight_std` is 0; the output would be its bias alone")
     unknown = set(options) - set(architecture.options)

@@ -1,6 +1,7 @@
 """Inputs as users give them, read, checked and brought into one form."""
 
 import math
+import warnings
 from pathlib import Path
 
 import jax
@@ -22,11 +23,23 @@ def read_points(path: Path, where: str = "inputs") -> np.ndarray:
     if path.suffix not in (".npy", ".csv"):
         raise SpecError(f"`{where}`: {path.name!r} is neither .npy nor .csv")
     try:
-        if path.suffix == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False))
-        return np.loadtxt(path, delimiter=",", ndmin=2)
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            # What NumPy warns of, such as an empty file, is refused further on.
+            warnings.simplefilter("ignore")
+            return _load_npy(path) if path.suffix == ".npy" else _load_csv(path)
+    except Exception as error:  # of damaged bytes NumPy raises many kinds
         raise SpecError(f"`{where}`: cannot read {path.name!r}: {error}") from error
+
+
+def _load_npy(path: Path) -> np.ndarray:
+    """The array: nothing is unpickled, and memory taken for what is there alone."""
+    return np.array(np.lib.format.open_memmap(path, mode="r"))
+
+
+def _load_csv(path: Path) -> np.ndarray:
+    """The rows; spreadsheets put a mark at the start of UTF-8."""
+    with path.open(encoding="utf-8-sig") as file:
+        return np.loadtxt(file, delimiter=",", ndmin=2)
 
 
 def check_inputs(x: ArrayLike, shape: tuple[int, ...], *, distinct: bool) -> Points:

@@ -15,9 +15,8 @@ import numpy as np
 from jax.stages import Wrapped
 from jaxtyping import ArrayLike, Float
 
-from nnft_ppl._arguments import check_whole
 from nnft_ppl._errors import PluginError, SpecError, UnavailableError
-from nnft_ppl._hyperparameters import checked_hyperparameters
+from nnft_ppl._hyperparameters import check_size, checked_hyperparameters
 from nnft_ppl._inputs import check_inputs, shaped_inputs
 from nnft_ppl._measured_kernel import KernelDraws, MeasuredKernel
 from nnft_ppl._pair_table import all_pairs, pair_table
@@ -114,7 +113,7 @@ class Network:
 
     def with_width(self, width: int) -> "Network":
         """The same network at another width."""
-        hp = replace(self.hyperparameters, width=check_whole("width", width))
+        hp = replace(self.hyperparameters, width=check_size("width", width))
         if self.architecture.check is not None:
             self.architecture.check(hp)
         return replace(self, hyperparameters=hp)

@@ -6,15 +6,15 @@ All exact knowledge (kernel, readout, neuron) is optional, `None` when unknown, 
 verified by `nnft_ppl.testing.check_architecture` when given.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import jax
 import numpy as np
 
-from nnft_ppl._arguments import is_whole
-from nnft_ppl._errors import PluginError, SpecError
+from nnft_ppl._arguments import as_float, is_whole
+from nnft_ppl._errors import PluginError, SpecError, shown
 from nnft_ppl._travel import Reduced, by_fields, by_value
 from nnft_ppl._typing import Params
 from nnft_ppl.activations import Activation
@@ -66,12 +66,13 @@ class Option:
         if isinstance(value, np.generic):
             value = value.item()
         if kind is float and is_whole(value):
-            value = float(value)
+            number = as_float(value)
+            value = value if number is None else number
         if kind is str and isinstance(value, (int, float)):  # a text such as "2"
             value = str(value)
         if type(value) is not kind:
             raise SpecError(
-                f"option `{name}` is {value!r}; expected "
+                f"option `{name}` is {shown(value)}; expected "
                 f"{'an' if kind is int else 'a'} {kind.__name__} "
                 f"(default {self.default!r}): {self.help}"
             )
@@ -79,7 +80,7 @@ class Option:
             raise SpecError(f"option `{name}` is nan; expected a number: {self.help}")
         if self.choices and value not in self.choices:
             raise SpecError(
-                f"option `{name}` is {value!r}; choose one of {list(self.choices)}"
+                f"option `{name}` is {shown(value)}; choose one of {list(self.choices)}"
             )
         low, high = self.minimum, self.maximum
         if isinstance(value, (int, float)) and (
@@ -87,7 +88,7 @@ class Option:
             or (high is not None and not value <= high)
         ):
             raise SpecError(
-                f"option `{name}` is {value!r}; expected a value between "
+                f"option `{name}` is {shown(value)}; expected a value between "
                 f"{low if low is not None else '-inf'} and "
                 f"{high if high is not None else 'inf'}"
             )
@@ -301,8 +302,8 @@ class Architecture:
         suggested_inputs: input_dim -> nested lists of inputs worth a first look.
 
     Raises:
-        PluginError: A symmetry is unknown, or a neuron or hidden layers are given
-            without a readout.
+        PluginError: A part is of the wrong kind, a symmetry is unknown, or a neuron or
+            hidden layers are given without a readout.
     """
 
     name: str
@@ -325,6 +326,7 @@ class Architecture:
 
     def __post_init__(self) -> None:
         """Refuse what can be refused without running anything."""
+        self._check_kinds()
         unknown = set(self.symmetries) - SYMMETRIES
         if unknown:
             raise PluginError(
@@ -336,6 +338,34 @@ class Architecture:
                 raise PluginError(
                     f"architecture {self.name!r} gives {part} without a readout; the "
                     "scales of output weight and bias there are needed for cumulants"
+                )
+
+    def _check_kinds(self) -> None:
+        for part, value in vars(self).items():
+            if part in ("name", "description"):
+                fits, expected = isinstance(value, str), "a text"
+            elif part == "symmetries":
+                fits, expected = isinstance(value, Set), "a set of texts"
+            elif part == "suggested_inputs":
+                fits, expected = (
+                    isinstance(value, Mapping),
+                    "lists of inputs by input_dim",
+                )
+            elif part == "options":
+                fits = isinstance(value, Mapping) and all(
+                    isinstance(name, str) and isinstance(option, Option)
+                    for name, option in value.items()
+                )
+                expected = "options by name, each an nnft_ppl.Option"
+            else:
+                fits = callable(value) or (
+                    value is None and part not in ("prior", "apply")
+                )
+                expected = "a function"
+            if not fits:
+                raise PluginError(
+                    f"architecture {shown(self.name)} has `{part}` {shown(value)}; "
+                    f"expected {expected}"
                 )
 
     def __reduce__(self) -> Reduced:

@@ -6,14 +6,18 @@ Wick contraction (`nnft_ppl.eft.diagrams`); none is typed in.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._arguments import is_whole
+from nnft_ppl._errors import SpecError, shown
 from nnft_ppl._travel import Reduced, by_value
 from nnft_ppl._typing import Points
+
+_MANY = 100
+"""More factors S_GP than any order that is computed has."""
 
 
 def unit_weight(*points: Points) -> np.ndarray:
@@ -71,6 +75,7 @@ class Operator:
 
     def __post_init__(self) -> None:
         """Refuse field patterns that are no operator."""
+        self._check_kinds()
         points = set(self.fields)
         if points != set(range(len(points))):
             raise SpecError(
@@ -105,6 +110,25 @@ class Operator:
                 "factor per point"
             )
 
+    def _check_kinds(self) -> None:
+        for part, fits, expected in (
+            ("name", isinstance(self.name, str), "a text"),
+            ("symbol", isinstance(self.symbol, str), "a text"),
+            ("fields", _are_whole(self.fields), "whole numbers"),
+            ("derivatives", _are_whole(self.derivatives), "whole numbers"),
+            (
+                "quadratic_forms",
+                is_whole(self.quadratic_forms) and self.quadratic_forms <= _MANY,
+                f"a whole number up to {_MANY}",
+            ),
+            ("weight", callable(self.weight), "a function"),
+        ):
+            if not fits:
+                raise SpecError(
+                    f"operator {shown(self.name)} has `{part}` "
+                    f"{shown(getattr(self, part))}; expected {expected}"
+                )
+
     def __reduce__(self) -> Reduced:
         """For pickle; one of a plugin goes by name, see `nnft_ppl.registry`."""
         return by_value(
@@ -127,3 +151,7 @@ class Operator:
     def is_differential(self) -> bool:
         """Whether a field carries a derivative."""
         return any(self.derivatives)
+
+
+def _are_whole(numbers: object) -> bool:
+    return isinstance(numbers, Sequence) and all(map(is_whole, numbers))

@@ -11,8 +11,15 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import (
+    Distribution,
+    EntryPoint,
+    EntryPoints,
+    distributions,
+    entry_points,
+)
 from types import MappingProxyType
 from typing import Any
 
@@ -111,7 +118,7 @@ def _claims(only: str | None = None) -> dict[str, _Claims]:
     # equal claims of one distribution count once.
     found = {
         (entry.name, described(entry.dist), entry.value): entry
-        for entry in entry_points(group=hookspecs.PROJECT)
+        for entry in _entry_points()
         if only in (None, entry.name) and entry.name not in disabled
     }
     claims: dict[str, _Claims] = {}
@@ -133,6 +140,31 @@ def _judged(name: str, claims: _Claims) -> Plugin | list[Refusal]:
         return Plugin(name, owner, _load(entry))
     except PluginError as error:
         return [Refusal(name, owner, str(error))]
+
+
+def _entry_points() -> EntryPoints:
+    """Those of our group.
+
+    Raises:
+        PluginError: A distribution, maybe one of no plugin, has unreadable ones.
+    """
+    try:
+        return entry_points(group=hookspecs.PROJECT)
+    except Exception as error:  # one bad file, and importlib gives none of any
+        raise PluginError(
+            f"the entry points of {_unreadable()} cannot be read "
+            f"({type(error).__name__}: {error}); reinstall or uninstall it"
+        ) from error
+
+
+def _unreadable() -> str:
+    """The distribution whose entry points cannot be read."""
+    for distribution in distributions():
+        try:
+            _ = list(distribution.entry_points)
+        except Exception:
+            return _described(distribution)
+    return "an installed distribution"
 
 
 def _described(distribution: Distribution | None) -> str:
@@ -303,13 +335,17 @@ def unknown_name(
     kind: str, name: str, known: Mapping[str, object], registry: Registry
 ) -> str:
     """Say that `name` is unknown, what there is, and why a plugin of it was refused."""
-    message = f"no {kind} {name!r}; there are {sorted(known)}"
-    for refusal in registry.refusals:
-        message += (
-            f"; plugin {refusal.name!r} of {refusal.distribution} was refused: "
-            f"{refusal.reason}"
-        )
-    return message
+    refused = [
+        f"plugin {refusal.name!r} of {refusal.distribution} was refused: "
+        f"{refusal.reason}"
+        for refusal in registry.refusals
+        if refusal.name == name
+    ]
+    if refused:
+        return f"no {kind} {name!r}; {'; '.join(refused)}"
+    near = get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"no {kind} {name!r}; there are {sorted(known)}{hint}"
 
 
 def _by_name(thing: Architecture | Operator) -> Reduced:

@@ -17,10 +17,11 @@ from nnft_ppl.diagnostics.answers import QUESTIONS
 from nnft_ppl.eft.mesh.regions import Region, Setting, box_region
 from nnft_ppl.report.headline import write_opening
 from nnft_ppl.report.numbers import cutoff_text, exponent_text, symbol_html
-from nnft_ppl.report.page import _comparison_rows
+from nnft_ppl.report.page import _comparison_rows, render_report
 from nnft_ppl.report.reproduce import python_lines
 from nnft_ppl.study import StudyRun, read_study, run_study
 
+FIGURES = ("deviation", "couplings", "prediction")
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 
 
@@ -244,6 +245,44 @@ def test_markup_in_a_study_file_is_escaped(tmp_path: Path):
     assert "script" not in page.tags
     assert "b" not in page.headings[0]
     assert "<script>alert(1)</script>" in page.text
+
+
+HOSTILE = "</title><script>alert(1)</script>$"
+
+
+def test_markup_in_every_name_of_a_plugin_is_escaped(run: StudyRun):
+    """Names, symbols, descriptions, options, messages: all that others say."""
+    results, fit = run.results, run.results.fit
+    operator = replace(fit.action.operators[0], name=HOSTILE, symbol=HOSTILE)
+    net = results.network
+    option = nnft.Option(default=HOSTILE, help="")
+    network = replace(
+        net,
+        architecture=replace(
+            net.architecture,
+            name=HOSTILE,
+            description=HOSTILE,
+            options={HOSTILE: option},
+        ),
+        hyperparameters=replace(net.hyperparameters, options={HOSTILE: HOSTILE}),
+    )
+    measured = tuple(replace(c, network=network) for c in results.correlators)
+    hostile = replace(
+        results,
+        name=HOSTILE,
+        text=HOSTILE,
+        correlators=measured,
+        fit=replace(
+            fit,
+            action=nnft.Action([operator]),
+            correlators=replace(fit.correlators, network=network),
+        ),
+        checks=tuple(replace(c, name=HOSTILE, message=HOSTILE) for c in results.checks),
+    )
+    page = Page(render_report(hostile, {n: b"" for n in FIGURES}))
+    assert "script" not in page.tags
+    assert page.tags.count("title") == 1
+    assert HOSTILE in page.text
 
 
 def test_exponents():

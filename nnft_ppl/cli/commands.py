@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nnft_ppl._errors import NnftError
+from nnft_ppl._errors import NnftError, one_line, shown
 from nnft_ppl._version import __version__
 from nnft_ppl.cli.authoring import new_plugin
 from nnft_ppl.cli.doctor import doctor
@@ -54,12 +54,12 @@ class Commands(click.Group):
         except (NnftError, OSError, MemoryError) as error:
             # Beside errors of ours what the machine refuses: a full disk, no memory.
             notes = getattr(error, "__notes__", [])
-            said = str(error) or "out of memory"
-            click.echo(readable("; ".join([f"nnft: {said}", *notes])), err=True)
+            said = one_line("; ".join([str(error) or "out of memory", *notes]))
+            click.echo(readable(f"nnft: {said}"), err=True)
             ctx.exit(BAD_INPUT)
         except UnicodeEncodeError as error:
             click.echo(
-                f"nnft: {error.object!r} has letters that the locale's encoding "
+                f"nnft: {shown(error.object)} has letters that the locale's encoding "
                 f"{error.encoding} lacks; set LC_ALL=C.UTF-8 or PYTHONUTF8=1",
                 err=True,
             )

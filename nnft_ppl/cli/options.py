@@ -147,6 +147,8 @@ def _input_shape(
 
 def _architecture_options(pairs: Sequence[str]) -> dict[str, Any]:
     """KEY=VALUE pairs; a value that reads as JSON is taken as such, else as text."""
+    from nnft_ppl._hyperparameters import check_option_names
+
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -156,8 +158,9 @@ def _architecture_options(pairs: Sequence[str]) -> dict[str, Any]:
             raise SpecError(f"`--option {key}` is given twice; give it once")
         try:
             found[key] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             found[key] = value
+    check_option_names("--option", found)
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from nnft_ppl._arguments import LARGEST
 from nnft_ppl._errors import SpecError
 
 _UNITS = {
@@ -74,14 +75,14 @@ class _Memory(_Option):
                 f"`{option} {text}` is no size; write a number and a unit, kB, MB, GB, "
                 "TB, KiB, MiB, GiB or TiB, such as 500MB"
             )
-        return int(float(match[1]) * unit)
+        return int(min(float(match[1]) * unit, LARGEST))
 
 
 class _Devices(_Option):
     name = "NUMBER|LIST"
 
     def read(self, text: str, option: str) -> int | tuple[int, ...]:
-        if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*,?\s*", text):
+        if not re.fullmatch(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*,?\s*", text):
             raise SpecError(
                 f"`{option} {text}` is neither a number of devices nor a list of them "
                 'such as "0,2"'
@@ -99,7 +100,7 @@ class _Extension(_Option):
 
     def read(self, text: str, option: str) -> Extension:
         factor = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e[0-9]+)?)x", text.strip())
-        if factor and 1 < float(factor[1]) < float("inf"):
+        if factor and 1 < float(factor[1]) < LARGEST:
             return Extension(text, float(factor[1]), 0)
         more = None if factor else _whole_number(text)
         if more is None or more < 1:

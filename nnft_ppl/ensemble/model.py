@@ -78,11 +78,12 @@ def sampling_inputs(points: Points) -> Points:
     """The inputs in float32, the precision of sampling.
 
     Raises:
-        SpecError: An input overflows, or two that differ in float64 become one.
+        SpecError: An input overflows or becomes 0, or two that differ become one.
     """
     with np.errstate(over="ignore"):
         narrow = points.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(narrow).all(axis=1))
+    vanished = (narrow == 0).all(axis=1) & (points != 0).any(axis=1)
+    bad = np.flatnonzero(~np.isfinite(narrow).all(axis=1) | vanished)
     if bad.size:
         raise SpecError(
             f"input {points[bad[0]].tolist()} is beyond float32, in which networks are "

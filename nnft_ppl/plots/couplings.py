@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.posterior import INTERVAL
-from nnft_ppl.plots.style import INK, MUTED, colored, look, panels, widen
+from nnft_ppl.plots.style import INK, MUTED, colored, look, panels, symbol, widen
 
 _TAILS = (50 * (1 - INTERVAL), 50, 50 * (1 + INTERVAL))
 """Percentiles: lower end, median, upper end."""
@@ -62,7 +62,7 @@ def _sizes(axis: Axes, fit: CouplingFit) -> None:
             ms=4.5,
             capsize=2.5,
             color=color,
-            label=f"${operator.symbol}$, {_sign(middle[decided])}"
+            label=f"{symbol(operator)}, {_sign(middle[decided])}"
             if decided.any()
             else None,
         )
@@ -73,7 +73,7 @@ def _sizes(axis: Axes, fit: CouplingFit) -> None:
                 "v",
                 mfc="none",
                 color=color,
-                label=f"${operator.symbol}$, sign undetermined: upper end of $|g|$",
+                label=f"{symbol(operator)}, sign undetermined: upper end of $|g|$",
             )
     axis.set_xscale("log")
     axis.set_yscale("log")
@@ -137,7 +137,7 @@ def _exponents(axis: Axes, fit: CouplingFit) -> None:
             color=color,
             lw=1.3,
             alpha=0.6,
-            label=f"${operator.symbol}$ alone, theory",
+            label=f"{symbol(operator)} alone, theory",
         )
         low, high = np.percentile(couplings[..., i], _TAILS[::2], axis=(0, 1))
         decided = low * high > 0
@@ -152,7 +152,7 @@ def _exponents(axis: Axes, fit: CouplingFit) -> None:
             ms=4.5,
             capsize=2.5,
             color=color,
-            label=f"${operator.symbol}$, from the fits",
+            label=f"{symbol(operator)}, from the fits",
         )
     axis.set_xscale("log")
     axis.set(ylabel=r"$d\,\log|g|\,/\,d\,\log\Lambda$", title="Running")

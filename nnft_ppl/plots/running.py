@@ -14,7 +14,7 @@ from nnft_ppl.eft.flow.exponents import running_alone
 from nnft_ppl.eft.flow.relevance import relevance
 from nnft_ppl.inference.law.result import RunningFit
 from nnft_ppl.inference.verdict import Verdict
-from nnft_ppl.plots.style import INK, MUTED, colored, look, panels, widen
+from nnft_ppl.plots.style import INK, MUTED, colored, look, panels, plain, symbol, widen
 
 _PER_DECADE = 12
 """Cutoffs a decade at which the theory is drawn."""
@@ -88,7 +88,7 @@ def plot_running(
 def _label(fit: RunningFit, number: int, fits: Sequence[RunningFit]) -> str:
     """Name and dimension; the number too where these do not tell the fits apart."""
     network = fit.correlators.network
-    label = f"{network.name}, $d={network.hyperparameters.input_dim}$"
+    label = f"{plain(network.name)}, $d={network.hyperparameters.input_dim}$"
     alike = [
         other
         for other in fits
@@ -123,7 +123,7 @@ def _collect(fits: Mapping[str, RunningFit]) -> list[_Series]:
             row = rows[i]
             series.append(
                 _Series(
-                    label=f"{label}: ${operator.symbol}$",
+                    label=f"{label}: {symbol(operator)}",
                     color=color,
                     marker=marker,
                     cutoffs=cutoffs,

@@ -9,6 +9,9 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
+
+from nnft_ppl.operator import Operator
 
 INK = "#1a1a1a"
 MUTED = "#8a8a8a"
@@ -49,6 +52,21 @@ def look() -> Iterator[None]:
     """Draw inside this block to get the common look; nothing outside it changes."""
     with matplotlib.rc_context(_RC):
         yield
+
+
+def symbol(operator: Operator) -> str:
+    """An operator's symbol for labels; its name where matplotlib cannot set that."""
+    text = f"${operator.symbol}$"
+    try:
+        MathTextParser("path").parse(text)
+    except ValueError:
+        return plain(operator.name)
+    return text
+
+
+def plain(name: str) -> str:
+    """A name for labels, in which a dollar sign begins no formula."""
+    return name.replace("$", r"\$")
 
 
 def colored() -> Iterator[tuple[str, str]]:

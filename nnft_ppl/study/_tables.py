@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._arguments import LARGEST, as_float, is_whole
+from nnft_ppl._errors import SpecError, shown
 
 REQUIRED = object()
 """Marks a key that has no default."""
@@ -44,7 +45,7 @@ class One[T]:
     def __call__(self, path: str, value: Any) -> T:
         """The value found at `path`, or SpecError."""
         if not self.accepts(value):
-            raise SpecError(f"`{path}` is {value!r}; expected {self.expected}")
+            raise SpecError(f"`{path}` is {shown(value)}; expected {self.expected}")
         return self.convert(value)
 
 
@@ -62,32 +63,39 @@ class Many[T]:
     def __call__(self, path: str, value: Any) -> tuple[T, ...]:
         """The items found at `path`, or SpecError."""
         if not isinstance(value, list) or not value:
-            raise SpecError(f"`{path}` is {value!r}; expected {self.expected}")
-        found = tuple(self.kind(f"{path}[{i}]", item) for i, item in enumerate(value))
-        for i, item in enumerate(found):
-            if item in found[:i]:
-                raise SpecError(f"`{path}` holds {value[i]!r} twice; give it once")
-        return found
+            raise SpecError(f"`{path}` is {shown(value)}; expected {self.expected}")
+        found = dict[T, None]()
+        for i, item in enumerate(value):
+            one = self.kind(f"{path}[{i}]", item)
+            if one in found:
+                raise SpecError(f"`{path}` holds {shown(item)} twice; give it once")
+            found[one] = None
+        return tuple(found)
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _whole(least: int, most: int, expected: str) -> One[int]:
+    return One(expected, lambda v: is_whole(v) and least <= v <= most, int)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _number(expected: str, allowed: Callable[[float], bool]) -> One[float]:
+    """A number that a float holds and that is `allowed`."""
+
+    def accepts(value: Any) -> bool:
+        number = as_float(value)
+        return number is not None and allowed(number)
+
+    return One(expected, accepts, float)
 
 
 TEXT = One("a text", lambda v: isinstance(v, str) and bool(v.strip()), str)
-WHOLE = One("a whole number ≥ 1", lambda v: _is_whole(v) and v >= 1, int)
-COUNT = One("a whole number ≥ 0", lambda v: _is_whole(v) and v >= 0, int)
-SEED = One(
-    "a whole number from 0 to 2³² − 1", lambda v: _is_whole(v) and 0 <= v < 2**32, int
-)
-NUMBER = One("a finite number", lambda v: _is_number(v) and math.isfinite(v), float)
-POSITIVE = One("a number > 0", lambda v: _is_number(v) and 0 < v < math.inf, float)
+WHOLE = _whole(1, LARGEST, "a whole number ≥ 1, up to 2⁵³")
+COUNT = _whole(0, LARGEST, "a whole number ≥ 0, up to 2⁵³")
+SEED = _whole(0, 2**32 - 1, "a whole number from 0 to 2³² − 1")
+NUMBER = _number("a finite number", math.isfinite)
+POSITIVE = _number("a number > 0", lambda v: 0 < v < math.inf)
+_CUTOFF = _number('a number > 0, or "inf"', lambda v: v > 0)
 CUTOFF = One(
-    'a number > 0, or "inf"', lambda v: v == "inf" or (_is_number(v) and v > 0), float
+    _CUTOFF.expected, lambda v: v == "inf" or _CUTOFF.accepts(v), _CUTOFF.convert
 )
 ANYTHING: One[Any] = One("a value", lambda v: True, lambda v: v)
 

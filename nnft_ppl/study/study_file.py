@@ -5,6 +5,7 @@ impossible requests are refused with the path of the key in the file. What depen
 the installed plugins (architecture, options, operators, inputs) is checked as well.
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any
 
 from nnft_ppl._arguments import check_choice
 from nnft_ppl._errors import NnftError, SpecError, UnavailableError
+from nnft_ppl._hyperparameters import check_option_names
 from nnft_ppl._inputs import read_points
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
@@ -77,6 +79,11 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Every table of a study file and its keys."""
+_MAX_BYTES = 1 << 20
+"""Of a study file."""
+_NAME = r"""(?:[\w-]{1,199}+|"[^"\n]{0,199}+"|'[^'\n]{0,199}+')"""
+_DEEP_KEY = re.compile(rf"(?<![\w.-])(?:{_NAME}[ \t]{{0,9}}+\.[ \t]{{0,9}}+){{64}}")
+"""Many names with dots between: tomllib takes minutes for some ten thousand."""
 
 
 def read_study(path: str | Path, *, directory: str | Path | None = None) -> Study:
@@ -94,17 +101,38 @@ def read_study(path: str | Path, *, directory: str | Path | None = None) -> Stud
             exact correlators are and there is no neuron.
     """
     source = Path(path)
-    try:
-        text = source.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"cannot read the study file {str(path)!r}: {error}") from error
+    text = _text(source)
+    if _DEEP_KEY.search(text):
+        raise SpecError(f"{source.name} is no valid study file: a key is too deep")
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also of an integer of thousands of digits
         raise SpecError(f"{source.name} is no valid TOML: {error}") from error
+    except RecursionError as error:
+        raise SpecError(
+            f"{source.name} is no valid study file: its brackets are too deep"
+        ) from error
     return parse_study(
         raw, text=text, name=source.stem, folder=source.parent, directory=directory
     )
+
+
+def _text(source: Path) -> str:
+    """What the file says; some editors put a mark at the start of UTF-8."""
+    try:
+        with source.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        text = data.decode("utf-8-sig")
+    except (OSError, ValueError) as error:  # ValueError: no such name, or no UTF-8
+        raise SpecError(
+            f"cannot read the study file {str(source)!r}: {error}"
+        ) from error
+    if len(data) > _MAX_BYTES:
+        raise SpecError(
+            f"the study file {str(source)!r} is larger than {_MAX_BYTES:,} bytes; put "
+            "inputs into a file of their own, `inputs.file`"
+        )
+    return text
 
 
 def parse_study(
@@ -164,6 +192,7 @@ def _network(table: Table) -> tuple[Network, tuple[int, ...]]:
     bias_std = table.take("bias_std", kinds.NUMBER, 0.0)
     options = table.take("options", kinds.ANYTHING, {})
     Table(table.path("options"), options, options)
+    check_option_names(table.path("options"), options)
     net = _at(
         "network",
         lambda: network(

@@ -12,6 +12,7 @@ from jaxtyping import ArrayLike
 from nnft_ppl._network import Network
 from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.neuron.cumulants import exact_cumulants
+from nnft_ppl.correlators.sizes import check_sizes
 from nnft_ppl.correlators.symmetric import positions
 
 _RESOLVED = 1e-3
@@ -52,6 +53,9 @@ def exact_correlators(
     """
     points = network.check_inputs(x, distinct=True)
     orders = check_orders(orders, len(points), network.hyperparameters.output_dim)
+    check_sizes(
+        network, np.sqrt(np.diag(network.kernel(points))), max(orders), sampled=False
+    )
     connected, error = exact_cumulants(network, points, orders)
     found = Correlators(
         network=network,

@@ -32,6 +32,7 @@ from nnft_ppl.correlators.sampled.measurement import Measurement, known_kernel
 from nnft_ppl.correlators.sampled.preactivations import preactivation_factor
 from nnft_ppl.correlators.sampled.runners import local_runner, open_runner
 from nnft_ppl.correlators.sampled.sums import Sums
+from nnft_ppl.correlators.sizes import check_sizes
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.ensemble.blocks import check_block_size, check_memory
 from nnft_ppl.ensemble.local import choose_devices
@@ -237,6 +238,7 @@ def _plan(
                 _whole(job(pilot, num_draws), devices)
             raise
     measurement = Measurement(network, points, orders, estimator, kernel)
+    check_sizes(network, measurement.scale, max(orders), sampled=True)
     return measurement, job(measurement, num_draws)
 
 

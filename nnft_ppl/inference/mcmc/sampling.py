@@ -4,6 +4,9 @@ from dataclasses import asdict, dataclass
 
 from nnft_ppl._arguments import check_whole
 
+_MOST = 2**31 - 1
+"""JAX counts steps by 32 bits."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -25,9 +28,13 @@ class Sampling:
     def __post_init__(self) -> None:
         """Check the numbers and make them ints."""
         for name, value in asdict(self).items():
-            object.__setattr__(self, name, check_whole(name, value))
+            object.__setattr__(self, name, _checked(name, value))
 
     @property
     def num_steps(self) -> int:
         """Of each chain in all."""
         return self.num_warmup + self.num_samples
+
+
+def _checked(name: str, value: object) -> int:
+    return check_whole(name, check_whole(name, value), most=_MOST)
