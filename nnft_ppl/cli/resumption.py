@@ -96,6 +96,7 @@ class Files:
         try:
             yield self._remove_old
         except BaseException:
+            self._remove_old()
             self._settle()
             raise
         for place in self._aside().values():
