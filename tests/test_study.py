@@ -9,6 +9,7 @@ import pytest
 from toy_study import TOY
 
 import nnft_ppl as nnft
+from nnft_ppl import store
 from nnft_ppl.study import StudyRun, read_study, rebuild_report, run_study
 
 
@@ -40,6 +41,7 @@ def test_run_directory_holds_everything_and_nothing_temporary(finished: StudyRun
         "figures/deviation.png",
         "figures/prediction.png",
         "fit.nc",
+        "manifest.json",
         "report.html",
         "run.json",
         "study.toml",
@@ -128,15 +130,54 @@ def test_page_can_be_made_again_from_the_files(finished: StudyRun):
 
 
 @pytest.mark.slow
-def test_results_of_another_version_are_not_reused(finished: StudyRun):
-    path = finished.directory / "run.json"
-    run = json.loads(path.read_text())
-    run["versions"]["nnft_ppl"] = "0.0.0"
-    path.write_text(json.dumps(run))
+def test_results_of_another_version_are_not_reused(finished: StudyRun, monkeypatch):
+    (finished.directory / "mine.nc").write_text("years of work")
+    other = {**store.versions(), "nnft_ppl": "99.0"}
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "versions", lambda: other)
+        run_study(toy(finished.directory.parent))
     said: list[str] = []
     run_study(toy(finished.directory.parent), say=said.append)
     assert not any("reused" in line for line in said)
-    assert json.loads(path.read_text())["versions"]["nnft_ppl"] == nnft.__version__
+    run = json.loads((finished.directory / "run.json").read_text())
+    assert run["versions"]["nnft_ppl"] == nnft.__version__
+    assert (finished.directory / "mine.nc").read_text() == "years of work"
+    (finished.directory / "mine.nc").unlink()
+
+
+def test_another_fit_is_not_taken_for_this_one(finished: StudyRun):
+    """Of other cutoffs: a good file, of the right name."""
+    place, before = finished.directory / "fit.nc", finished.results.fit
+    other = nnft.fit_couplings(
+        before.correlators,
+        before.action,
+        [30.0],
+        key=jax.random.key(0),
+        sampler="conjugate",
+        num_samples=100,
+    )
+    place.unlink()
+    other.save(place)
+    with pytest.raises(nnft.SpecError, match=r"fit\.nc` is not what the study wrote"):
+        rebuild_report(finished.directory)
+    said: list[str] = []
+    again = run_study(toy(finished.directory.parent), say=said.append)
+    assert (
+        "fit.nc is not what this study wrote: kept as fit.nc.other, made anew" in said
+    )
+    assert again.results.fit.cutoffs == before.cutoffs
+    aside = finished.directory / "fit.nc.other"
+    assert nnft.load(aside).cutoffs == (30.0,)
+    aside.unlink()
+
+
+def test_a_damaged_comparison_is_not_read(finished: StudyRun):
+    place = finished.directory / "comparison.json"
+    good = place.read_bytes()
+    place.write_bytes(good.replace(b"0", b"1", 1))
+    with pytest.raises(nnft.SpecError, match=r"comparison\.json` is not what the stud"):
+        rebuild_report(finished.directory)
+    place.write_bytes(good)
 
 
 def test_directory_of_another_study_is_refused(finished: StudyRun):

@@ -35,7 +35,7 @@ num_chains = 2
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     # The page is not what is tested, and takes longest.
-    monkeypatch.setattr("nnft_ppl.study.run.rebuild_report", lambda *_, **__: None)
+    monkeypatch.setattr("nnft_ppl.study.run.write_page", lambda *_, **__: None)
     path = tmp_path / "toy.toml"
     path.write_text(STUDY)
     return read_study(path, directory=tmp_path / "run")

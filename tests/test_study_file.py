@@ -431,3 +431,18 @@ def test_what_the_architecture_cannot_give_is_refused(
 
 def test_every_refusal_is_an_error_of_ours():
     assert all(issubclass(kind, NnftError) for _, _, kind, _ in BAD.values())
+
+
+@pytest.mark.parametrize(
+    "given", ["../../x", "/etc/x", "a/../../x", "~/x", "~", ".", "a\\u0000b", "a" * 300]
+)
+def test_a_study_file_names_a_folder_below_the_current_one(tmp_path: Path, given: str):
+    text = GOOD + f'[output]\ndirectory = "{given}"\n'
+    with pytest.raises(
+        SpecError, match=r"^`output.directory` is .*below the current.*--output$"
+    ) as caught:
+        read(tmp_path, text)
+    assert len(str(caught.value)) < 300
+    assert read(tmp_path, text, directory="../x").directory == Path("../x")
+    inside = GOOD + '[output]\ndirectory = "runs/mine/./a"\n'
+    assert read(tmp_path, inside).directory == Path("runs/mine/a")

@@ -43,7 +43,7 @@ def file(tmp_path):
 @pytest.fixture
 def study(file, tmp_path, monkeypatch):
     # The page is not what is tested, and takes longest.
-    monkeypatch.setattr("nnft_ppl.study.run.rebuild_report", lambda *_, **__: None)
+    monkeypatch.setattr("nnft_ppl.study.run.write_page", lambda *_, **__: None)
     return read_study(file, directory=tmp_path / "run")
 
 

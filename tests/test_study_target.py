@@ -51,7 +51,7 @@ def small_blocks(monkeypatch):
 @pytest.fixture
 def no_page(monkeypatch):
     """The page takes longest."""
-    monkeypatch.setattr("nnft_ppl.study.run.rebuild_report", lambda *_, **__: None)
+    monkeypatch.setattr("nnft_ppl.study.run.write_page", lambda *_, **__: None)
 
 
 def study_in(folder, text=STUDY):

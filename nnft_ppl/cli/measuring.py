@@ -95,7 +95,7 @@ def measure(
             events.watching(
                 label, target_error, "coupling" if couplings else "G4c"
             ) as monitor,
-            files.begun_anew() if force else nullcontext() as under_way,
+            files.begun_anew() if force else nullcontext() as remove_old,
         ):
             found = measure_correlators(
                 network,
@@ -112,14 +112,14 @@ def measure(
                 scheduler=scheduler,
                 memory=memory,
                 progress=monitor or False
-                if under_way is None
-                else _replacing(under_way, monitor),
+                if remove_old is None
+                else _replacing(remove_old, monitor),
             )
             found.save(files.output)
     except SamplingInterrupted as interruption:
         _tell_interruption(interruption, files, events)
         raise SystemExit(INTERRUPTED) from None
-    files.finish()
+    files.finish(found)
     if target_error is not None:
         _tell_target(found, error_of or relative_error, target_error, couplings, events)
     return found
@@ -164,14 +164,16 @@ def _error_of(
     return coupling_error(Action(list(couplings)), cutoff)
 
 
-def _replacing(under_way: "Callable[[], None]", monitor: "Monitor | None") -> "Monitor":
-    """Remove the old output once the new work is under way.
+def _replacing(
+    remove_old: "Callable[[], None]", monitor: "Monitor | None"
+) -> "Monitor":
+    """Remove the old output once there are new sums.
 
     From then on no output and some sums mean, as always, a run to go on with.
     """
 
     def watch(progress: "Progress") -> None:
-        under_way()
+        remove_old()
         if monitor is not None:
             monitor(progress)
 
@@ -183,9 +185,11 @@ def _tell_interruption(interruption: Any, files: Files, events: Events) -> None:
     partial = None
     message = f"interrupted after {interruption.num_draws:,} networks"
     if interruption.correlators is not None:
-        interruption.correlators.save(files.partial)
-        partial = files.partial
-        message += f", their correlators in {partial}"
+        partial = files.save_partial(interruption.correlators)
+        if partial is None:
+            message += f" ({files.partial} is of other work, and is kept)"
+        else:
+            message += f", their correlators in {partial}"
     saved = files.saved()
     forced = click.get_current_context().params["force"]
     if forced and files.output.exists():  # nothing of it had been replaced yet

@@ -234,17 +234,21 @@ force = click.option("--force", is_flag=True, help="Replace the file if it exist
 
 
 def output_options(function: Function) -> Function:
-    """Add --output and --force; the command gets `output`, free to be written."""
+    """Add --output and --force; the command gets `output`, its own to write."""
 
     @output_file
     @force
     @wraps(function)
     def command(output: Path, force: bool, **rest: Any) -> Any:
+        from nnft_ppl._files import one_writer, remove_half_written
+
         # Now, not after an hour of sampling.
-        if output.exists() and not force:
-            raise SpecError(f"`{output}` exists; give --force to replace it")
         check_folder(output)
-        return function(output=output, **rest)
+        with one_writer(output):
+            if output.exists() and not force:
+                raise SpecError(f"`{output}` exists; give --force to replace it")
+            remove_half_written(output)
+            return function(output=output, **rest)
 
     return command
 

@@ -6,7 +6,6 @@ what `--extend` adds to.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +46,18 @@ class Files:
             f"{self.output.stem}.partial{self.output.suffix or '.nc'}"
         )
 
+    @contextmanager
+    def held(self) -> "Iterator[None]":
+        """Within, they are this process's; what a killed one left is put in order."""
+        from nnft_ppl._files import one_writer, remove_half_written
+
+        check_folder(self.output)
+        with one_writer(self.output):
+            for file in (self.output, self.sums, self.partial):
+                remove_half_written(file)
+            self._settle()
+            yield
+
     def check(self, *, force: bool, extension: Extension | None) -> None:
         """Raise SpecError where what exists is not to be replaced or added to."""
         if force and extension is not None:
@@ -65,7 +76,6 @@ class Files:
                 f"`{self.output}` exists; give --force to replace it or --extend to "
                 "add networks to it"
             )
-        check_folder(self.output)
 
     def saved(self) -> dict[str, Any] | None:
         """The record of the sums, or `None` where there are none to go on from."""
@@ -75,39 +85,71 @@ class Files:
 
     @contextmanager
     def begun_anew(self) -> "Iterator[Callable[[], None]]":
-        """Within, sums there were are out of the way, and so is the output at a call.
+        """Within, sums there were are out of the way.
 
-        Without that call, as when the work is refused, they are back at the end.
+        At a call, once there are new ones, they and the output are removed. Without new
+        ones, as when the work is refused, they are back at the end.
         """
+        for file, place in self._aside().items():
+            if file.exists():
+                file.replace(place)
+        try:
+            yield self._remove_old
+        except BaseException:
+            self._remove_old()
+            self._settle()
+            raise
+        for place in self._aside().values():
+            place.unlink(missing_ok=True)
+
+    def _aside(self) -> dict[Path, Path]:
+        """Where sums are while the work is begun anew; not a name of leftovers."""
         from nnft_ppl._checkpoint import previous
 
-        aside = {
-            file: file.with_name(f".{file.name}.{os.getpid()}.tmp")
-            for file in (self.sums, previous(self.sums))
-            if file.exists()
-        }
-        for file, place in aside.items():
-            file.replace(place)
+        files = (self.sums, previous(self.sums))
+        return {file: file.with_name(f".{file.name}.before") for file in files}
 
-        def under_way() -> None:
-            for file in (self.output, *aside.values()):
+    def _remove_old(self) -> None:
+        """Remove the output and its sums where new sums have been saved."""
+        if self.sums.exists():
+            for file in (self.output, *self._aside().values()):
                 file.unlink(missing_ok=True)
 
-        try:
-            yield under_way
-        finally:
-            for file, place in aside.items():
-                if file.exists():
-                    place.unlink(missing_ok=True)
-                elif place.exists():
-                    place.replace(file)
+    def _settle(self) -> None:
+        """End what was begun anew: with the new sums, or with the old state."""
+        aside = {f: place for f, place in self._aside().items() if place.exists()}
+        if aside:
+            self._remove_old()
+        for file, place in aside.items():
+            if place.exists():
+                place.replace(file)
 
-    def finish(self) -> None:
+    def save_partial(self, found: "Correlators") -> Path | None:
+        """Save what an interrupted run has, unless other work has that place."""
+        if self.partial.exists() and not self._is_partial(found):
+            return None
+        found.save(self.partial)
+        return self.partial
+
+    def finish(self, found: "Correlators") -> None:
         """Remove what only an unfinished run needs, and what killed ones left."""
         from nnft_ppl._checkpoint import remove_leftovers
 
-        self.partial.unlink(missing_ok=True)
+        if self._is_partial(found):
+            self.partial.unlink()
         remove_leftovers(self.sums)
+
+    def _is_partial(self, found: "Correlators") -> bool:
+        """Whether at the place of partial correlators there are some of this work."""
+        from nnft_ppl._errors import NnftError
+        from nnft_ppl._load import load
+        from nnft_ppl.correlators.correlators import Correlators
+
+        try:
+            there = load(self.partial)
+        except NnftError:
+            return False
+        return isinstance(there, Correlators) and _work(there) == _work(found)
 
 
 def check_same_work(
@@ -150,12 +192,7 @@ def check_same_work(
         "orders": list(range(2, max(orders) + 1, 2)),
         "estimator": found.estimator if estimator == "auto" else estimator,
     }
-    theirs = {
-        **_flat(json.loads(found.network.to_json())),
-        "inputs": found.x.tolist(),
-        "orders": list(found.orders),
-        "estimator": found.estimator,
-    }
+    theirs = _work(found)
     ours["generator"] = generator
     theirs["generator"] = saved.get("generator")
     ours["seed"] = np.asarray(jax.random.key_data(seed_key(seed))).tolist()
@@ -168,6 +205,16 @@ def check_same_work(
                 "command that made it"
             )
     return found
+
+
+def _work(found: "Correlators") -> dict[str, Any]:
+    """What correlators are of."""
+    return {
+        **_flat(json.loads(found.network.to_json())),
+        "inputs": found.x.tolist(),
+        "orders": list(found.orders),
+        "estimator": found.estimator,
+    }
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -183,22 +183,23 @@ def correlators(
     from nnft_ppl.correlators.neuron.exact import exact_correlators
 
     files, events = Files(output), Events(as_json=as_json)
-    files.check(force=force, extension=extension)
-    if exact:
-        _refuse_options_of_sampling()
-        found = exact_correlators(network, points, orders)
-        found.save(output)
-    else:
-        found = measure(
-            network,
-            points,
-            orders,
-            files,
-            events,
-            extension=extension,
-            force=force,
-            **options,
-        )
+    with files.held():
+        files.check(force=force, extension=extension)
+        if exact:
+            _refuse_options_of_sampling()
+            found = exact_correlators(network, points, orders)
+            found.save(output)
+        else:
+            found = measure(
+                network,
+                points,
+                orders,
+                files,
+                events,
+                extension=extension,
+                force=force,
+                **options,
+            )
     print_correlators(found, output, events)
 
 

@@ -1,70 +1,67 @@
 """A finished study, read back from the files of its run directory."""
 
 import json
-from pathlib import Path
 
 import pandas as pd
 
 from nnft_ppl import store
-from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.sampled.estimators import PLAIN
 from nnft_ppl.diagnostics.checks import diagnose
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.report import Approach, Results
 from nnft_ppl.report.results import Target
-from nnft_ppl.study.directory import RunDirectory
+from nnft_ppl.study.directory import (
+    COMPARISON,
+    FIT,
+    TEXT,
+    RunDirectory,
+    correlators,
+)
 
 
-def read_correlators(path: Path) -> Correlators:
-    """Correlators from a file of a run directory."""
-    return Correlators.from_data(store.read(path))
+def read_correlators(directory: RunDirectory, name: str) -> Correlators:
+    """Correlators of a study, from one of its files.
+
+    Raises:
+        SpecError: The file is missing, or not the study's.
+    """
+    return Correlators.from_data(store.read(directory.own(name)))
 
 
-def load_results(path: str | Path) -> Results | Approach:
+def load_results(directory: RunDirectory) -> Results | Approach:
     """The results in a run directory.
 
     Raises:
-        SpecError: No study, or an unfinished one.
+        SpecError: No study, an unfinished one, or a file that is not the study's.
     """
-    directory = RunDirectory(Path(path))
-    run = directory.read_run()
+    run = directory.recall()
     record = run["study"]
-    eft = record["eft"]
-    widths = record["network"]["widths"]
-    last = directory.fit
+    eft, ensemble = record["eft"], record["ensemble"]
+    names = []
+    for width in record["network"]["widths"]:
+        names.append(correlators(width, ensemble["estimator"]))
+        if ensemble["plain_draws"]:
+            names.append(correlators(width, PLAIN.name))
+        if directory.lists(correlators(width, "exact")):
+            names.append(correlators(width, "exact"))
+    found = tuple(read_correlators(directory, name) for name in names)
+    text = directory.own(TEXT).read_text(encoding="utf-8")
+    target_error, seed = ensemble.get("target_error"), ensemble["seed"]
+    name = directory.path.resolve().name
     if eft is None:
-        last = directory.correlators(widths[-1], record["ensemble"]["estimator"])
-    if not last.is_file():
-        raise SpecError(
-            f"the study in {str(path)!r} is not finished; run `nnft study` on its "
-            "study file again, it goes on where it stopped"
-        )
-    target_error = record["ensemble"].get("target_error")
-    files: dict[Path, None] = {}
-    for width in widths:
-        for estimator in (record["ensemble"]["estimator"], PLAIN.name, "exact"):
-            file = directory.correlators(width, estimator)
-            if file.is_file():
-                files[file] = None
-    name = Path(path).resolve().name
-    text = (directory.path / "study.toml").read_text(encoding="utf-8")
-    correlators = tuple(map(read_correlators, files))
-    seed = record["ensemble"]["seed"]
-    if eft is None:
-        most = record["ensemble"]["num_draws"]
-        target = target_error and Target(target_error, most)
-        return Approach(name, text, correlators, seed, run["versions"], target)
-    fit = CouplingFit.from_data(store.read(directory.fit))
+        target = target_error and Target(target_error, ensemble["num_draws"])
+        return Approach(name, text, found, seed, run["versions"], target)
+    fit = CouplingFit.from_data(store.read(directory.own(FIT)))
     comparison = None
-    if directory.comparison.is_file():
-        rows = json.loads(directory.comparison.read_text(encoding="utf-8"))
+    if eft["candidates"]:
+        rows = json.loads(directory.own(COMPARISON).read_text(encoding="utf-8"))
         comparison = pd.DataFrame(rows)
     tolerance = eft["tolerance"]
     return Results(
         name=name,
         text=text,
-        correlators=correlators,
+        correlators=found,
         fit=fit,
         checks=tuple(diagnose(fit, tolerance=tolerance, comparison=comparison)),
         comparison=comparison,

@@ -6,10 +6,12 @@ from typing import Any
 
 import jax
 
+from nnft_ppl import store
 from nnft_ppl._network import Network
 from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key, Points
 from nnft_ppl.eft.action import Action
+from nnft_ppl.registry import load_registry
 
 ORDERS = (2, 4, 6)
 """Orders that a study measures."""
@@ -143,3 +145,12 @@ class Study:
             "ensemble": {k: v for k, v in vars(self.ensemble).items() if v is not None},
             "eft": None if self.eft is None else self.eft.record(),
         }
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the packages, and of the plugins used, that make the numbers."""
+        actions = () if self.eft is None else (self.eft.action, *self.eft.candidates)
+        used = {self.network.name}.union(*(action.names for action in actions))
+        owners = {p.distribution for p in load_registry().plugins if p.name in used}
+        split = (owner.rpartition(" ") for owner in sorted(owners))
+        plugins = {name.replace("-", "_"): version for name, _, version in split}
+        return {**plugins, **store.versions()}

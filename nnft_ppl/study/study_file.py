@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any
 
@@ -84,6 +84,8 @@ _MAX_BYTES = 1 << 20
 _NAME = r"""(?:[\w-]{1,199}+|"[^"\n]{0,199}+"|'[^'\n]{0,199}+')"""
 _DEEP_KEY = re.compile(rf"(?<![\w.-])(?:{_NAME}[ \t]{{0,9}}+\.[ \t]{{0,9}}+){{64}}")
 """Many names with dots between: tomllib takes minutes for some ten thousand."""
+_LONGEST_NAME = 200
+"""Bytes in the name of a folder: most systems take 255, with room for a lock's."""
 
 
 def read_study(path: str | Path, *, directory: str | Path | None = None) -> Study:
@@ -164,6 +166,8 @@ def parse_study(
     if "eft" in raw:
         eft = _eft(tables["eft"], net, widths, points, ensemble, folder)
     given = tables["output"].take("directory", kinds.TEXT, f"runs/{name}")
+    if directory is None:
+        _check_directory(tables["output"].path("directory"), given)
     return Study(
         name=name,
         text=text,
@@ -342,6 +346,23 @@ def _measure(table: Table, folder: Path) -> Measure:
     where = table.path("measure_file")
     points = None if file is None else read_points(folder / file, where)
     return _at(where, lambda: measure_named(name, points))
+
+
+def _check_directory(path: str, given: str) -> None:
+    """A study file may come from anywhere: it names a folder below the current one."""
+    place = PurePath(given)
+    if (
+        place.anchor
+        or not place.parts
+        or ".." in place.parts
+        or given.startswith("~")
+        or not given.isprintable()
+        or any(len(part.encode()) > _LONGEST_NAME for part in place.parts)
+    ):
+        raise SpecError(
+            f"`{path}` is {given!r:.80}; expected a folder below the current one, such "
+            "as runs/mine; any other may be given on the command line, by --output"
+        )
 
 
 def _choice(table: Table, key: str, allowed: tuple[str, ...]) -> str:

@@ -102,7 +102,7 @@ def test_an_interrupted_fit_tells_where_it_goes_on(correlators, tmp_path, monkey
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*(R-hat|converge|divergen|Pareto|ESS)")
 def test_a_study_tells_the_steps_of_its_fit(tmp_path, monkeypatch):
-    monkeypatch.setattr("nnft_ppl.study.run.rebuild_report", lambda *_, **__: None)
+    monkeypatch.setattr("nnft_ppl.study.run.write_page", lambda *_, **__: None)
     monkeypatch.setattr("nnft_ppl.cli.studies._finish", lambda *_: None)
     monkeypatch.setattr("nnft_ppl.cli.events._EVENT_SECONDS", 0.0)
     (tmp_path / "study.toml").write_text(STUDY)

@@ -1,0 +1,207 @@
+"""The steps of a study that make files: measure, fit, compare.
+
+Each is left out when its file is there, whole and of this very study.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+
+from nnft_ppl._errors import UnavailableError
+from nnft_ppl._network import Network
+from nnft_ppl._seed import seed_key
+from nnft_ppl._typing import Key, Points
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.neuron.exact import exact_correlators
+from nnft_ppl.correlators.sampled.estimators import PLAIN
+from nnft_ppl.correlators.sampled.measurement import relative_error
+from nnft_ppl.diagnostics.comparison.actions import compare_actions
+from nnft_ppl.ensemble.progress import Monitor
+from nnft_ppl.inference.couplings.fit import fit_couplings
+from nnft_ppl.study.directory import (
+    COMPARISON,
+    FIT,
+    FIT_DATA,
+    RunDirectory,
+    Say,
+    correlators,
+)
+from nnft_ppl.study.finished import read_correlators
+from nnft_ppl.study.spec import ORDERS, EftTable, Study
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """The random keys of a study."""
+
+    widths: Key
+    fit_data: Key
+    fit: Key
+
+
+class Steps:
+    """What is done, in this order, of a study in its directory."""
+
+    def __init__(
+        self,
+        study: Study,
+        directory: RunDirectory,
+        say: Say,
+        measure: Callable[..., Correlators],
+        *,
+        progress: bool | Monitor,
+    ) -> None:
+        """Prepare; `say`, `measure` and `progress` are as `run_study` has them."""
+        self.study = study
+        self.directory = directory
+        self.say = say
+        self.measure = measure
+        self.progress = progress
+        self.keys = _Keys(*jax.random.split(seed_key(study.ensemble.seed), 3))
+
+    def _make(self, name: str, what: str, make: Callable[[], None]) -> None:
+        if self.directory.has(name):
+            self.say(f"{what}: reused {name.rpartition('/')[2]}")
+            return
+        self.say(what)
+        make()
+
+    def measure_widths(self) -> None:
+        """Correlators of every width by every estimator."""
+        ensemble = self.study.ensemble
+        for width in self.study.widths:
+            network = self.study.network.with_width(width)
+            key = jax.random.fold_in(self.keys.widths, width)
+            routes = [(ensemble.estimator, ensemble.num_draws, ensemble.target_error)]
+            if ensemble.plain_draws:
+                routes.append((PLAIN.name, ensemble.plain_draws, None))
+            for estimator, num_draws, target_error in routes:
+                self._measure(
+                    correlators(width, estimator),
+                    f"width {width}, {_how_many(num_draws, target_error)}, {estimator}",
+                    network,
+                    self.study.points,
+                    num_draws,
+                    key,
+                    estimator,
+                    target_error,
+                )
+            if network.neuron() is not None:
+                self._exact(correlators(width, "exact"), network)
+
+    def _measure(
+        self,
+        name: str,
+        what: str,
+        network: Network,
+        points: Points,
+        num_draws: int,
+        key: Key,
+        estimator: str,
+        target_error: float | None,
+    ) -> None:
+        def make() -> None:
+            found = self.measure(
+                network,
+                points,
+                ORDERS,
+                num_draws=num_draws,
+                key=key,
+                estimator=estimator,
+                target_error=target_error,
+                checkpoint=self.directory.begin(name),
+            )
+            self.directory.save(name, found)
+            self.directory.end(name)
+            if target_error is not None:
+                error = relative_error(found) or 0.0  # 0: there is no G4c to miss
+                self.say(
+                    f"G4c to {100 * error:.2g} % after {found.num_draws:,} networks"
+                    + (", the most allowed" if error > target_error else "")
+                )
+
+        self._make(name, what, make)
+
+    def _exact(self, name: str, network: Network) -> None:
+        if self.directory.has(name):
+            return
+        try:
+            exact = exact_correlators(network, self.study.points, ORDERS)
+        except UnavailableError as error:
+            self.say(f"width {network.width}: no exact correlators ({error})")
+            return
+        self.directory.save(name, exact)
+
+    def measure_fit_data(self, eft: EftTable) -> None:
+        """Correlators at the inputs of the fit."""
+        network, target_error = self.study.network, self.study.ensemble.target_error
+        if eft.data == "exact":
+            self._make(
+                FIT_DATA,
+                f"data of the fit: exact, width {eft.width}",
+                lambda: self.directory.save(
+                    FIT_DATA, exact_correlators(network, eft.points, ORDERS)
+                ),
+            )
+            return
+        self._measure(
+            FIT_DATA,
+            f"data of the fit: width {eft.width}, "
+            f"{_how_many(eft.num_draws, target_error)}",
+            network,
+            eft.points,
+            eft.num_draws,
+            self.keys.fit_data,
+            self.study.ensemble.estimator,
+            target_error,
+        )
+
+    def fit(self, eft: EftTable) -> None:
+        """Couplings at every cutoff."""
+
+        def make() -> None:
+            nuts = eft.sampler == "nuts"
+            found = fit_couplings(
+                read_correlators(self.directory, FIT_DATA),
+                eft.action,
+                eft.cutoffs,
+                key=self.keys.fit,
+                sampler=eft.sampler,
+                num_warmup=eft.num_warmup,
+                num_samples=eft.num_samples,
+                num_chains=eft.num_chains,
+                checkpoint=self.directory.begin(FIT) if nuts else None,
+                progress=self.progress,
+            )
+            self.directory.save(FIT, found)
+            self.directory.end(FIT)
+
+        names = ", ".join(eft.action.names)
+        what = f"fit of {names} at {len(eft.cutoffs)} cutoffs, {eft.sampler}"
+        self._make(FIT, what, make)
+
+    def compare(self, eft: EftTable) -> None:
+        """The comparison of the candidate actions, when asked for."""
+        if not eft.candidates:
+            return
+
+        def make() -> None:
+            table = compare_actions(
+                read_correlators(self.directory, FIT_DATA),
+                list(eft.candidates),
+                eft.comparison_cutoff,
+                tolerance=eft.tolerance,
+            )
+            text = json.dumps(table.to_dict("records"), indent=2, sort_keys=True)
+            self.directory.put(COMPARISON, text + "\n")
+
+        self._make(COMPARISON, f"{len(eft.candidates)} actions compared", make)
+
+
+def _how_many(num_draws: int, target_error: float | None) -> str:
+    """What a measurement is to take, in words."""
+    if target_error is None:
+        return f"{num_draws:,} networks"
+    return f"G4c to {100 * target_error:.2g} % by at most {num_draws:,} networks"
