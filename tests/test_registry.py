@@ -163,7 +163,7 @@ REFUSED = {
     ),
     "hook with an argument": (
         hook("return None", "def nnft_ppl_architecture(width):"),
-        r".*can not be found in the hookspec; the hooks are .*without arguments",
+        r"nnft_ppl_architecture\(width\).*in the hookspec; .*without arguments",
     ),
     "no hook": ("x = 1\n", r"implements no hook; expected one of .*nnft_ppl\.hookimpl"),
     "hook not marked": (

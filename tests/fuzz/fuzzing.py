@@ -64,6 +64,9 @@ def read_plugins_once(monkeypatch: pytest.MonkeyPatch) -> None:
     found = registry.load_registry()
     for module in (registry, operators):
         monkeypatch.setattr(module, "load_registry", lambda: found)
+    monkeypatch.setattr(
+        registry, "supplied", lambda kind, name: found.named(kind).get(name)
+    )
 
 
 HOSTILE_TEXTS = (
