@@ -94,7 +94,8 @@ def save_checkpoint(
         for name, array in members.items():
             member = io.BytesIO()
             np.lib.format.write_array(member, array, allow_pickle=False)
-            archive.writestr(f"{name}.npy", member.getbuffer())
+            # Not by name alone: the time of day would be in the bytes.
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getbuffer())
     with suppress(OSError):  # writing tells more
         remove_half_written(path)
     replace(path, sealed(data.getvalue()), keeping=previous(path))

@@ -263,3 +263,10 @@ def test_removing_takes_all_there_is_and_nothing_else(path):
     remove_checkpoint(path)
     assert list(path.parent.iterdir()) == [other]
     remove_checkpoint(path)
+
+
+def test_equal_states_are_equal_bytes_whenever_they_are_written(tmp_path, monkeypatch):
+    save(tmp_path / "now", 1)
+    monkeypatch.setattr("time.time", lambda: 1e9)
+    save(tmp_path / "then", 1)
+    assert (tmp_path / "now").read_bytes() == (tmp_path / "then").read_bytes()
