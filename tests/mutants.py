@@ -10,9 +10,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -23,8 +24,8 @@ ROOT = Path(__file__).parent.parent
 LIST = Path(__file__).with_name("mutants.toml")
 MAX_LIVING = 3
 _NEEDED = ("nnft_ppl", "plugins", "tests", "docs", "examples")
-_TIMEOUT = 600.0
-"""Seconds; a break that makes its tests run on for so long has been noticed."""
+_PATIENCE = 10.0
+"""A break that makes its tests take so many times as long has been noticed."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,21 @@ class Copy:
         assert found, "nothing is imported"
         assert not strangers, f"not the copy's: {strangers}"
 
-    def test(self, tests: Sequence[str], *options: str) -> str | None:
-        """What pytest says where tests fail; `None` where they pass."""
+    def test(
+        self, tests: Sequence[str], *options: str, seconds: float | None = None
+    ) -> str | None:
+        """What pytest says where tests fail; `None` where they pass.
+
+        Args:
+            tests: Files or node ids.
+            options: Of pytest.
+            seconds: After which they are taken to fail.
+        """
+        given = ("-m", "pytest", "-m", "not slow", "-q", *options, *tests)
         try:
-            done = self._run("-m", "pytest", "-m", "not slow", "-q", *options, *tests)
+            done = self._run(*given, seconds=seconds)
         except subprocess.TimeoutExpired:
-            return "no end"
+            return f"no end after {seconds:.0f} s"
         if done.returncode == 0:
             return None
         lines = [line for line in done.stdout.splitlines() if line.strip()]
@@ -100,7 +110,7 @@ class Copy:
         return "\n".join(shown or lines[-5:] or [f"exit code {done.returncode}"])
 
     @contextmanager
-    def broken_by(self, mutant: Mutant):
+    def broken_by(self, mutant: Mutant) -> Iterator[None]:
         """The copy with the break within."""
         file, original = self.path / mutant.file, ROOT / mutant.file
         text = mutant.broken(original.read_text(encoding="utf-8"))
@@ -113,7 +123,9 @@ class Copy:
         finally:
             shutil.copy2(original, file)
 
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, *arguments: str, seconds: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
         here = os.pathsep.join(map(str, (self.path, self.path / "plugins")))
         environment = {**os.environ, "PYTHONPATH": here, "OPENBLAS_NUM_THREADS": "1"}
         return subprocess.run(
@@ -123,8 +135,18 @@ class Copy:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=_TIMEOUT,
+            timeout=seconds,
         )
+
+
+@contextmanager
+def borrowed(copies: SimpleQueue[Copy]) -> Iterator[Copy]:
+    """One that nobody else works in."""
+    copy = copies.get()
+    try:
+        yield copy
+    finally:
+        copies.put(copy)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -140,36 +162,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     with tempfile.TemporaryDirectory() as folder:
         copies: SimpleQueue[Copy] = SimpleQueue()
-        for number in range(max(1, min(chosen.jobs, len(mutants)))):
+        for number in range(chosen.jobs):
             copies.put(Copy(Path(folder).resolve() / str(number)))
 
-        def run(tests: Sequence[str], mutant: Mutant | None = None) -> str | None:
-            copy = copies.get()
-            try:
-                if mutant is None:
-                    return copy.test(tests)
-                with copy.broken_by(mutant):
-                    return copy.test(tests, "-x")
-            finally:
-                copies.put(copy)
+        def sound(test: str) -> tuple[str, float, str | None]:
+            """How long a test takes where nothing is broken, and whether it fails."""
+            begun = time.perf_counter()
+            with borrowed(copies) as copy:
+                failure = copy.test([test])
+            return test, time.perf_counter() - begun, failure
+
+        def noticed(one: Mutant) -> str | None:
+            with borrowed(copies) as copy, copy.broken_by(one):
+                limit = _PATIENCE * sum(taken[test] for test in one.tests)
+                return copy.test(one.tests, "-x", seconds=limit)
 
         with ThreadPoolExecutor(chosen.jobs) as pool:
-            every = sorted({test for one in mutants for test in one.tests})
-            shares = [every[i :: chosen.jobs] for i in range(chosen.jobs)]
-            for failure in pool.map(run, filter(None, shares)):
-                if failure is not None:
-                    print("without any break", failure, sep="\n")
-                    return 2
-            print(f"{len(every)} tests and files of them pass without any break")
-            futures = {pool.submit(run, one.tests, one): one for one in mutants}
+            taken, failures = {}, []
+            for test, seconds, failure in pool.map(
+                sound, dict.fromkeys(test for one in mutants for test in one.tests)
+            ):
+                taken[test] = seconds
+                print(f"{seconds:4.0f} s {test}", flush=True)
+                failures += [] if failure is None else [failure]
+            if failures:
+                print("these fail without any break:", *failures, sep="\n")
+                return 2
             lived = []
-            for future in as_completed(futures):
-                one, failure = futures[future], future.result()
-                seen = "noticed" if failure is not None else "LIVED  "
-                first = "" if failure is None else f" by {failure.splitlines()[0]}"
-                print(f"{seen} {one.name}{first[:120]}", flush=True)
+            for one, failure in zip(mutants, pool.map(noticed, mutants), strict=True):
                 if failure is None:
                     lived.append(one)
+                by = "LIVED" if failure is None else failure.splitlines()[0]
+                print(f"{one.name}: {by[:120]}", flush=True)
     print(f"{len(mutants) - len(lived)} of {len(mutants)} breaks noticed")
     for one in lived:
         print(f"lived: {one.name} ({one.file}): {one.breaks}")
