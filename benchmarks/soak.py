@@ -119,9 +119,9 @@ def slope(hours: np.ndarray, rss: np.ndarray) -> tuple[float, float]:
 def draw(rows: Sequence[dict[str, float]], path: Path) -> None:
     """All that was recorded, over the hours."""
     names = [name for name in rows[0] if name not in ("round", "seconds")]
-    figure = Figure(figsize=(10, 9), layout="constrained")
+    figure = Figure(figsize=(8, 14), layout="constrained")
     hours = np.array([row["seconds"] for row in rows]) / 3600
-    for name, axes in zip(names, figure.subplots(4, 2).flat, strict=False):
+    for name, axes in zip(names, figure.subplots(len(names)), strict=True):
         axes.plot(hours, [row[name] for row in rows], ".", markersize=2)
         axes.set(title=name, xlabel="hours")
         axes.set_ylim(bottom=0)

@@ -21,6 +21,9 @@ import jax
 KEPT_PROGRAMS = 32
 """Of one function: for ten widths, each with the programs of a trial and of the run."""
 
+shared = lru_cache(maxsize=KEPT_PROGRAMS)
+"""For what is made of a network: equal ones have one, of the networks last used."""
+
 _CPU_OPTIONS = {
     "xla_backend_optimization_level": 1,
     "xla_cpu_prefer_vector_width": 512,

@@ -1,7 +1,6 @@
 """A network: one architecture with its hyperparameters, validated, ready to use.
 
-In: an `Architecture` and numbers. Out: `Network`, whose methods are vectorised over
-inputs. The caller need not know which plugin the architecture came from.
+In: an `Architecture` and numbers. Out: `Network`, vectorised over inputs.
 """
 
 import json
@@ -15,6 +14,7 @@ import numpy as np
 from jax.stages import Wrapped
 from jaxtyping import ArrayLike, Float
 
+from nnft_ppl._compile import shared
 from nnft_ppl._errors import PluginError, SpecError, UnavailableError
 from nnft_ppl._hyperparameters import check_size, checked_hyperparameters
 from nnft_ppl._inputs import check_inputs, shaped_inputs
@@ -302,12 +302,14 @@ class Network:
         shape = hp.input_shape
         return lambda x, y: function(hp, x.reshape(shape), y.reshape(shape))
 
-    @cached_property
+    @property
+    @shared
     def _kernel_rows(self) -> Wrapped:
         """The kernel over two sets of inputs, compiled once per shape."""
         return jax.jit(all_pairs(self.pair_kernel()))
 
-    @cached_property
+    @property
+    @shared
     def _error_rows(self) -> Wrapped:
         """The same of its error."""
         return jax.jit(all_pairs(self._pair_function(self.architecture.kernel_error)))
@@ -322,12 +324,12 @@ class Network:
 
     def propagator_variance(self, x: ArrayLike) -> Float[np.ndarray, " point"]:
         """K_W(x, x), float64, (point,); see `kernel` for what is raised."""
-        points = self.check_inputs(x)
         with jax.enable_x64(True):
-            values = np.asarray(self._kernel_diagonal(jnp.asarray(points)))
-        return np.asarray(values - self.output_bias_variance)
+            values = self._kernel_diagonal(jnp.asarray(self.check_inputs(x)))
+        return np.asarray(values) - self.output_bias_variance
 
-    @cached_property
+    @property
+    @shared
     def _kernel_diagonal(self) -> Callable[[jax.Array], jax.Array]:
         """K(x, x) over a set of inputs, compiled once per shape."""
         kernel = self.pair_kernel()
