@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._errors import SpecError, shown
 from nnft_ppl._files import remove_half_written, replace, sealed, unsealed
 
 _RECORD = "record"
@@ -131,10 +131,10 @@ def load_checkpoint(path: Path, whose: Mapping[str, Any]) -> Checkpoint | None:
         expected = json.loads(json.dumps(dict(whose)))
         for name, value in expected.items():
             if found.record.get(name) != value:
+                where, its, ours = _difference(name, found.record.get(name), value)
                 raise SpecError(
-                    f"checkpoint `{place}` is of other work: its {name} is "
-                    f"{found.record.get(name)!r}, expected {value!r}; move it away or "
-                    "choose another place"
+                    f"checkpoint `{place}` is of other work: its {where} is {its}, "
+                    f"expected {ours}; move it away or choose another place"
                 )
     if damaged:
         told = []
@@ -149,6 +149,20 @@ def load_checkpoint(path: Path, whose: Mapping[str, Any]) -> Checkpoint | None:
         )
         warnings.warn(f"{'; '.join(told)}; {instead}", CheckpointWarning, stacklevel=2)
     return found
+
+
+def _difference(name: str, its: Any, ours: Any) -> tuple[str, str, str]:
+    """Where two JSON values of a name differ, and what they are there, in short."""
+    if isinstance(its, dict) and isinstance(ours, dict):
+        for key in ours | its:
+            if its.get(key) != ours.get(key):
+                return _difference(f"{name}.{key}", its.get(key), ours.get(key))
+    return name, _start(its), _start(ours)
+
+
+def _start(value: Any) -> str:
+    text = shown(value)
+    return text if len(text) <= 40 else f"{text[:32]} …"
 
 
 def saved_record(path: Path) -> dict[str, Any] | None:

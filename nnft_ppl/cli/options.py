@@ -255,6 +255,8 @@ def output_options(function: Function) -> Function:
 
 def check_folder(output: Path) -> None:
     """Raise SpecError where there is no folder to write `output` in."""
+    if not output.name:
+        raise SpecError(f"cannot write `{output}`: it is no name of a file")
     if not output.parent.is_dir():
         raise SpecError(f"cannot write `{output}`: `{output.parent}` is no folder")
 

@@ -42,8 +42,9 @@ def weight_moments(network: Network, highest: int) -> dict[int, float]:
                 else "choose weights of finite variance"
             )
             raise UnavailableError(
-                f"the output weights of {network!r} have no moment of order {order}, "
-                f"so its {order}-pt function does not exist at finite width; {below}"
+                f"the output weights of {network.name!r} have no moment of order "
+                f"{order}, so its {order}-pt function does not exist at finite width; "
+                f"{below}"
             )
         moments[order] = moment
     return moments

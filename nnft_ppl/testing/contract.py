@@ -25,7 +25,12 @@ from nnft_ppl.testing.neuron import check_neuron
 from nnft_ppl.testing.options import check_declarations, check_extremes
 from nnft_ppl.testing.randomness import check_randomness
 from nnft_ppl.testing.readout import check_readout
-from nnft_ppl.testing.result import CheckResult, PluginCodeError, plugin_code
+from nnft_ppl.testing.result import (
+    CheckResult,
+    FailedChecksError,
+    PluginCodeError,
+    plugin_code,
+)
 from nnft_ppl.testing.sampling import Sample, affordable_draws, draw
 from nnft_ppl.testing.statistics import check_sign, check_symmetries, check_two_point
 from nnft_ppl.testing.structure import (
@@ -250,8 +255,7 @@ def check_architecture(
     rows = check_results(network, key=key, num_draws=num_draws)
     failed = [row for row in rows if not row.passed]
     if failed:
-        listed = "; ".join(str(row) for row in failed)
-        raise PluginError(f"architecture {network.name!r} fails {listed}")
+        raise FailedChecksError(network, failed)
     return rows
 
 

@@ -3,7 +3,7 @@
 In: samples, or numbers computed exactly. Out: `CheckResult`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -67,6 +67,19 @@ class CheckResult:
 def shown(value: float | str) -> str:
     """A number to six digits, a text as it is."""
     return value if isinstance(value, str) else f"{value:.6g}"
+
+
+class FailedChecksError(PluginError):
+    """Checks that an architecture failed: its message is a list, and whole."""
+
+    def __init__(self, network: Network, failed: Sequence[CheckResult]) -> None:
+        """List them."""
+        listed = "; ".join(map(str, failed))
+        super().__init__(f"architecture {network.name!r} fails {listed}")
+
+    def __str__(self) -> str:
+        """The list."""
+        return str(self.args[0])
 
 
 class PluginCodeError(PluginError):

@@ -72,7 +72,7 @@ def test_connected_functions_fall_as_powers_of_the_width(examples):
         for k in ORDERS:
             assert_equal_within_errors(other, one, k, float(ratio) ** (1 - k / 2))
         # So the wide net is the Gaussian process of its own 2-pt function.
-        wide = exact(at_width(net, 10**12), x, (2, 4))
+        wide = exact(at_width(net, 2**31 - 1), x, (2, 4))
         two = wide.connected(2)
         pairs = [
             two[positions(NUM_POINTS, entries(NUM_POINTS, 4)[:, list(p)])]
@@ -82,7 +82,7 @@ def test_connected_functions_fall_as_powers_of_the_width(examples):
         size = sum(np.abs(pairs[i] * pairs[i + 1]) for i in (0, 2, 4))
         allowed = np.abs(one.connected(4)) + one.connected_error(4)
         gap = np.abs(wide.moment(4) - process)
-        assert (gap <= 1.01 * allowed * net.width / 10**12 + 1e-13 * size).all()
+        assert (gap <= 1.01 * allowed * net.width / (2**31 - 1) + 1e-13 * size).all()
 
     run(examples, holds, networks(), inputs(), st.integers(2, 1000))
 

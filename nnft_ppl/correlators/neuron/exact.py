@@ -53,9 +53,9 @@ def exact_correlators(
     """
     points = network.check_inputs(x, distinct=True)
     orders = check_orders(orders, len(points), network.hyperparameters.output_dim)
-    check_sizes(
-        network, np.sqrt(np.diag(network.kernel(points))), max(orders), sampled=False
-    )
+    if network.has_kernel:
+        sizes = np.sqrt(np.diag(network.kernel(points)))
+        check_sizes(network, sizes, max(orders), sampled=False)
     connected, error = exact_cumulants(network, points, orders)
     found = Correlators(
         network=network,

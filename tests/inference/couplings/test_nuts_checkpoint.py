@@ -173,7 +173,7 @@ def test_without_a_checkpoint_the_interruption_says_how_far_it_came(
     "changes0-its cutoffs is \\\\[10.0, 100.0\\\\], expected",
     "changes1-its key is",
     "changes3-its num_warmup is 60, expected 61",
-    "changes6-its prior is .*1.5.*, expected .*1.0",
+    "changes6-its prior.spread is 1.5, expected 1.0",
 )
 @pytest.mark.parametrize(
     ("changes", "message"),
@@ -184,7 +184,7 @@ def test_without_a_checkpoint_the_interruption_says_how_far_it_came(
         ({"num_warmup": 61}, "its num_warmup is 60, expected 61"),
         ({"num_chains": 1}, "its num_chains is 2, expected 1"),
         ({"discrepancy": False}, "its discrepancy is True, expected False"),
-        ({"prior": nnft.Prior(spread=1.0)}, "its prior is .*1.5.*, expected .*1.0"),
+        ({"prior": nnft.Prior(spread=1.0)}, "its prior.spread is 1.5, expected 1.0"),
     ],
 )
 def test_a_checkpoint_of_another_fit_is_refused(measured, tmp_path, changes, message):
@@ -202,7 +202,7 @@ def test_a_checkpoint_of_other_data_is_refused(measured, tmp_path):
     other = nnft.measure_correlators(
         measured.network, measured.x, (2, 4), num_draws=20_000, key=jax.random.key(9)
     )
-    with pytest.raises(nnft.SpecError, match=r"its data is '.*', expected '"):
+    with pytest.raises(nnft.SpecError, match=r"its data is '[0-9a-f]+ …, expected '"):
         fit(other, checkpoint=path)
 
 
