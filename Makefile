@@ -2,6 +2,7 @@
 # make test   lint, format, types, and the tests that take minutes
 # make test-all  those, then the tests that are long by nature
 # make test-lowest  the tests that take minutes, with the oldest versions that are allowed
+# make mutants  breaks of one line, each of which its tests must notice (an hour)
 # make lint   lint, format, types
 # make api    write docs/api.txt, the list of the public interface
 # make dist   sdist and wheel into dist/, checked, and used in an empty environment
@@ -20,7 +21,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-all test-lowest lint api dist clean
+.PHONY: demo test test-all test-lowest mutants lint api dist clean
 
 # $(call make_venv,FOLDER,CANDIDATES): with the first of them that is suitable.
 define make_venv
@@ -48,6 +49,9 @@ test: lint
 
 test-all: test
 	$(PYTEST) -m slow
+
+mutants: $(INSTALLED_DEV)
+	$(BIN)/python tests/mutants.py --jobs 2
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
