@@ -5,8 +5,6 @@ impossible requests are refused with the path of the key in the file. What depen
 the installed plugins (architecture, options, operators, inputs) is checked as well.
 """
 
-import re
-import tomllib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path, PurePath
@@ -34,6 +32,7 @@ from nnft_ppl.inference.verdict import TOLERANCE
 from nnft_ppl.registry import network
 from nnft_ppl.study import _tables as kinds
 from nnft_ppl.study._tables import Table
+from nnft_ppl.study._toml import read_toml
 from nnft_ppl.study.spec import ORDERS, EftTable, EnsembleTable, Study, kernel_key
 
 _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -79,11 +78,6 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Every table of a study file and its keys."""
-_MAX_BYTES = 1 << 20
-"""Of a study file."""
-_NAME = r"""(?:[\w-]{1,199}+|"[^"\n]{0,199}+"|'[^'\n]{0,199}+')"""
-_DEEP_KEY = re.compile(rf"(?<![\w.-])(?:{_NAME}[ \t]{{0,9}}+\.[ \t]{{0,9}}+){{64}}")
-"""Many names with dots between: tomllib takes minutes for some ten thousand."""
 _LONGEST_NAME = 200
 """Bytes in the name of a folder: most systems take 255, with room for a lock's."""
 
@@ -103,38 +97,10 @@ def read_study(path: str | Path, *, directory: str | Path | None = None) -> Stud
             exact correlators are and there is no neuron.
     """
     source = Path(path)
-    text = _text(source)
-    if _DEEP_KEY.search(text):
-        raise SpecError(f"{source.name} is no valid study file: a key is too deep")
-    try:
-        raw = tomllib.loads(text)
-    except ValueError as error:  # also of an integer of thousands of digits
-        raise SpecError(f"{source.name} is no valid TOML: {error}") from error
-    except RecursionError as error:
-        raise SpecError(
-            f"{source.name} is no valid study file: its brackets are too deep"
-        ) from error
+    text, raw = read_toml(source)
     return parse_study(
         raw, text=text, name=source.stem, folder=source.parent, directory=directory
     )
-
-
-def _text(source: Path) -> str:
-    """What the file says; some editors put a mark at the start of UTF-8."""
-    try:
-        with source.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-        text = data.decode("utf-8-sig")
-    except (OSError, ValueError) as error:  # ValueError: no such name, or no UTF-8
-        raise SpecError(
-            f"cannot read the study file {str(source)!r}: {error}"
-        ) from error
-    if len(data) > _MAX_BYTES:
-        raise SpecError(
-            f"the study file {str(source)!r} is larger than {_MAX_BYTES:,} bytes; put "
-            "inputs into a file of their own, `inputs.file`"
-        )
-    return text
 
 
 def parse_study(
