@@ -51,6 +51,13 @@ def test_what_was_left_half_written_of_this_file_is_removed(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == [".b.nc.0f.tmp", "a.nc.tmp"]
 
 
+def test_a_name_is_no_pattern(tmp_path):
+    for name in (".fit[1].nc.0f.tmp", ".fit1.nc.0f.tmp"):
+        (tmp_path / name).touch()
+    remove_half_written(tmp_path / "fit[1].nc")
+    assert [p.name for p in tmp_path.iterdir()] == [".fit1.nc.0f.tmp"]
+
+
 def test_a_second_writer_is_refused_until_the_first_ends_or_is_killed(tmp_path):
     path = tmp_path / "out.nc"
     with subprocess.Popen(

@@ -150,6 +150,16 @@ def test_an_action_far_behind_is_not_shown_as_good(run: StudyRun):
     assert (far["verdict"], far["good"]) == ("describes, but 605 nats behind", False)
 
 
+def test_a_sign_that_the_data_leave_open_is_said_to_be(run: StudyRun):
+    fit = run.results.fit
+    around_zero = fit.dimensionless - fit.dimensionless.mean(axis=(0, 1))
+    unknown = replace(run.results, fit=replace(fit, dimensionless=around_zero))
+    said = "the data leave the sign of λ<sub>0</sub> open"
+    assert any(said in sentence for sentence in write_opening(unknown).sentences)
+    sentences = write_opening(run.results).sentences
+    assert not any("leave the sign" in sentence for sentence in sentences)
+
+
 def test_a_check_that_failed_takes_the_good_colour_away(run: StudyRun):
     assert write_opening(run.results).is_good
     failed = replace(run.results.checks[0], passed=False)

@@ -1,5 +1,7 @@
 """The mean relative deviation from the GP, against closed forms."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -63,6 +65,28 @@ def test_error_is_that_of_the_mean_over_entries():
     spread = np.std([d.value for d in found], ddof=1)
     error = np.mean([d.error for d in found])
     assert spread == pytest.approx(error, rel=4 / np.sqrt(2 * 39))  # 4 sd of a spread
+
+
+def test_deviations_of_both_signs_have_errors_of_both_signs():
+    """Noise common to all entries moves |r| up where r > 0 and down where r < 0."""
+    measured = nnft.measure_correlators(
+        relu(20), [0.2, 0.7, 1.1], orders=(2, 4), num_draws=2000, key=jax.random.key(1)
+    )
+    kernel = measured.network.kernel(measured.x)
+    gaussian = measured.gaussian_moment(4)
+    relative = np.where(np.arange(15) % 3, 0.2, -0.3)
+    common = np.zeros((21, 21))
+    common[6:, 6:] = 1e-6
+    made = replace(
+        measured,
+        connected_values={2: kernel[np.triu_indices(3)], 4: relative * gaussian},
+        joint_covariance=common,
+    )
+    found = mean_deviation(made, 4)
+    assert found.value == pytest.approx(np.mean(np.abs(relative)))
+    expected = 1e-3 * abs(np.mean(np.sign(relative) / gaussian))
+    assert found.error == pytest.approx(expected, rel=1e-9)
+    assert expected < 0.8 * found.background
 
 
 def test_order_that_is_not_there_is_refused():

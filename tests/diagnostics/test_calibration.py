@@ -133,6 +133,9 @@ def test_fractional_ranks_count_draws_below():
     draws = np.arange(9.0)[:, None] * np.ones(4)
     found = fractional_rank(np.array([-1.0, 0.5, 4.5, 99.0]), draws, rng)
     assert (np.floor(10 * found) == [0, 1, 5, 9]).all()
+    # Within its tenth the rank is uniform, not at the end.
+    many = fractional_rank(np.full(1000, 4.5), np.tile(draws[:, :1], 1000), rng)
+    assert stats.kstest(10 * many - 5, "uniform").pvalue > LIMIT
 
 
 def test_p_values_are_those_of_chi_squared():

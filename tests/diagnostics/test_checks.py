@@ -103,6 +103,46 @@ def test_noisy_data_leave_the_verdict_open():
     assert not verdict(checks).passed
 
 
+def test_a_coupling_that_the_data_leave_open_is_not_identified():
+    """300 networks of width 1000: errors far beyond what a coupling adds."""
+    net = nnft.network("erf-net", width=1000, input_dim=1, bias_std=1.0)
+    noisy = nnft.measure_correlators(
+        net, PAPER_X, (2, 4), num_draws=300, key=jax.random.key(0), estimator="wick"
+    )
+    found = nnft.fit_couplings(
+        noisy,
+        nnft.Action(["lambda_0"]),
+        [10.0],
+        key=jax.random.key(0),
+        sampler="conjugate",
+        prior=nnft.Prior(natural_size=1.0, spread=0.0),
+    )
+    checks = {check.name: check for check in nnft.diagnose(found)}
+    assert not checks["identified"].passed
+    # No wider than the prior but for the noise of 4000 draws.
+    assert 0.9 < checks["identified"].value < 1.1
+
+
+@pytest.mark.parametrize(("batches", "trusted"), [(25.0, False), (100.0, True)])
+def test_errors_are_trusted_that_are_known_to_a_tenth(batches, trusted):
+    """A variance from so many batches is off by one over their root: 20 %, 10 %."""
+    net = nnft.network("erf-net", width=5, input_dim=1, bias_std=1.0)
+    measured = nnft.measure_correlators(
+        net, PAPER_X[:2], (2, 4), num_draws=20_000, key=jax.random.key(0)
+    )
+    told = {k: np.full(len(v), batches) for k, v in measured.effective_batches.items()}
+    found = nnft.fit_couplings(
+        dataclasses.replace(measured, effective_batches=told),
+        nnft.Action(["lambda_0"]),
+        [10.0],
+        key=jax.random.key(0),
+        sampler="conjugate",
+    )
+    (check,) = (c for c in nnft.diagnose(found) if c.name == "heavy_tails")
+    assert check.passed is trusted
+    assert (found.correlators.heavy_tailed(4) != trusted).all()
+
+
 def test_a_single_entry_cannot_confirm_an_action():
     exact = nnft.exact_correlators(
         nnft.network("relu-net", width=20, input_dim=1), [1.0], (2, 4)

@@ -51,6 +51,11 @@ def test_a_kernel_invariant_near_the_inputs_alone_demands_nothing():
     assert found.answer == "accidental"
     assert found.change_near < 1e-3 < 0.1 < found.change_in_box
     assert found.local["coupling"].mean() == pytest.approx(-0.03709, rel=2e-4)
+    # Inputs so close that moved among themselves they are the same to rounding.
+    closer = naturalness(exact("erf-net", 5, 1e-4 * PAPER_X, 1.0), 100.0)
+    assert closer.answer == "accidental"
+    assert closer.change_near < 1e-6
+    assert closer.change_in_box == pytest.approx(found.change_in_box, rel=1e-2)
 
 
 def test_inputs_on_both_sides_of_the_origin_need_a_function():

@@ -9,7 +9,7 @@ import pytest
 
 import nnft_ppl as nnft
 from nnft_ppl.ensemble import blocks
-from nnft_ppl.ensemble.not_finite import NotFiniteWarning
+from nnft_ppl.ensemble.not_finite import NotFiniteWarning, which_are_not_finite
 
 KEY = jax.random.key(0)
 X = [[1.0], [0.5]]
@@ -38,6 +38,12 @@ def weights(num_draws):
 
 def product_kernel(hp, x, y):
     return jnp.vdot(x, y)
+
+
+def test_one_number_of_a_network_suffices():
+    values = np.ones((4, 2, 1))
+    values[1, 0], values[3, 1] = np.nan, -np.inf
+    assert which_are_not_finite(values).tolist() == [False, True, False, True]
 
 
 @pytest.mark.parametrize("by", [jnp.nan, jnp.inf, 1e20, 1e36], ids=str)

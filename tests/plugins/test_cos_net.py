@@ -102,7 +102,7 @@ def test_kernel_is_the_second_moment_at_every_exponent(dim, alpha):
     np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
-@pytest.mark.slow
+@pytest.mark.slow_but("1-0.49-orders3")
 @pytest.mark.parametrize(
     ("dim", "alpha", "orders"),
     [

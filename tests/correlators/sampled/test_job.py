@@ -52,6 +52,24 @@ def test_a_last_block_shorter_than_a_batch_counts(rest):
     np.testing.assert_allclose(found.error(2), error, rtol=0.05)
 
 
+@pytest.mark.parametrize("num_draws", [100, 513])
+def test_the_mean_is_over_the_networks_asked_for(num_draws):
+    """Around the size of a chunk, where one more would move it by up to a hundredth."""
+    network = nnft.network("erf-net", width=1, input_dim=1, bias_std=1.0)
+    points, options = [-1.0, 0.4], {"key": jax.random.key(1), "generator": "jax"}
+    found = nnft.measure_correlators(
+        network, points, (2,), num_draws=num_draws, estimator="moments", **options
+    )
+    drawn = nnft.sample_ensemble(network, points, num_draws + 1, **options)
+    field = drawn.values[:, :, 0].astype(np.float64)
+    products = field[:, [0, 0, 1]] * field[:, [0, 1, 1]]
+    np.testing.assert_allclose(
+        found.moment(2), products[:num_draws].mean(axis=0), rtol=1e-6
+    )
+    more = products.mean(axis=0)
+    assert np.abs(more / found.moment(2) - 1).max() > 1e-5
+
+
 def test_no_blocks_compile_all_that_blocks_need():
     """So that the first ones need not wait for each other; they take their time."""
     network = nnft.network("relu-net", width=37, input_dim=1)

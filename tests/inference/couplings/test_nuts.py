@@ -4,13 +4,17 @@ import arviz as az
 import jax
 import numpy as np
 import pytest
+from numpyro.handlers import substitute, trace
+from numpyro.infer.util import log_density
 from scipy import stats
 from small_problem import small_problem
 
 import nnft_ppl as nnft
 from nnft_ppl.inference.couplings import conjugate
 from nnft_ppl.inference.couplings.conjugate import solve
+from nnft_ppl.inference.couplings.model import correlator_model
 from nnft_ppl.inference.couplings.nuts import problem_at, run_nuts
+from nnft_ppl.inference.least_squares import estimate_factors, least_squares, misfit_law
 from nnft_ppl.inference.mcmc.sampling import Sampling
 
 WIDTH = 20
@@ -154,6 +158,50 @@ def brute_force(likelihood, prior, centre, middle, width):
     mean = np.array([(weight * c).sum() for c in (one, two)]) / total
     second = np.array([(weight * c**2).sum() for c in (one, two)]) / total
     return mean, np.sqrt(second - mean**2), top + np.log(total * cell)
+
+
+def test_what_is_sampled_is_prior_times_likelihood_of_quadratic_predictions():
+    """At points far from the closed form: couplings, their size and s written out.
+
+    Coordinates are linear in the couplings, whose density gains the determinant.
+    """
+    prior, likelihood = (
+        nnft.Prior(natural_size=20.0, spread=0.7),
+        quadratic_problem(0.6),
+    )
+    form = closed_form(likelihood, prior, True)
+    problem = problem_at(likelihood, 0, prior, WIDTH, ACTION, form)
+    statistics = least_squares(likelihood, 0, form.centre)
+    options = {"discrepancy": True, "hierarchical": True}
+    for s, size, u in ((0.3, 12.0, [0.4, -1.0]), (1.1, 50.0, [-2.0, 0.5])):
+
+        def couplings(u, s=s, size=size):
+            values = {"discrepancy": s, "natural_size": size, "standardized": u}
+            given = {name: jax.numpy.asarray(value) for name, value in values.items()}
+            model = substitute(correlator_model, given)
+            sites = trace(model).get_trace(problem, **options)
+            found = log_density(correlator_model, (problem,), options, given)[0]
+            return np.asarray(sites["dimensionless"]["value"]), float(found)
+
+        with jax.enable_x64(True):
+            (c, found), *moved = (
+                couplings(np.array(u) + e) for e in (*np.eye(3, 2, -1),)
+            )
+        frame = np.stack([one - c for one, _ in moved], axis=1)
+        scales = (size / WIDTH) ** np.array([1.0, 2.0])
+        expected = stats.norm.logpdf(c, 0, scales).sum()
+        expected += np.log(abs(np.linalg.det(frame)))
+        expected += stats.lognorm.logpdf(size, 0.7, scale=20.0)
+        expected += stats.halfnorm.logpdf(s)
+        left = statistics.projection @ (
+            likelihood.amplitudes - likelihood.expected(0, c)
+        )
+        factor = estimate_factors(statistics, np.array([s]))[0]
+        law = stats.multivariate_normal(np.zeros(2), factor @ factor.T)
+        shape, rate = misfit_law(statistics, s)
+        expected += law.logpdf(left)
+        expected += stats.gamma.logpdf(statistics.residual, shape, scale=1 / rate)
+        assert found == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.slow
