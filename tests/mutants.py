@@ -39,6 +39,7 @@ class Mutant:
         after: What stands there instead.
         breaks: What is then wrong.
         tests: Files or node ids that should notice.
+        lives: Why none does, where that is known and no harm.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Mutant:
     after: str
     breaks: str
     tests: tuple[str, ...]
+    lives: str = ""
 
     def broken(self, text: str) -> str:
         """The file's text with the break."""
@@ -132,6 +134,7 @@ class Copy:
             [sys.executable, *arguments],
             cwd=self.path,
             env=environment,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -196,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{one.name}: {by[:120]}", flush=True)
     print(f"{len(mutants) - len(lived)} of {len(mutants)} breaks noticed")
     for one in lived:
-        print(f"lived: {one.name} ({one.file}): {one.breaks}")
+        print(f"lived: {one.name} ({one.file}): {one.lives or one.breaks}")
     return int(len(lived) > MAX_LIVING)
 
 

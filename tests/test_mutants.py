@@ -4,7 +4,7 @@ import ast
 from collections import Counter
 
 import pytest
-from mutants import ROOT, Mutant, read_mutants
+from mutants import MAX_LIVING, ROOT, Mutant, read_mutants
 
 MUTANTS = read_mutants()
 
@@ -33,6 +33,7 @@ def test_there_are_sixty_of_different_names():
     names = Counter(one.name for one in MUTANTS)
     assert len(names) >= 60
     assert max(names.values()) == 1
+    assert sum(bool(one.lives) for one in MUTANTS) <= MAX_LIVING
 
 
 def test_a_line_that_is_gone_is_said():
