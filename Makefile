@@ -2,7 +2,7 @@
 # make test   lint, format, types, and the tests that take minutes
 # make test-all  those, then the tests that are long by nature
 # make test-lowest  the tests that take minutes, with the oldest versions that are allowed
-# make mutants  breaks of one line, each of which its tests must notice (an hour)
+# make mutants  breaks of one line, each of which its tests must notice (twenty minutes)
 # make lint   lint, format, types
 # make api    write docs/api.txt, the list of the public interface
 # make dist   sdist and wheel into dist/, checked, and used in an empty environment

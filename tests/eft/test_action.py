@@ -1,6 +1,5 @@
 import dataclasses
 
-import numpy as np
 import pytest
 
 from nnft_ppl import Operator, PluginError, SpecError
@@ -61,10 +60,3 @@ def test_one_operator_without_a_list_is_refused(given):
 def test_what_is_no_operator_is_refused():
     with pytest.raises(SpecError, match="operator 3 is a int; expected a name"):
         Action([3])
-
-
-def test_the_weight_of_two_points_is_their_squared_distance():
-    y = np.array([[0.3, -1.2], [2.0, 0.5], [1.0, 0.0]])
-    other = np.array([[0.3, -1.2], [-1.0, 0.5], [-1.0, 0.0]])
-    weight = operator("lambda_nl2").weight
-    np.testing.assert_allclose(weight(y, other), [0, 9, 4], atol=1e-12)

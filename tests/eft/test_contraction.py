@@ -61,7 +61,6 @@ def test_the_gradient_operator_is_the_sum_over_which_legs_are_differentiated():
         assert found[entry] == pytest.approx(total, rel=1e-8)
 
 
-@pytest.mark.slow_but("lambda_nl")
 @pytest.mark.parametrize("name", ["lambda_nl", "lambda_nl2"])
 def test_bilocal_operators_agree_with_a_product_rule(name):
     power = {"lambda_nl": 0, "lambda_nl2": 2}[name]
