@@ -165,7 +165,7 @@ def test_fewer_networks_than_are_saved_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"width": 6}, "its network is"),
+        ({"width": 6}, "its network.width is 5, expected 6"),
         ({"key": jax.random.key(3)}, "its key is"),
         ({"x": X + 0.1}, "its inputs is"),
         ({"estimator": "wick"}, "its estimator is"),
