@@ -179,7 +179,7 @@ def _read_unsealed(path: Path, data: bytes) -> xr.DataTree:
     """A file without a seal, or with one that is broken."""
     changed = SpecError(
         f"{str(path)!r} is damaged: it was cut short, or changed by something else "
-        "than nnft_ppl since it was saved, or is now"
+        "than nnft_ppl since it was saved, or is being written now"
     )
     # HDF5 keeps the record as text, so that it needs not be asked.
     if has_seal(data) or f'"schema": {SCHEMA}'.encode() in data:
