@@ -113,7 +113,9 @@ def test_a_file_that_something_else_changed_is_refused(net, tmp_path):
     path = tmp_path / "c.nc"
     nnft.exact_correlators(net, X).save(path)
     with h5py.File(path, "a") as file:
-        with pytest.raises(nnft.SpecError, match=r"c\.nc' is damaged.*, or is being written now"):
+        with pytest.raises(
+            nnft.SpecError, match=r"c\.nc' is damaged.*, or is being written now"
+        ):
             nnft.load(path)
         file["x"][0] = 3.0
     with pytest.raises(nnft.SpecError, match="changed by something else than nnft_ppl"):
