@@ -19,6 +19,7 @@ from filelock import SoftFileLock, Timeout
 from nnft_ppl._errors import SpecError, StorageError
 
 _SEAL = b"\nnnft_ppl sha256 "
+_NAMED_SECONDS = 0.5
 _SEAL_SIZE = len(_SEAL) + 2 * hashlib.sha256().digest_size + 1
 
 
@@ -106,7 +107,10 @@ def one_writer(path: Path) -> Iterator[None]:
         SpecError: Another process works on it; it is named.
         StorageError: The folder that `path` is in takes no file.
     """
-    lock = SoftFileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    # Long enough for another, which has just made its lock, to write its name into it.
+    lock = SoftFileLock(
+        path.with_name(f".{path.name}.lock"), timeout=_NAMED_SECONDS, poll_interval=0.05
+    )
     try:
         lock.acquire()
     except Timeout:

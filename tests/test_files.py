@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -71,6 +72,15 @@ def test_a_second_writer_is_refused_until_the_first_ends_or_is_killed(tmp_path):
             pass
         with one_writer(tmp_path / "other.nc"):
             pass
+        # Whoever has made its lock a moment ago has not yet written its name into it.
+        young = tmp_path / ".young.nc.lock"
+        young.touch()
+        record = (tmp_path / ".out.nc.lock").read_bytes()
+        threading.Timer(0.2, young.write_bytes, [record]).start()
+        named = rf"young\.nc` is being written by process {holder.pid};"
+        with pytest.raises(SpecError, match=named), one_writer(tmp_path / "young.nc"):
+            pass
+        young.unlink()
         holder.kill()
         holder.wait()
     with one_writer(path):

@@ -111,6 +111,24 @@ def normal_pairs(
         network: Numbers of networks less high·2³², uint32.
         element: Which pair of numbers of a network, uint32; shapes broadcast.
     """
+    # One complex array: XLA on the CPU makes one array a loop, and of two it would
+    # compute the cipher twice. The barriers keep users from computing it again, and
+    # from taking it apart again.
+    sine, cosine = free_normal_pairs(stream, network, element)
+    pair = jax.lax.optimization_barrier(jax.lax.complex(sine, cosine))
+    parts: tuple[jax.Array, jax.Array] = jax.lax.optimization_barrier(
+        (pair.real, pair.imag)
+    )
+    return parts
+
+
+def free_normal_pairs(
+    stream: tuple[Words, Words], network: Words, element: Words
+) -> tuple[jax.Array, jax.Array]:
+    """What `normal_pairs` gives, without a barrier: a compiler may fuse it with users.
+
+    Arguments as there.
+    """
     first, second = threefry(stream, network, element)
     radius = jnp.sqrt(_minus_two_log(first))
     # A quarter turn to either side, t in [−1, 1), and a sign for the half turn.
@@ -121,15 +139,7 @@ def normal_pairs(
     sine = radius * (turn * _polynomial(_SINE, squared))
     sign = second & np.uint32(1 << 31)
     bits = jax.lax.bitcast_convert_type(cosine, jnp.uint32) ^ sign
-    cosine = jax.lax.bitcast_convert_type(bits, jnp.float32)
-    # One complex array: XLA on the CPU makes one array a loop, and of two it would
-    # compute the cipher twice. The barriers keep users from computing it again, and
-    # from taking it apart again.
-    pair = jax.lax.optimization_barrier(jax.lax.complex(sine, cosine))
-    parts: tuple[jax.Array, jax.Array] = jax.lax.optimization_barrier(
-        (pair.real, pair.imag)
-    )
-    return parts
+    return sine, jax.lax.bitcast_convert_type(bits, jnp.float32)
 
 
 def _minus_two_log(word: jax.Array) -> jax.Array:
