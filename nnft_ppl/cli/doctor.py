@@ -67,6 +67,7 @@ def _machine() -> dict[str, Any]:
     from threadpoolctl import threadpool_info
 
     from nnft_ppl.ensemble.local import available_cores
+    from nnft_ppl.ensemble.network_size import host_memory
 
     debugging = [
         name
@@ -90,7 +91,7 @@ def _machine() -> dict[str, Any]:
             for device in jax.devices()
         ],
         "cores": available_cores(),
-        "memory_bytes": _host_memory(),
+        "memory_bytes": host_memory(),
         "x64": bool(jax.config.jax_enable_x64),
         "matmul_precision": jax.config.jax_default_matmul_precision or "default",
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
@@ -110,14 +111,6 @@ def _device_memory(device: Any) -> int | None:
     """Bytes of an accelerator, `None` where it does not tell."""
     stats = device.memory_stats()
     return None if not stats else stats.get("bytes_limit")
-
-
-def _host_memory() -> int | None:
-    """Bytes of the machine, `None` where the system does not tell."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _rates(speed: "Speed") -> dict[str, Any]:

@@ -45,6 +45,7 @@ from nnft_ppl.ensemble.model import (
     over_networks,
     sampling_inputs,
 )
+from nnft_ppl.ensemble.network_size import check_network_size
 from nnft_ppl.ensemble.not_finite import (
     NotFiniteWarning,
     not_finite,
@@ -171,7 +172,9 @@ def sample_ensemble(
     inputs = jnp.asarray(sampling_inputs(points))
     chunk = chunk_size(network, len(points))
     num_outputs = network.hyperparameters.output_dim
-    block = draws_per_block(num_draws, numbers_per_network(network))
+    numbers = numbers_per_network(network)
+    check_network_size(network, numbers, held=True)
+    block = draws_per_block(num_draws, numbers)
     bytes_per_draw = 4 * len(points) * num_outputs
     piece = draws_per_piece(num_draws, block, block_size, None, bytes_per_draw)
     try:

@@ -13,8 +13,8 @@ from nnft_ppl.eft import operators
 
 QUICK = 1_000
 """Cases of every parser in the quick tier."""
-LONG = 20_000
-"""Cases of every parser in the long tier: four minutes of two cores for all."""
+LONG = 100_000
+"""Cases of every parser in the long tier: some twenty minutes of two cores for all."""
 
 tiers = pytest.mark.parametrize(
     "cases", [QUICK, pytest.param(LONG, marks=pytest.mark.slow)]

@@ -32,6 +32,7 @@ from nnft_ppl.ensemble.blocks import (
 )
 from nnft_ppl.ensemble.local import check_open
 from nnft_ppl.ensemble.model import numbers_per_network
+from nnft_ppl.ensemble.network_size import check_network_size
 from nnft_ppl.ensemble.not_finite import NotFiniteError, not_finite
 from nnft_ppl.ensemble.out_of_memory import PieceLimit
 
@@ -117,6 +118,9 @@ class Job:
             num_draws: Number of networks.
             block_size: Networks dispatched together, or `None` for a good size.
             memory: Bytes that they may take, or `None`.
+
+        Raises:
+            SpecError: One network is too large to be drawn.
         """
         rank = inputs.factor.shape[1]
         numbers = (
@@ -124,6 +128,7 @@ class Job:
             if rank
             else numbers_per_network(network)
         )
+        check_network_size(network, numbers, held=not rank)
         job = Job(
             network,
             inputs,
