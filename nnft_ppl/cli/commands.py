@@ -24,6 +24,9 @@ BUG = 70
 CLOSED_PIPE = 141
 """What a shell shows of a program that SIGPIPE ended."""
 
+_OF_JAX = "-----"
+"""A note that begins so is JAX's, on frames that are not shown here either."""
+
 
 class Commands(click.Group):
     """A group whose commands report errors as one line on stderr, exit code 2."""
@@ -53,9 +56,7 @@ class Commands(click.Group):
             raise  # for click
         except (NnftError, OSError, MemoryError) as error:
             # Beside errors of ours what the machine refuses: a full disk, no memory.
-            notes = getattr(error, "__notes__", [])
-            said = one_line("; ".join([str(error) or "out of memory", *notes]))
-            click.echo(readable(f"nnft: {said}"), err=True)
+            _tell(error, str(error) or "out of memory")
             ctx.exit(BAD_INPUT)
         except UnicodeEncodeError as error:
             click.echo(
@@ -67,7 +68,10 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("nnft: interrupted; nothing half-written is left", err=True)
             ctx.exit(INTERRUPTED)
-        except Exception:
+        except Exception as error:
+            if _is_out_of_memory(error):
+                _tell(error, f"out of memory: {error}")
+                ctx.exit(BAD_INPUT)
             click.echo(traceback.format_exc(), err=True, nl=False)
             click.echo(
                 "nnft: this is a bug, in nnft_ppl, a plugin or what they build on; "
@@ -79,6 +83,20 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the work, not of the alphabet."""
         return list(self.commands)
+
+
+def _tell(error: Exception, said: str) -> None:
+    """Print what was refused, and what was noted on the way, in one line."""
+    notes = getattr(error, "__notes__", [])
+    ours = [note for note in notes if not note.startswith(_OF_JAX)]
+    click.echo(readable(f"nnft: {one_line('; '.join([said, *ours]))}"), err=True)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether the machine, not the program, is at fault."""
+    from nnft_ppl.ensemble.out_of_memory import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 @click.group(

@@ -64,9 +64,9 @@ class PieceLimit:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether Python or a device ran out of memory."""
-    if isinstance(error, MemoryError):
-        return True
     text = str(error)
+    if isinstance(error, MemoryError) or text == "can't start new thread":
+        return True
     return isinstance(error, jax.errors.JaxRuntimeError) and (
         "RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower()
     )

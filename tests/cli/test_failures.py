@@ -3,10 +3,12 @@
 from contextlib import contextmanager
 from itertools import islice
 
+import jax
 import pytest
 from cli.commands import run
 
 import nnft_ppl as nnft
+from nnft_ppl.cli.resumption import Files
 from nnft_ppl.correlators.sampled import measure
 
 BLOCK = 1 << 17
@@ -51,3 +53,25 @@ def test_the_line_says_where_the_sums_are_and_the_command_goes_on(
     result = run(*COMMAND, "-o", output)
     assert f"going on from {sums}, which holds {2 * BLOCK:,} networks" in result.stderr
     assert nnft.load(output).num_draws == 4 * BLOCK
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("std::bad_alloc"),
+        RuntimeError("can't start new thread"),
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_machine_without_room_is_no_bug(tmp_path, monkeypatch, error):
+    error.add_note("--------------------\nFor simplicity, JAX has removed its frames")
+
+    def failing(*given, **more):
+        raise error
+
+    monkeypatch.setattr(Files, "check", failing)
+    result = run(*COMMAND, "-o", tmp_path / "c.nc", code=2)
+    assert result.stderr.startswith("nnft: ")
+    assert result.stderr.endswith(f"{error}\n")
+    assert list(tmp_path.iterdir()) == []
