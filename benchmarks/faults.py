@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -263,16 +264,24 @@ class Bench:
             row.show()
 
     def memory(self) -> None:
-        """The address space may grow by so much and no more."""
+        """The address space of a new process is no larger than so much."""
         for name, command in COMMANDS.items():
             row = Row("memory limit", name, Counter(), [])
-            for megabytes in (50, 200, 400, 800):
+            for gigabytes in (1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8):
                 folder = self.folder()
-                ended = attempt(
+                folder.mkdir()
+                most = (int(gigabytes * 1e9), resource.RLIM_INFINITY)
+                process = start(
                     folder,
                     command,
-                    lambda megabytes=megabytes: no_more_memory(megabytes),
+                    lambda most=most: resource.setrlimit(resource.RLIMIT_AS, most),
                 )
+                # What loads libraries and compiles may stand still for ever.
+                killer = threading.Timer(120, process.kill)
+                killer.start()
+                _, said = process.communicate()
+                killer.cancel()
+                ended = Ended(process.returncode, said, 0.0, 0.0)
                 row.outcomes[ended.outcome] += 1
                 self.again(row, name, folder, ended)
             row.show()
@@ -312,12 +321,13 @@ class Bench:
             n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0
         ) as cluster:
             address = cluster.scheduler_address
+            command = [*COMMANDS["correlators"], "--scheduler", address]
             for fault in ("Dask worker killed", "Dask client killed"):
                 row = Row(fault, "correlators", Counter(), [])
                 for i in range(3):
                     folder = self.folder()
                     folder.mkdir()
-                    process = start(folder, address)
+                    process = start(folder, command)
                     while not (folder / "out.nc.sums").exists():
                         assert process.poll() is None, process.communicate()
                         time.sleep(0.01)
@@ -332,27 +342,29 @@ class Bench:
                     ended = Ended(process.returncode, said, 0.0, 0.0)
                     row.outcomes[ended.outcome] += 1
                     if ended.code not in GOOD:
-                        process = start(folder, address)
+                        process = start(folder, command)
                         process.communicate()
                         row.wrong += process.returncode not in GOOD
                     row.wrong += held(folder) != self.whole["correlators"]
                 row.show()
 
 
-def start(folder: Path, address: str) -> subprocess.Popen[str]:
-    """The measurement in a process that was not forked, by a cluster."""
+def start(
+    folder: Path, command: Sequence[str], prepare: Callable[[], object] | None = None
+) -> subprocess.Popen[str]:
+    """A command in a process that was not forked."""
     program = (
         "import sys; from nnft_ppl.cli import main; "
         "from nnft_ppl.correlators.sampled import accumulate; "
         "accumulate._SAVE_SECONDS = 0.3; main(sys.argv[1:])"
     )
-    command = [*COMMANDS["correlators"], "--scheduler", address]
     return subprocess.Popen(
         [sys.executable, "-c", program, *command],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=prepare,
     )
 
 
@@ -372,13 +384,6 @@ def small(kind: int, limit: tuple[int, int]) -> None:
     """Set a limit of this process."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(kind, limit)
-
-
-def no_more_memory(megabytes: int) -> None:
-    """Let the address space grow by so much."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    most = pages * resource.getpagesize() + megabytes * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

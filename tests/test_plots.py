@@ -189,14 +189,19 @@ def test_cutoffs_are_written_in_mathtext(cutoff: float, text: str):
     assert cutoff_label(cutoff) == text
 
 
-def test_what_one_panel_writes_has_room():
-    """A legend of four within one panel, and labels of widths that are close."""
-    data = exact(orders=(2, 4, 6))
-    figure = plots.plot_prediction(fit(["lambda_0"], [10.0], data), data)
+@pytest.mark.parametrize("panels", [1, 2, 3])
+def test_four_labels_have_room_below_few_panels(panels: int):
+    data = measured(8, "conditional")
+    found = fit(["lambda_0"], [10.0, 100.0, 1000.0][:panels], data)
+    figure = plots.plot_prediction(found, data)
     figure.draw_without_rendering()
     (legend,) = figure.legends
+    assert len(legend.get_texts()) == 4
     assert figure.bbox.x0 <= legend.get_window_extent().x0
     assert legend.get_window_extent().x1 <= figure.bbox.x1
+
+
+def test_labels_of_widths_that_are_close_have_room():
     figure = plots.plot_deviation([measured(width, "conditional") for width in (8, 16)])
     figure.draw_without_rendering()
     labels = [t.get_text() for t in figure.axes[0].get_xticklabels(which="both")]

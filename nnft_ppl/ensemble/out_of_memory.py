@@ -67,6 +67,8 @@ def is_out_of_memory(error: Exception) -> bool:
     text = str(error)
     if isinstance(error, MemoryError) or text == "can't start new thread":
         return True
+    if isinstance(error, ImportError) and "failed to map segment" in text:
+        return True
     return isinstance(error, jax.errors.JaxRuntimeError) and (
         "RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower()
     )

@@ -62,7 +62,8 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
             axis.set_xlabel("entry, smallest $|G_{GP}|$ first")
         axes[0][0].set_ylabel(rf"$G^{{({order})}}$ relative to {measured.origin}")
         handles, labels = axes[0][0].get_legend_handles_labels()
-        ncols = 4 if len(axes[0]) > 1 else 2  # one panel is narrower than four labels
+        # Four labels side by side are wider than two panels.
+        ncols = 4 if len(axes[0]) > 2 else 2
         figure.legend(handles, labels, loc="outside lower center", ncols=ncols)
     return figure
 

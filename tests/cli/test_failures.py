@@ -60,6 +60,7 @@ def test_the_line_says_where_the_sums_are_and_the_command_goes_on(
     [
         MemoryError("std::bad_alloc"),
         RuntimeError("can't start new thread"),
+        ImportError("libx.so: failed to map segment from shared object"),
         jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9."),
     ],
     ids=lambda error: type(error).__name__,
