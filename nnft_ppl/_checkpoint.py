@@ -72,6 +72,11 @@ def previous(path: Path) -> Path:
     return path.with_name(f"{path.name}.previous")
 
 
+def aside_of(path: Path) -> Path:
+    """Where a file that holds no state, damaged or another's, is kept."""
+    return path.with_name(f"{path.name}.damaged")
+
+
 def save_checkpoint(
     path: Path, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> None:
@@ -139,7 +144,7 @@ def load_checkpoint(path: Path, whose: Mapping[str, Any]) -> Checkpoint | None:
     if damaged:
         told = []
         for file, error in damaged.items():
-            aside = file.with_name(f"{file.name}.damaged")
+            aside = aside_of(file)
             file.replace(aside)
             told.append(f"`{file}` is damaged ({error}) and kept as `{aside.name}`")
         instead = (
@@ -173,6 +178,15 @@ def saved_record(path: Path) -> dict[str, Any] | None:
     """
     found = _newest(path)[1]
     return None if found is None else found.record
+
+
+def holds_state(path: Path) -> bool:
+    """Whether a file is a whole checkpoint."""
+    try:
+        _parse(path.read_bytes())
+    except (_DamagedError, OSError):
+        return False
+    return True
 
 
 def _newest(path: Path) -> tuple[Path, Checkpoint | None, dict[Path, Exception]]:

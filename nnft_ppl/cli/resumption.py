@@ -99,8 +99,7 @@ class Files:
             self._remove_old()
             self._settle()
             raise
-        for place in self._aside().values():
-            place.unlink(missing_ok=True)
+        self._discard()
 
     def _aside(self) -> dict[Path, Path]:
         """Where sums are while the work is begun anew; not a name of leftovers."""
@@ -112,8 +111,17 @@ class Files:
     def _remove_old(self) -> None:
         """Remove the output and its sums where new sums have been saved."""
         if self.sums.exists():
-            for file in (self.output, *self._aside().values()):
-                file.unlink(missing_ok=True)
+            self.output.unlink(missing_ok=True)
+            self._discard()
+
+    def _discard(self) -> None:
+        """Remove sums that were put aside; what is no sums of ours is kept."""
+        from nnft_ppl._checkpoint import aside_of, holds_state
+
+        for file, place in self._aside().items():
+            if place.exists() and not holds_state(place):
+                place.replace(aside_of(file))
+            place.unlink(missing_ok=True)
 
     def _settle(self) -> None:
         """End what was begun anew: with the new sums, or with the old state."""

@@ -124,6 +124,14 @@ def test_the_place_of_partial_correlators_may_be_taken(files):
     assert not files.partial.exists()
 
 
+def test_what_is_no_sums_is_kept_when_work_is_begun_anew(files, tmp_path):
+    files.sums.write_bytes(b"sums of somebody else")
+    run(*MEASURE, "--force", "-o", files.output)
+    assert sorted(held(tmp_path)) == ["out.nc", "out.nc.sums", "out.nc.sums.damaged"]
+    aside = tmp_path / "out.nc.sums.damaged"
+    assert aside.read_bytes() == b"sums of somebody else"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["correlators", "fit", "study"])
 def test_of_two_at_once_exactly_one_wins(command, tmp_path):
