@@ -18,7 +18,6 @@ from nnft_ppl._arrays import real_array
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
-from nnft_ppl.activations import mean_square, share_left_out
 from nnft_ppl.architecture import HiddenLayers, Readout
 from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.deep.layer_recursion import (
@@ -32,6 +31,7 @@ from nnft_ppl.correlators.deep.layer_recursion import (
 from nnft_ppl.correlators.deep.pair_means import PairMeans
 from nnft_ppl.correlators.deep.pair_second_order import pair_second_order
 from nnft_ppl.correlators.deep.second_order import second_order
+from nnft_ppl.correlators.deep.validity import check_jumps, check_sizes
 from nnft_ppl.correlators.neuron.moments import (
     gaussian_moments,
     preactivation_covariance,
@@ -39,8 +39,6 @@ from nnft_ppl.correlators.neuron.moments import (
 from nnft_ppl.correlators.origin import FIRST_ORDER
 from nnft_ppl.correlators.symmetric import entries, positions
 
-_JUMP = 5e-3
-"""Share of E[φ²] beyond the Hermite series of φ that tells a jump from a kink."""
 _TOLERANCE = 1e-5
 """Relative error of the 4-fold means that is small enough beside 1/width."""
 
@@ -104,7 +102,8 @@ def recursion_correlators(
         return moments[4][None], errors[4][None]
 
     kernel = _first_kernel(network, points)
-    _check_jumps(layers, np.diagonal(kernel))
+    check_sizes(layers, np.diagonal(kernel))
+    check_jumps(layers, np.diagonal(kernel))
     first = kernel[pairs]
     output = propagate(layers, first[None], len(points), fourth)
     num_outputs = network.hyperparameters.output_dim
@@ -270,7 +269,8 @@ def pair_recursion(
             f"(number of pairs, 2), indices of the {len(points)} inputs"
         )
     first = _first_kernel(network, points)
-    _check_jumps(layers, np.diagonal(first)[np.unique(chosen)])
+    check_sizes(layers, np.diagonal(first)[np.unique(chosen)])
+    check_jumps(layers, np.diagonal(first)[np.unique(chosen)])
     a, b = chosen.T
     kernel = np.stack([first[a, a], first[a, b], first[b, b]], axis=1)
 
@@ -297,40 +297,6 @@ def _layers(network: Network) -> list[LayerStep]:
             "1/width needs its slope; use measure_correlators"
         )
     return _steps(hidden, readout)
-
-
-def _check_jumps(layers: Sequence[LayerStep], variance: np.ndarray) -> None:
-    """Refuse an activation that jumps without saying so.
-
-    The means over pairs take it for differentiable, and their lattices may agree on
-    what a jump makes of them. Where the series of φ at these variances converges as
-    slowly as that of a jump, it is taken for one. Kinks are no help to the lattices.
-
-    Args:
-        layers: From `_layers`.
-        variance: Of the first preactivation, (point,).
-
-    Raises:
-        UnavailableError: It jumps, or is as steep as a jump.
-    """
-    for step in layers:
-        variance = variance[variance > 0]
-        if step.activation.homogeneity is not None or not len(variance):
-            return
-        with jax.enable_x64(True):
-            square = np.asarray(mean_square(step.activation, variance))
-            worst = float(share_left_out(step.activation, variance).max())
-        if not worst <= _JUMP:
-            raise UnavailableError(
-                f"activation {step.activation.name!r} jumps, or is as steep as a "
-                f"jump, at preactivations of variance {variance.max():.3g}: its "
-                f"series leaves out {worst:.1e} of its mean square, expected "
-                f"at most {_JUMP:g}. The "
-                "expansion in 1/width needs its slope; use measure_correlators, or "
-                "declare `homogeneity` where the activation is a power on each side "
-                "of 0 (`kinks` serve the kernel alone)"
-            )
-        variance = step.bias_variance + step.weight_variance * square
 
 
 def _steps(hidden: HiddenLayers, readout: Readout) -> list[LayerStep]:

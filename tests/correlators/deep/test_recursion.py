@@ -5,6 +5,7 @@ import pytest
 import scipy.special
 from oracles import deep_networks as oracle
 
+import nnft_ppl as nnft
 from nnft_ppl import (
     Activation,
     Architecture,
@@ -390,3 +391,34 @@ def test_unusable_arguments_are_refused():
     exact = exact_correlators(network("erf-net", width=3, input_dim=1), [[1.0]])
     with pytest.raises(SpecError, match=r"estimator .* is 'exact'; only"):
         recursion_error(exact)
+
+
+@pytest.mark.parametrize(("depth", "weight_std"), [(2, 1e18), (2, 1e-18), (4, 1e12)])
+def test_layers_beyond_the_range_of_numbers_are_refused(depth, weight_std):
+    net = nnft.network("mlp", width=20, input_dim=1, depth=depth, weight_std=weight_std)
+    sizes = r"preactivations of layer \d are of size .* can be had from 1e-37 to 1e37"
+    with pytest.raises(nnft.SpecError, match=sizes):
+        nnft.recursion_correlators(net, [0.5, 1.0])
+    with pytest.raises(nnft.SpecError, match=sizes):
+        nnft.pair_recursion(net, [0.5, 1.0], [[0, 1]])
+
+
+@pytest.mark.parametrize("weight_std", [1e-6, 1e6])
+def test_the_expansion_of_relu_scales_with_the_weights(weight_std):
+    """Without biases outputs grow as weight_std to the power depth + 1."""
+    base, scaled = (
+        nnft.recursion_correlators(
+            nnft.network(
+                "mlp", width=20, input_dim=1, depth=4, weight_std=std, bias_std=0.0
+            ),
+            [0.5, 1.0],
+        )
+        for std in (1.0, weight_std)
+    )
+    for k in (2, 4):
+        size = weight_std ** (5 * k)
+        np.testing.assert_allclose(scaled.connected(k) / size, base.connected(k), 1e-6)
+    relative = scaled.connected_error(4) / scaled.connected(4)
+    expected = base.connected_error(4) / base.connected(4)
+    np.testing.assert_allclose(relative, expected, rtol=1e-6)
+    assert (scaled.connected_error(2) < 1e-11 * scaled.connected(2)).all()
