@@ -225,7 +225,8 @@ def _refine(
 ) -> tuple[Float[np.ndarray, "pair mean"], float]:
     """Take levels until two agree: the last, and the largest relative change to it."""
     for before, means in pairwise(levels):
-        size = (np.abs(means[:, -5] * means[:, -1]) ** 0.25)[:, None]
+        # That of one factor: √(φ_a φ_b), from the means of their fourth powers.
+        size = (np.abs(means[:, -5] * means[:, -1]) ** 0.125)[:, None]
         scale = np.maximum(np.abs(means), size ** ([2] * 10 + [4] * 5))
         change = np.abs(means - before)
         np.divide(change, scale, out=change, where=scale > 0)
