@@ -80,7 +80,8 @@ def test_what_an_expansion_leaves_out_is_one_factor_on_all_entries():
     left_out = 2.5 / width  # (5/n)² over 2 · 5/n
     assert problem.relative_noise == pytest.approx(left_out, rel=1e-6)
     covariance = (problem.rotation * problem.variance) @ problem.rotation.T
-    share = np.ones_like(covariance) + 0.25 * np.eye(len(covariance))
+    own = 0.3**2 * np.eye(len(covariance))  # as sampled, see `_OWN_SHARE`
+    share = np.ones_like(covariance) + own
     np.testing.assert_allclose(covariance, left_out**2 * share, rtol=1e-6)
     fit = nnft.fit_couplings(
         found,
