@@ -110,37 +110,62 @@ def _monomial_means(field: Draws, order: int, group: int) -> Means:
     halves = field[table[:, 0]]
     for column in table.T[1:]:
         halves = halves * field[column]
+    # Sorted by the last leg, lower halves lie side by side, too.
+    by_last = np.lexsort(table.T)
     halves = jax.lax.optimization_barrier(halves)
+    lower_halves = jax.lax.optimization_barrier(halves[by_last])
     parts, legs = [], []
     for m in range(num_legs):
-        lower = np.flatnonzero(table[:, -1] <= m)
-        upper = np.flatnonzero(table[:, 0] == m)
-        parts.append(_outer_means(halves[lower], halves[upper], group))
-        legs.append(
-            np.concatenate(
-                [
-                    np.repeat(table[lower], len(upper), 0),
-                    np.tile(table[upper], (len(lower), 1)),
-                ],
-                axis=1,
-            )
+        lower, upper = slice(num_entries(m + 1, half)), _beginning(num_legs, half, m)
+        parts.append(_outer_means(lower_halves[lower], halves[upper], group))
+        first, second = np.broadcast_arrays(
+            table[by_last[lower], None], table[None, upper]
         )
+        legs.append(np.concatenate([first, second], axis=2).reshape(-1, order))
     order_of = np.argsort(positions(num_legs, np.concatenate(legs)))
-    return jnp.concatenate(parts)[order_of]
+    return _joined(parts)[order_of]
 
 
 def _pairing_means(
     lower: Draws, pairs: Draws, num_legs: int, order: int, group: int
 ) -> Means:
-    """Means of sums over pairings, from those two orders below: Σ_m Δ_1m × the rest."""
-    products = _outer_means(lower, pairs, group)
+    """Means of sums over pairings, from those two orders below: Σ_m Δ_1m × the rest.
+
+    The rest of an entry that begins with leg m has no leg below m: products are taken
+    in the rectangles (such rests) × (pairs that begin with m).
+    """
+    rests, two = entries(num_legs, order - 2), entries(num_legs, 2)
+    place = np.zeros((len(rests), len(two)), np.int64)
+    parts, size = [], 0
+    for m in range(num_legs):
+        rest = slice(len(rests) - num_entries(num_legs - m, order - 2), None)
+        pair = _beginning(num_legs, 2, m)
+        parts.append(_outer_means(lower[rest], pairs[pair], group))
+        corner = place[rest, pair]
+        corner[:] = size + np.arange(corner.size).reshape(corner.shape)
+        size += corner.size
+    products = _joined(parts)
     table = entries(num_legs, order)
     total = jnp.zeros((len(table), products.shape[1]))
     for m in range(1, order):
         pair = positions(num_legs, table[:, [0, m]])
         rest = positions(num_legs, np.delete(table, [0, m], axis=1))
-        total = total + products[rest * len(pairs) + pair]
+        total = total + products[place[rest, pair]]
     return total
+
+
+def _beginning(num_legs: int, order: int, m: int) -> slice:
+    """Where the entries are that begin with leg m."""
+    start, stop = (-num_entries(num_legs - leg, order) for leg in (m, m + 1))
+    return slice(start, stop or None)
+
+
+def _joined(parts: list[Means]) -> Means:
+    """One table that is looked up; else each look-up would ask which part it is in."""
+    held: Means = jax.lax.optimization_barrier(
+        jnp.concatenate(jax.lax.optimization_barrier(parts))
+    )
+    return held
 
 
 def _outer_means(left: Draws, right: Draws, group: int) -> Means:
