@@ -138,10 +138,10 @@ def _pairing_means(
     place = np.zeros((len(rests), len(two)), np.int64)
     parts, size = [], 0
     for m in range(num_legs):
-        rest = slice(len(rests) - num_entries(num_legs - m, order - 2), None)
-        pair = _beginning(num_legs, 2, m)
-        parts.append(_outer_means(lower[rest], pairs[pair], group))
-        corner = place[rest, pair]
+        later = slice(len(rests) - num_entries(num_legs - m, order - 2), None)
+        own = _beginning(num_legs, 2, m)
+        parts.append(_outer_means(lower[later], pairs[own], group))
+        corner = place[later, own]
         corner[:] = size + np.arange(corner.size).reshape(corner.shape)
         size += corner.size
     products = _joined(parts)
