@@ -18,7 +18,7 @@ from nnft_ppl.ensemble.model import Stream
 
 _NEGLIGIBLE = 1e-14
 """Variance relative to the largest: a part in 10⁷ of z, the precision of float32."""
-_STEPS_PER_SUM = 64
+STEPS_PER_SUM = 64
 """Units in a sum of sums are twice it, so that wide sums do not lose digits."""
 
 type Rows = tuple[jax.Array, ...]
@@ -127,14 +127,14 @@ def neuron_draws(
     steps = width // 2
 
     def sum_of(i: jax.Array, total: Rows) -> Rows:
-        first = i * np.uint32(_STEPS_PER_SUM)
-        part = jax.lax.fori_loop(first, first + _STEPS_PER_SUM, step, zeros)
+        first = i * np.uint32(STEPS_PER_SUM)
+        part = jax.lax.fori_loop(first, first + STEPS_PER_SUM, step, zeros)
         return tuple(a + b for a, b in zip(total, part, strict=True))
 
     total = jax.lax.fori_loop(
-        np.uint32(0), np.uint32(steps // _STEPS_PER_SUM), sum_of, zeros
+        np.uint32(0), np.uint32(steps // STEPS_PER_SUM), sum_of, zeros
     )
-    whole = steps - steps % _STEPS_PER_SUM
+    whole = steps - steps % STEPS_PER_SUM
     total = jax.lax.fori_loop(np.uint32(whole), np.uint32(steps), step, total)
     elements = np.uint32(steps * per_step) + jnp.arange(
         per_step + num_outputs, dtype=jnp.uint32
