@@ -30,6 +30,8 @@ _PROGRAMS = own_folder(
 )
 jax.config.update("jax_compilation_cache_dir", str(_PROGRAMS.path))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+# Commands in processes of their own leave the user's folder alone.
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,6 +12,7 @@ from nnft_ppl.cli.authoring import new_plugin
 from nnft_ppl.cli.doctor import doctor
 from nnft_ppl.cli.environment import computing, print_in_any_locale, readable
 from nnft_ppl.cli.interruption import INTERRUPTED
+from nnft_ppl.cli.kept_programs import no_cache
 from nnft_ppl.cli.pipeline import diagnose, fit
 from nnft_ppl.cli.plugins import architectures, check
 from nnft_ppl.cli.sampling import correlators, sample
@@ -128,4 +129,5 @@ for _command in (
 ):
     if _command not in (architectures, new_plugin) and _command.callback is not None:
         _command.callback = computing(_command.callback)
+        _command.params.append(no_cache)
     main.add_command(_command)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl.cli.kept_programs import what_is_kept
 from nnft_ppl.cli.options import FAILED, as_json, emit, table
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def doctor(as_json: bool) -> None:
             for plugin in registry.plugins
         ],
         "refused": [vars(refusal) for refusal in registry.refusals],
+        "programs": what_is_kept(),
         "speed": _rates(speed),
         "limit": what_limits(speed),
         "advice": advice(machine, speed),
@@ -210,6 +212,7 @@ def _text(document: dict[str, Any]) -> str:
             [r["name"], f"REFUSED, from {r['distribution']}: {r['reason']}"]
             for r in document["refused"]
         ),
+        ["kept programs", programs_text(document["programs"])],
         ["normal numbers", per_core],
         [
             "networks",
@@ -224,6 +227,18 @@ def _text(document: dict[str, Any]) -> str:
         *(["advice" if i == 0 else "", a] for i, a in enumerate(document["advice"])),
     ]
     return table(rows)
+
+
+def programs_text(kept: dict[str, Any]) -> str:
+    """Where compiled programs are kept, for people."""
+    if kept["unused"]:
+        return f"none in {kept['folder']}: {kept['unused']}"
+    if kept["bytes"] is None:
+        return f"in {kept['folder']}, by JAX_COMPILATION_CACHE_DIR"
+    return (
+        f"{kept['bytes'] / 1e6:.1f} MB of at most {kept['most_bytes'] / 1e6:.0f} MB in "
+        f"{kept['folder']}; remove the folder to clear it"
+    )
 
 
 def _supplies(plugin: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl.cli.kept_programs import keeping_none, keeping_programs
 
 
 def computing[**P, T](command: Callable[P, T]) -> Callable[P, T]:
@@ -22,10 +23,13 @@ def computing[**P, T](command: Callable[P, T]) -> Callable[P, T]:
 
     Strict promotion would refuse plugins that run everywhere else. It is set for the
     process, since threads do not inherit a context, and as it was afterwards.
+
+    Compiled programs are kept from one command to the next, unless `no_cache` is given.
     """
 
     @wraps(command)
     def prepared(*args: P.args, **kwargs: P.kwargs) -> T:
+        keeping = keeping_none if kwargs.pop("no_cache", False) else keeping_programs
         _have_home()
         try:
             import jax
@@ -39,7 +43,8 @@ def computing[**P, T](command: Callable[P, T]) -> Callable[P, T]:
         before = jax.config.jax_numpy_dtype_promotion
         jax.config.update("jax_numpy_dtype_promotion", "standard")
         try:
-            return command(*args, **kwargs)
+            with keeping():
+                return command(*args, **kwargs)
         finally:
             jax.config.update("jax_numpy_dtype_promotion", before)
 

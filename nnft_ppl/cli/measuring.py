@@ -151,9 +151,6 @@ def _error_of(
     couplings: tuple[str, ...], cutoff: float | None, target_error: float | None
 ) -> "Callable[[Correlators], float | None] | None":
     """What the target error is of; `None` for G4c."""
-    from nnft_ppl.eft.action import Action
-    from nnft_ppl.inference.couplings.target_error import coupling_error
-
     if not couplings and cutoff is None:
         return None
     if not couplings or cutoff is None or target_error is None:
@@ -161,6 +158,9 @@ def _error_of(
             "`--coupling`, `--cutoff` and `--target-error` belong together; give all "
             "three, or --target-error alone for the error of G4c"
         )
+    from nnft_ppl.eft.action import Action
+    from nnft_ppl.inference.couplings.target_error import coupling_error
+
     return coupling_error(Action(list(couplings)), cutoff)
 
 

@@ -143,7 +143,7 @@ class Files:
         """Remove what only an unfinished run needs, and what killed ones left."""
         from nnft_ppl._checkpoint import remove_leftovers
 
-        if self._is_partial(found):
+        if self.partial.exists() and self._is_partial(found):
             self.partial.unlink()
         remove_leftovers(self.sums)
 

@@ -1,6 +1,6 @@
 """Convergence of the chains, one row per cutoff."""
 
-import arviz as az
+import arviz_stats as az
 import numpy as np
 import pandas as pd
 

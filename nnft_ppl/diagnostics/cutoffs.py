@@ -5,7 +5,7 @@ and predictive plots pool, without a word. Each function here gives ArviZ one cu
 own tree and returns a table with one block per cutoff.
 """
 
-import arviz as az
+import arviz_stats as az
 import pandas as pd
 
 from nnft_ppl.diagnostics.comparison.leave_out import leave_tuple_out, num_high_pareto_k

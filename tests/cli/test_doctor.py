@@ -48,7 +48,24 @@ def test_what_there_is_to_work_with(found):
     assert not document["x64"]
     assert any("openblas" in name for name in document["blas"])
     assert "relu-net" in text
+    folder = jax.config.jax_compilation_cache_dir
+    assert document["programs"]["folder"] == folder
+    assert f"kept programs   in {folder}, by JAX_COMPILATION_CACHE_DIR" in text
     assert f"limit           {document['limit']}" in text
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        (
+            {"unused": None, "bytes": 1_500_000, "most_bytes": 250_000_000},
+            "1.5 MB of at most 250 MB in /x; remove the folder to clear it",
+        ),
+        ({"unused": "it cannot be written"}, "none in /x: it cannot be written"),
+    ],
+)
+def test_where_programs_are_kept_and_how_to_clear_them(kept, expected):
+    assert doctor.programs_text({"folder": "/x", **kept}) == expected
 
 
 def test_rates_belong_together(found):

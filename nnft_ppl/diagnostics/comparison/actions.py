@@ -5,7 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 
-import arviz as az
+import arviz_stats as az
 import pandas as pd
 
 from nnft_ppl._arguments import check_choice, check_kind

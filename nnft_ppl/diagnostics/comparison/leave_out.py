@@ -13,7 +13,7 @@ is as large along the response as across it. So no draw of s needs a matrix of i
 import dataclasses
 import warnings
 
-import arviz as az
+import arviz_stats as az
 import numpy as np
 import xarray as xr
 from scipy.special import logsumexp
