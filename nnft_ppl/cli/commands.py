@@ -71,7 +71,7 @@ class Commands(click.Group):
             ctx.exit(INTERRUPTED)
         except Exception as error:
             if _is_out_of_memory(error):
-                _tell(error, f"out of memory: {error}")
+                _tell(error, f"out of memory: {error}{_elsewhere()}")
                 ctx.exit(BAD_INPUT)
             click.echo(traceback.format_exc(), err=True, nl=False)
             click.echo(
@@ -91,6 +91,15 @@ def _tell(error: Exception, said: str) -> None:
     notes = getattr(error, "__notes__", [])
     ours = [note for note in notes if not note.startswith(_OF_JAX)]
     click.echo(readable(f"nnft: {one_line('; '.join([said, *ours]))}"), err=True)
+
+
+def _elsewhere() -> str:
+    """What to do where another program has the memory of an accelerator."""
+    import jax
+
+    if jax.default_backend() == "cpu":
+        return ""
+    return "; another device is chosen by CUDA_VISIBLE_DEVICES"
 
 
 def _is_out_of_memory(error: Exception) -> bool:

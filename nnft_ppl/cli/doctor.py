@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnft_ppl._errors import SpecError
+from nnft_ppl.cli.accelerators import unused_accelerator
 from nnft_ppl.cli.kept_programs import what_is_kept
 from nnft_ppl.cli.options import FAILED, as_json, emit, table
 
@@ -55,7 +56,7 @@ def doctor(as_json: bool) -> None:
         "refused": [vars(refusal) for refusal in registry.refusals],
         "programs": what_is_kept(),
         "speed": _rates(speed),
-        "limit": what_limits(speed),
+        "limit": what_limits(machine, speed),
         "advice": advice(machine, speed),
     }
     emit(document, _text(document), as_json=as_json)
@@ -132,21 +133,26 @@ def _rates(speed: "Speed") -> dict[str, Any]:
     }
 
 
-def what_limits(speed: "Speed") -> str:
+def what_limits(machine: dict[str, Any], speed: "Speed") -> str:
     """What takes the time, in a sentence."""
     stage, share = max(speed.shares.items(), key=lambda item: item[1])
     said = f"what takes most of the time is the {stage}, {share:.0%} of it"
     if stage == "random numbers":
         said += ", the floor of the cost"
-    if speed.at_a_time == 1:
+    on_cpu = machine["backend"] == "cpu"
+    if on_cpu and speed.at_a_time == 1:
         return f"{said}, on a single core"
     said += f"; {speed.at_a_time} blocks at a time give {speed.gain:.1f} times the rate"
-    if speed.gain < _WORTH * speed.at_a_time:
+    # On an accelerator the second block of a device is there to be prepared meanwhile.
+    hoped = speed.at_a_time if on_cpu else len(machine["devices"])
+    if speed.gain >= _WORTH * hoped:
+        return f"{said} of one"
+    if on_cpu:
         return (
             f"{said} of one only: the cores are busy with something else, or share "
             "their arithmetic or memory"
         )
-    return f"{said} of one"
+    return f"{said} of one only: something else uses the devices, or the host is slow"
 
 
 def advice(machine: dict[str, Any], speed: "Speed") -> list[str]:
@@ -164,12 +170,14 @@ def advice(machine: dict[str, Any], speed: "Speed") -> list[str]:
         )
     if machine["backend"] == "cpu":
         found.append(
-            "no accelerator is used; where there is one, install JAX for it, such as "
-            "pip install 'jax[cuda13]'"
+            unused_accelerator()
+            or "no accelerator is used; where there is one, install JAX for it, such "
+            "as pip install 'nnft-ppl[cuda13]'"
         )
         if machine["cores"] == 1:
             found.append("this process may use one core only; allow it more")
-    if speed.core_share < _BUSY:
+    # Waiting for an accelerator takes no time of a core.
+    if machine["backend"] == "cpu" and speed.core_share < _BUSY:
         found.append(
             f"only {speed.core_share:.0%} of a core was to be had: something else runs "
             "here; what is measured is too low"

@@ -48,7 +48,7 @@ def check_key(key: Key) -> Key:
         if key.dtype != jnp.uint32 or key.shape != (2,):
             raise SpecError(
                 f"`key` is an array {key.dtype}{list(key.shape)}; expected a JAX "
-                "random key such as jax.random.key(0)"
+                "random key such as jax.random.key(0, impl='threefry2x32')"
             )
         key = jax.random.wrap_key_data(key, impl="threefry2x32")
     if key.shape != ():

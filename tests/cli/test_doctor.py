@@ -1,15 +1,19 @@
 """`nnft doctor`: it measures what it says, and says what it measures."""
 
 import json
+import tomllib
 from dataclasses import replace
+from importlib.metadata import metadata
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from cli.commands import run
 
-from nnft_ppl.cli import doctor
-from nnft_ppl.correlators.sampled import throughput
+from nnft_ppl.cli import accelerators, doctor
+from nnft_ppl.cli.accelerators import unused_accelerator
+from nnft_ppl.correlators.sampled import bare_normals, throughput
 from nnft_ppl.correlators.sampled.throughput import Speed
 from nnft_ppl.ensemble.generator import stream_words
 
@@ -23,7 +27,13 @@ SPEED = Speed(
     at_a_time=2,
     core_share=1.0,
 )
-MACHINE = {"x64": False, "debugging": [], "backend": "gpu", "cores": 2}
+MACHINE = {
+    "x64": False,
+    "debugging": [],
+    "backend": "gpu",
+    "cores": 2,
+    "devices": [{}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -80,23 +90,42 @@ def test_rates_belong_together(found):
     assert speed["networks_per_second_one"] < floor
 
 
-def test_as_many_normals_are_drawn_as_are_counted():
+@pytest.mark.parametrize("wide_lanes", [1 << 20, 64], ids=["cpu", "accelerator"])
+def test_as_many_normals_are_drawn_as_are_counted(monkeypatch, wide_lanes):
     """A sum of n independent normal numbers has variance n."""
+    monkeypatch.setattr(bare_normals, "WIDE_LANES", wide_lanes)
     words, lanes, steps, runs = stream_words(jax.random.key(1), 0), 64, 2, 400
     with jax.enable_x64(False):
         sums = [
-            float(throughput._fused_normals(words, steps, lanes, low))
+            float(bare_normals.fused_normals(words, steps, lanes, low))
             for low in range(0, runs * lanes, lanes)
         ]
         plain = [
-            float(throughput._jax_normals(jax.random.key(i), steps, 512))
+            float(bare_normals.jax_normals(jax.random.key(i), steps, 512))
             for i in range(runs)
         ]
-    count = 2 * throughput._ROWS * lanes * steps
+    count = 2 * bare_normals.ROWS * lanes * steps
     assert count == steps * 512
     for drawn in (sums, plain):
         # Relative standard error of a variance: √(2/400), here times 4.
         assert np.var(drawn) / count == pytest.approx(1, abs=4 * (2 / runs) ** 0.5)
+
+
+def test_an_accelerator_draws_the_numbers_of_the_cpu(monkeypatch):
+    """Their sums differ by rounding alone."""
+    words, found = stream_words(jax.random.key(2), 0), []
+    for wide in (1 << 20, 64):
+        monkeypatch.setattr(bare_normals, "WIDE_LANES", wide)
+        with jax.enable_x64(False):
+            found.append(float(bare_normals.fused_normals(words, 3, 64, 5)))
+    assert found[0] == pytest.approx(found[1], abs=1e-3)
+
+
+def test_steps_are_as_many_as_take_a_while(monkeypatch):
+    clock = iter(np.cumsum([0, 0.01, 0, 0.02, 0, 0.04, 0, 0.08]))
+    monkeypatch.setattr(bare_normals, "fused_normals", lambda *_: jax.numpy.zeros(()))
+    monkeypatch.setattr(bare_normals.time, "perf_counter", lambda: next(clock))
+    assert bare_normals.steps_that_last((0, 0), 64) == 8
 
 
 @pytest.mark.parametrize(
@@ -105,11 +134,30 @@ def test_as_many_normals_are_drawn_as_are_counted():
         ({}, "the random numbers, 50% of it, the floor of the cost; 2 blocks"),
         ({"networks_per_second": 2.2e6}, "1.1 times the rate of one only"),
         ({"at_a_time": 1}, "the floor of the cost, on a single core"),
+        ({"networks_per_second": 2.2e6}, "cores are busy with something else"),
         ({"shares": {"a": 0.1, "products": 0.9}}, "is the products, 90% of it;"),
     ],
 )
 def test_what_limits_is_said_in_a_sentence(changes, expected):
-    assert expected in doctor.what_limits(replace(SPEED, **changes))
+    machine = {**MACHINE, "backend": "cpu"}
+    assert expected in doctor.what_limits(machine, replace(SPEED, **changes))
+
+
+@pytest.mark.parametrize(
+    ("num_devices", "expected"),
+    [(1, "1.1 times the rate of one"), (2, "something else uses the devices, or")],
+)
+def test_two_blocks_of_one_accelerator_are_not_to_be_twice_as_fast(
+    num_devices, expected
+):
+    machine = {**MACHINE, "devices": [{}] * num_devices}
+    said = doctor.what_limits(machine, replace(SPEED, networks_per_second=2.2e6))
+    assert said.endswith(expected) if num_devices == 1 else expected in said
+    assert "core" not in said
+
+
+def test_a_core_that_waits_for_an_accelerator_is_not_busy():
+    assert doctor.advice(MACHINE, replace(SPEED, core_share=0.1)) == []
 
 
 def test_where_all_is_well_there_is_no_advice():
@@ -121,9 +169,8 @@ def test_where_all_is_well_there_is_no_advice():
     [
         ({"x64": True}, {}, "64-bit mode is on"),
         ({"debugging": ["jax_debug_nans"]}, {}, "jax_debug_nans slow every program"),
-        ({"backend": "cpu"}, {}, "no accelerator is used"),
         ({"backend": "cpu", "cores": 1}, {}, "one core only; allow it more"),
-        ({}, {"core_share": 0.5}, "only 50% of a core was to be had"),
+        ({"backend": "cpu"}, {"core_share": 0.5}, "only 50% of a core was to be had"),
         (
             {"backend": "cpu"},
             {"normals_per_second": 1e8},
@@ -134,3 +181,59 @@ def test_where_all_is_well_there_is_no_advice():
 def test_what_is_off_is_said(machine, speed, expected):
     said = doctor.advice({**MACHINE, **machine}, replace(SPEED, **speed))
     assert any(expected in line for line in said)
+
+
+NVIDIA = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  {}.54.15  Tue Mar  5\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("proc/driver/nvidia/version", NVIDIA.format(580), "nnft-ppl[cuda13]"),
+        ("proc/driver/nvidia/version", NVIDIA.format(550), "nnft-ppl[cuda12]"),
+        ("proc/driver/nvidia/version", "?", "nnft-ppl[cuda13]"),
+        ("dev/nvidia0", "", "(NVIDIA), and JAX uses the CPU; JAX for it is not"),
+        ("dev/kfd", "", "nnft-ppl[rocm7-local]"),
+        ("dev/accel0", "", "nnft-ppl[tpu]"),
+    ],
+)
+def test_an_accelerator_that_jax_cannot_use_is_seen(
+    tmp_path, monkeypatch, path, text, expected
+):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setattr(accelerators.shutil, "which", lambda _: None)
+    assert unused_accelerator(tmp_path) is None
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    assert expected in unused_accelerator(tmp_path)
+    monkeypatch.setattr(accelerators, "_is_installed", lambda _: True)
+    assert "is installed and does not start" in unused_accelerator(tmp_path)
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert "JAX_PLATFORMS=cpu keeps JAX from it" in unused_accelerator(tmp_path)
+
+
+def test_without_one_it_is_said_how_one_would_be_used(monkeypatch):
+    monkeypatch.setattr(doctor, "unused_accelerator", lambda: None)
+    (said,) = doctor.advice({**MACHINE, "backend": "cpu"}, SPEED)
+    assert said.startswith("no accelerator is used; where there is one, install JAX")
+
+
+def test_the_tool_of_a_driver_stands_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(accelerators.shutil, "which", lambda name: f"/bin/{name}")
+    assert "(NVIDIA)" in unused_accelerator(tmp_path)
+    advice = doctor.advice({**MACHINE, "backend": "cpu"}, SPEED)
+    assert any("(NVIDIA), and JAX uses the CPU" in line for line in advice)
+
+
+def test_the_extras_are_those_of_jax():
+    """So that what is advised can be installed."""
+    file = Path(__file__).parents[2] / "pyproject.toml"
+    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+    ours = {
+        name
+        for name, needs in project["optional-dependencies"].items()
+        if any(need.startswith(f"jax[{name}]") for need in needs)
+    }
+    assert ours >= {"cuda12", "cuda13", "tpu", "rocm7-local"}
+    assert ours <= set(metadata("jax").get_all("Provides-Extra"))

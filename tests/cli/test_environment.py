@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,23 +70,68 @@ def test_a_measurement_is_extended_and_fitted_with_a_foreign_generator(tmp_path)
 @pytest.mark.parametrize(
     "command",
     [
-        ("doctor",),
-        ("width", "mlp", "--num-draws", 1000, "--points", "0.2,0.5"),
+        ("width", "mlp", "--num-draws", 1000, "--points", "0.2,0.5,0.7,0.9"),
         ("check", "cos-net", "--num-draws", 2000),
     ],
     ids=lambda command: command[0],
 )
-def test_every_command_runs_with_a_foreign_generator(command):
+def test_every_command_gives_the_same_with_a_foreign_generator(command):
+    expected = run(*command, "--json").stdout
     with jax.default_prng_impl("rbg"):
-        run(*command)
+        assert run(*command, "--json").stdout == expected
+        run("doctor")
 
 
-def test_a_foreign_key_is_refused_with_the_remedy():
+@pytest.fixture(scope="module")
+def with_key():
+    """Public functions that take a key, by name: called with it."""
     network = nnft.network("erf-net", width=5, input_dim=1)
-    with jax.default_prng_impl("rbg"):
-        key = jax.random.key(0)
-    with pytest.raises(nnft.SpecError, match=r"rbg.*impl='threefry2x32'.*unset JAX_"):
-        nnft.sample_ensemble(network, np.array([0.5]), num_draws=5, key=key)
+    action, x = nnft.Action(["lambda_0"]), [0.5, 1.0]
+    exact = nnft.exact_correlators(network, x)
+    options = {"key": seed_key(0), "sampler": "conjugate", "num_samples": 5}
+    fit = nnft.fit_couplings(exact, action, [10.0], **options)
+    ensemble = nnft.sample_ensemble(network, x, 5, key=seed_key(0))
+    return {
+        "fit_couplings": lambda key: nnft.fit_couplings(exact, action, [10], key=key),
+        "fit_function_space": lambda key: nnft.fit_function_space(
+            ensemble, action, [10], key=key
+        ),
+        "fit_running": lambda key: nnft.fit_running(
+            exact, action, [1, 2, 3, 9], key=key
+        ),
+        "measure_correlators": lambda key: nnft.measure_correlators(
+            network, x, num_draws=5, key=key
+        ),
+        "measured_kernel": lambda key: nnft.measured_kernel(network, 200, key=key),
+        "nested_evidence": lambda key: nnft.nested_evidence(fit, 10.0, key=key),
+        "required_width": lambda key: nnft.required_width(network, x, 0.1, key=key),
+        "sample_ensemble": lambda key: nnft.sample_ensemble(network, x, 5, key=key),
+        "simulation_based_calibration": lambda key: nnft.simulation_based_calibration(
+            exact, action, 10.0, key=key
+        ),
+        "testing.check_architecture": lambda key: nnft.testing.check_architecture(
+            network, key=key
+        ),
+    }
+
+
+def test_a_foreign_key_is_refused_with_the_remedy_by_all_that_take_one(with_key):
+    listed = Path(__file__).parents[2] / "docs" / "api.txt"
+    taking = {
+        line.partition("(")[0].removeprefix("nnft_ppl.")
+        for line in listed.read_text(encoding="utf-8").splitlines()
+        if re.search(r"[ (]key\b(?!\.)", line) and line.startswith("nnft_ppl")
+    }
+    # These two are what `check_architecture` calls.
+    assert taking - {"testing.check_groups", "testing.check_results"} == set(with_key)
+    for made_of in ("rbg", "unsafe_rbg"):
+        with jax.default_prng_impl(made_of):
+            key, old = jax.random.key(0), jax.random.PRNGKey(0)
+        for call in with_key.values():
+            with pytest.raises(nnft.SpecError, match=f"{made_of}.*impl='threefry2x32'"):
+                call(key)
+            with pytest.raises(nnft.SpecError, match=r"uint32.*impl='threefry2x32'"):
+                call(old)
 
 
 # --- Types
@@ -153,11 +199,30 @@ def test_architectures_are_listed_without_a_backend(monkeypatch):
     assert "erf-net" in run("architectures").stdout
 
 
-def test_a_process_without_its_backend_exits_with_bad_input():
-    found = nnft_process("diagnose", "fit.nc", JAX_PLATFORMS="nonsense")
+@pytest.mark.parametrize("platform", ["cuda", "nonsense"])
+def test_a_process_without_its_backend_exits_with_bad_input(platform):
+    found = nnft_process("diagnose", "fit.nc", JAX_PLATFORMS=platform)
+    if found.stderr.startswith("nnft: no file"):
+        pytest.skip(f"there is a {platform} device")
     assert found.returncode == 2
     assert found.stderr.count("\n") == 1
-    assert "Unable to initialize backend 'nonsense'" in found.stderr
+    assert f"JAX does not start on JAX_PLATFORMS={platform!r}" in found.stderr
+
+
+def test_a_device_without_memory_is_one_line(monkeypatch):
+    def full():
+        said = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes.\n"
+        raise jax.errors.JaxRuntimeError(said)
+
+    monkeypatch.setattr("nnft_ppl.registry.load_registry", full)
+    expected = (
+        "nnft: out of memory: RESOURCE_EXHAUSTED: Out of memory while trying to "
+        "allocate 9 bytes.{}\n"
+    )
+    assert run("architectures", code=2).stderr == expected.format("")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    said = " ; another device is chosen by CUDA_VISIBLE_DEVICES"
+    assert run("architectures", code=2).stderr == expected.format(said)
 
 
 @pytest.mark.slow

@@ -17,18 +17,26 @@ import numpy as np
 import numpyro.distributions as dist
 from threadpoolctl import threadpool_limits
 
-from nnft_ppl._compile import compiled
 from nnft_ppl._network import Network
 from nnft_ppl._seed import seed_key
-from nnft_ppl._typing import Key, Params
+from nnft_ppl._typing import Params
 from nnft_ppl.adapters.function import architecture_from_function
 from nnft_ppl.architecture import Hyperparameters, Neuron, Readout
+from nnft_ppl.correlators.sampled.bare_normals import (
+    CPU_LANES,
+    CPU_STEPS,
+    ROWS,
+    WIDE_LANES,
+    fused_normals,
+    jax_normals,
+    steps_that_last,
+)
 from nnft_ppl.correlators.sampled.estimators import Inputs
 from nnft_ppl.correlators.sampled.estimators.conditional import Conditional
 from nnft_ppl.correlators.sampled.job import Job
 from nnft_ppl.correlators.sampled.preactivations import preactivation_factor
 from nnft_ppl.correlators.symmetric import num_entries
-from nnft_ppl.ensemble.generator import Words, normal_pairs, stream_words
+from nnft_ppl.ensemble.generator import stream_words
 from nnft_ppl.ensemble.local import max_in_flight, run_locally
 
 WIDTH = 100
@@ -36,7 +44,6 @@ INPUTS = np.array([[-1.0], [-0.6], [-0.2], [0.2], [0.6], [1.0]])
 ORDERS = (2, 4, 6)
 TYPICAL_DRAWS = 10**7
 """The length of a run, on which the size of batches depends."""
-_ROWS = 4
 _SECONDS = 0.2
 """Of repetitions, of which the fastest counts."""
 
@@ -76,13 +83,14 @@ def measure_speed() -> Speed:
     """Measure, in some seconds."""
     devices = tuple(jax.local_devices())
     with jax.enable_x64(False), threadpool_limits(1, user_api="blas"):
-        lanes = 512 if devices[0].platform == "cpu" else 1 << 17
-        steps = max(1, (1 << 22) // (2 * _ROWS * lanes))
-        normals = 2 * _ROWS * lanes * steps
         words = stream_words(seed_key(0), 0)
-        fused = partial(_fused_normals, words, steps, lanes)
+        on_cpu = devices[0].platform == "cpu"
+        lanes = CPU_LANES if on_cpu else WIDE_LANES
+        steps = CPU_STEPS if on_cpu else steps_that_last(words, lanes)
+        normals = 2 * ROWS * lanes * steps
+        fused = partial(fused_normals, words, steps, lanes)
         one, core_share = _fastest(lambda: fused(0))
-        plain, _ = _fastest(lambda: _jax_normals(seed_key(0), steps, 2 * _ROWS * lanes))
+        plain, _ = _fastest(lambda: jax_normals(seed_key(0), steps, 2 * ROWS * lanes))
         shares, block_seconds = _stages(one / normals)
         network_rate = _networks_per_second(devices)
     at_a_time = max_in_flight(len(devices)) * len(devices)
@@ -132,47 +140,6 @@ def _time_of_all(
     for _ in run_locally(block, starts, devices):
         pass
     return time.perf_counter() - begun
-
-
-def _fill(
-    words: tuple[Words, Words], steps: Words, lanes: int, low: Words
-) -> jax.Array:
-    numbers = low + jnp.arange(lanes, dtype=jnp.uint32)[None]
-    row = jnp.arange(_ROWS, dtype=jnp.uint32)[:, None]
-
-    def step(i: jax.Array, total: jax.Array) -> jax.Array:
-        first, second = normal_pairs(words, numbers, i * np.uint32(_ROWS) + row)
-        return total + first + second
-
-    zeros = jnp.zeros((_ROWS, lanes))
-    total: jax.Array = jax.lax.fori_loop(jnp.uint32(0), steps, step, zeros)
-    return total.sum()
-
-
-_filled = compiled(_fill, ("lanes",))
-
-
-def _fused_normals(
-    words: tuple[Words, Words], steps: int, lanes: int, low: int
-) -> jax.Array:
-    """Sum of 2·`_ROWS`·lanes·steps numbers of the fused generator."""
-    return _filled(words, np.uint32(steps), lanes=lanes, low=np.uint32(low))
-
-
-def _fill_by_jax(key: Key, steps: Words, size: int) -> jax.Array:
-    def step(i: jax.Array, total: jax.Array) -> jax.Array:
-        return total + jax.random.normal(jax.random.fold_in(key, i), (size,))
-
-    total: jax.Array = jax.lax.fori_loop(jnp.uint32(0), steps, step, jnp.zeros(size))
-    return total.sum()
-
-
-_filled_by_jax = compiled(_fill_by_jax, ("size",))
-
-
-def _jax_normals(key: Key, steps: int, size: int) -> jax.Array:
-    """Sum of size·steps numbers of `jax.random.normal`."""
-    return _filled_by_jax(key, np.uint32(steps), size=size)
 
 
 def _network() -> Network:

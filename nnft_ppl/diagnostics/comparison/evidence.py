@@ -19,6 +19,7 @@ import numpy as np
 from nnft_ppl._errors import FitError, UnavailableError
 from nnft_ppl._typing import Key
 from nnft_ppl.eft.action import Action
+from nnft_ppl.ensemble.model import check_key
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.least_squares import (
     least_squares,
@@ -68,12 +69,13 @@ def nested_evidence(
     Raises:
         UnavailableError: dynesty is not installed.
         FitError: The sampler ended without a finite evidence.
-        SpecError: The fit has no such cutoff.
+        SpecError: The fit has no such cutoff, or the key is not a threefry one.
 
     Source: Skilling, Bayesian Analysis 1 (2006) 833; Speagle, MNRAS 493 (2020) 3132;
         Chen, Feroz, Hobson, Bayesian Analysis 18 (2023) 695, arXiv:1908.04655 §3 for q.
     """
     dynesty = _dynesty()
+    key = check_key(key)
     target = _Target.of(fit, cutoff_number(fit.cutoffs, cutoff))
     sampler = dynesty.NestedSampler(
         target.log_density,

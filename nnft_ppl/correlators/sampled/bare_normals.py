@@ -1,0 +1,111 @@
+"""Normal numbers and nothing else: the floor of what a sampled network costs.
+
+On the CPU few lie side by side, in a core's cache. An accelerator is filled by a
+million, whose sums stay in its registers and second-level cache, for long enough that
+starting a program takes no time to speak of.
+"""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnft_ppl._compile import compiled
+from nnft_ppl._typing import Key
+from nnft_ppl.ensemble.generator import (
+    Words,
+    free_normal_pairs,
+    normal_pairs,
+)
+
+ROWS = 4
+"""Pairs of each lane in a step."""
+CPU_LANES = 512
+CPU_STEPS = 1024
+WIDE_LANES = 1 << 20
+_LEAST_SECONDS = 0.05
+_MOST_STEPS = 1 << 20
+
+
+def fused_normals(
+    words: tuple[Words, Words], steps: int, lanes: int, low: int
+) -> jax.Array:
+    """Sum of 2·`ROWS`·lanes·steps numbers of the fused generator.
+
+    Args:
+        words: From `stream_words`.
+        steps: Of the loop; one program serves any number.
+        lanes: Numbers of networks side by side, from `low` on.
+        low: The first.
+    """
+    filled = _filled_wide if lanes >= WIDE_LANES else _filled
+    return filled(words, np.uint32(steps), lanes=lanes, low=np.uint32(low))
+
+
+def jax_normals(key: Key, steps: int, size: int) -> jax.Array:
+    """Sum of size·steps numbers of `jax.random.normal`."""
+    return _filled_by_jax(key, np.uint32(steps), size=size)
+
+
+def steps_that_last(words: tuple[Words, Words], lanes: int) -> int:
+    """Steps, a power of two, that take a twentieth of a second or more.
+
+    Args:
+        words: From `stream_words`.
+        lanes: As `fused_normals` takes them.
+    """
+    steps = 1
+    jax.block_until_ready(fused_normals(words, steps, lanes, 0))  # compiles
+    while steps < _MOST_STEPS:
+        begun = time.perf_counter()
+        jax.block_until_ready(fused_normals(words, steps, lanes, 0))
+        if time.perf_counter() - begun >= _LEAST_SECONDS:
+            break
+        steps *= 2
+    return steps
+
+
+def _fill(
+    words: tuple[Words, Words], steps: Words, lanes: int, low: Words
+) -> jax.Array:
+    numbers = low + jnp.arange(lanes, dtype=jnp.uint32)[None]
+    row = jnp.arange(ROWS, dtype=jnp.uint32)[:, None]
+
+    def step(i: jax.Array, total: jax.Array) -> jax.Array:
+        first, second = normal_pairs(words, numbers, i * np.uint32(ROWS) + row)
+        return total + first + second
+
+    zeros = jnp.zeros((ROWS, lanes))
+    total: jax.Array = jax.lax.fori_loop(jnp.uint32(0), steps, step, zeros)
+    return total.sum()
+
+
+def _fill_wide(
+    words: tuple[Words, Words], steps: Words, lanes: int, low: Words
+) -> jax.Array:
+    numbers = low + jnp.arange(lanes, dtype=jnp.uint32)
+
+    def step(i: jax.Array, total: jax.Array) -> jax.Array:
+        for row in range(ROWS):  # one kernel, which keeps them in registers
+            element = i * np.uint32(ROWS) + np.uint32(row)
+            first, second = free_normal_pairs(words, numbers, element)
+            total = total + first + second
+        return total
+
+    zeros = jnp.zeros(lanes)
+    total: jax.Array = jax.lax.fori_loop(jnp.uint32(0), steps, step, zeros)
+    return total.sum()
+
+
+def _fill_by_jax(key: Key, steps: Words, size: int) -> jax.Array:
+    def step(i: jax.Array, total: jax.Array) -> jax.Array:
+        return total + jax.random.normal(jax.random.fold_in(key, i), (size,))
+
+    total: jax.Array = jax.lax.fori_loop(jnp.uint32(0), steps, step, jnp.zeros(size))
+    return total.sum()
+
+
+_filled = compiled(_fill, ("lanes",))
+_filled_wide = compiled(_fill_wide, ("lanes",))
+_filled_by_jax = compiled(_fill_by_jax, ("size",))
