@@ -18,6 +18,8 @@ from typing import Any
 
 import jax
 
+from nnft_ppl._host import default_device
+
 KEPT_PROGRAMS = 32
 """Of one function: for ten widths, each with the programs of a trial and of the run."""
 
@@ -35,6 +37,8 @@ def compiled[**P, T](
 ) -> Callable[P, T]:
     """`jax.jit` that compiles quickly on the CPU and as usual elsewhere.
 
+    Where it compiles for is where arrays are made that are bound to no device.
+
     Of the programs, one for each value of the static arguments and shapes of the
     others, the `KEPT_PROGRAMS` last used are kept.
 
@@ -46,10 +50,8 @@ def compiled[**P, T](
         positions = {names.index(name) for name in static_argnames}
 
     @lru_cache(maxsize=KEPT_PROGRAMS)
-    def program(*_: object) -> Callable[P, T]:
-        options: dict[str, Any] | None = (
-            _CPU_OPTIONS if jax.default_backend() == "cpu" else None
-        )
+    def program(platform: str, *_: object) -> Callable[P, T]:
+        options: dict[str, Any] | None = _CPU_OPTIONS if platform == "cpu" else None
         # JAX files programs under the function and drops them with it: one for each.
         return jax.jit(
             partial(function),
@@ -69,7 +71,7 @@ def compiled[**P, T](
             part.append((name, value))
         leaves, tree = jax.tree.flatten(arrays)
         with looking:
-            run = program(*static, tree, *map(_kind, leaves))
+            run = program(default_device().platform, *static, tree, *map(_kind, leaves))
         return run(*args, **kwargs)
 
     return call

@@ -3,6 +3,7 @@
 import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -110,3 +111,22 @@ def test_rounds_of_many_widths_leave_nothing_behind(tmp_path):
     assert np.ptp(arrays) <= 4
     assert np.ptp(objects) < 0.01 * objects[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.nc", "fit.nc"]
+
+
+def test_options_are_those_of_the_device_that_is_the_default(monkeypatch):
+    """Beside an accelerator programs for the host are compiled as on any CPU."""
+    options = []
+
+    def jit(function, *, compiler_options, **rest):
+        options.append(compiler_options)
+        return plain(function, **rest)
+
+    plain = jax.jit
+    monkeypatch.setattr(jax, "jit", jit)
+    function = compiled(lambda x: x + 1)
+    for platform in ("gpu", "cpu", "gpu"):
+        monkeypatch.setattr(
+            _compile, "default_device", lambda p=platform: SimpleNamespace(platform=p)
+        )
+        assert function(np.float32(3)) == 4
+    assert options == [None, _compile._CPU_OPTIONS]

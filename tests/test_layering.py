@@ -24,6 +24,7 @@ LAYERS = (
         "_compile",
         "_files",
         "_hdf5",
+        "_host",
         "_inputs",
         "_numbers",
         "_pair_table",

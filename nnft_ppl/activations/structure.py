@@ -20,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from nnft_ppl._host import on_host
+
 type Function = Callable[[jax.Array], jax.Array]
 type PerPanel = Float[np.ndarray, " panel"]
 
@@ -83,7 +85,7 @@ def structure(function: Function, declared: tuple[float, ...] = ()) -> Structure
         function: Elementwise, of a JAX array.
         declared: Kinks that are known already.
     """
-    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+    with on_host(), jax.ensure_compile_time_eval(), jax.enable_x64(True):
         trial = _Trial(function)
         low, high, kinks, widths = _resolve(trial)
         found = [k for k in kinks if not np.isclose(k, declared, 1e-9, 1e-13).any()]

@@ -71,7 +71,7 @@ class Commands(click.Group):
             ctx.exit(INTERRUPTED)
         except Exception as error:
             if _is_out_of_memory(error):
-                _tell(error, f"out of memory: {error}{_elsewhere()}")
+                _tell(error, f"out of memory: {error}{_elsewhere(error)}")
                 ctx.exit(BAD_INPUT)
             click.echo(traceback.format_exc(), err=True, nl=False)
             click.echo(
@@ -93,11 +93,12 @@ def _tell(error: Exception, said: str) -> None:
     click.echo(readable(f"nnft: {one_line('; '.join([said, *ours]))}"), err=True)
 
 
-def _elsewhere() -> str:
+def _elsewhere(error: Exception) -> str:
     """What to do where another program has the memory of an accelerator."""
     import jax
 
-    if jax.default_backend() == "cpu":
+    of_jax = isinstance(error, jax.errors.JaxRuntimeError)
+    if not of_jax or jax.default_backend() == "cpu":
         return ""
     return "; another device is chosen by CUDA_VISIBLE_DEVICES"
 

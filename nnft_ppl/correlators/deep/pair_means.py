@@ -19,6 +19,7 @@ import scipy.special
 from jaxtyping import Float
 
 from nnft_ppl._compile import KEPT_PROGRAMS
+from nnft_ppl._host import on_host
 from nnft_ppl.activations import Activation
 from nnft_ppl.correlators.neuron.lattice import (
     ball_lattice,
@@ -81,7 +82,7 @@ def pair_means(
     """
     given = np.stack([std_a, std_b, np.clip(correlation, -1.0, 1.0)], axis=1)
     unique, inverse = np.unique(given, axis=0, return_inverse=True)
-    with jax.enable_x64(True):
+    with on_host(), jax.enable_x64(True):
         if activation.homogeneity is None:
             levels = _smooth_levels(activation, unique)
         else:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from nnft_ppl._host import on_host
 from nnft_ppl.activations import Activation
 from nnft_ppl.correlators.deep.layer_recursion import LayerStep
 
@@ -123,7 +124,7 @@ class _Means:
         rho = rho.clip(-1, 1)[:, None]
         z = (std[:, :1] * u, std[:, 1:] * (rho * u + np.sqrt(1 - rho**2) * v))
         tower = _tower(activation.function)
-        with jax.enable_x64(True):
+        with on_host(), jax.enable_x64(True):
             both = [np.asarray(tower(jnp.asarray(one))) for one in z]
         # φ^p and its derivatives, (derivative, pair, node), by Leibniz.
         self._powers = [{1: phi} for phi in both]

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from nnft_ppl._host import on_host
 from nnft_ppl.correlators.deep.layer_recursion import LayerStep
 
 type PerPoint = Float[np.ndarray, " point"]
@@ -123,7 +124,7 @@ def _derivatives(
     half = np.diff(edges)[:, None] / 2
     z = (edges[:-1, None] + half * (x + 1)).ravel()
     density = (half * w).ravel() * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
-    with jax.enable_x64(True):
+    with on_host(), jax.enable_x64(True):
         phi = step.activation.function(jnp.asarray(np.outer(np.sqrt(variance), z)))
         values = np.asarray(phi) ** power
     per_twice = np.divide(

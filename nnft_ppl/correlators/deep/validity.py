@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._host import on_host
 from nnft_ppl.activations import mean_square, share_left_out
 from nnft_ppl.correlators.deep.layer_recursion import LayerStep
 
@@ -36,7 +37,7 @@ def check_sizes(layers: Sequence[LayerStep], variance: np.ndarray) -> None:
             )
         if number < len(layers):
             step = layers[number]
-            with jax.enable_x64(True):
+            with on_host(), jax.enable_x64(True):
                 square = np.asarray(mean_square(step.activation, variance))
             variance = step.bias_variance + step.weight_variance * square
 
@@ -59,7 +60,7 @@ def check_jumps(layers: Sequence[LayerStep], variance: np.ndarray) -> None:
         variance = variance[variance > 0]
         if step.activation.homogeneity is not None or not len(variance):
             return
-        with jax.enable_x64(True):
+        with on_host(), jax.enable_x64(True):
             square = np.asarray(mean_square(step.activation, variance))
             worst = float(share_left_out(step.activation, variance).max())
         if not worst <= _JUMP:

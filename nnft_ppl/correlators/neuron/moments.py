@@ -14,6 +14,7 @@ import numpy as np
 
 from nnft_ppl._arrays import returned_numbers
 from nnft_ppl._errors import PluginError, SpecError, UnavailableError
+from nnft_ppl._host import on_host
 from nnft_ppl._typing import Matrix, Packed, Points
 from nnft_ppl.architecture import Neuron
 from nnft_ppl.correlators.neuron.node_products import Moments
@@ -59,7 +60,7 @@ def neuron_moments(
     if neuron.product_mean is None:
         assert neuron.activation is not None  # as `Neuron` ensures
         return gaussian_moments(s, neuron.activation, neuron.homogeneity, orders)
-    with jax.enable_x64(True):
+    with on_host(), jax.enable_x64(True):
         moments = _closed_form(neuron.product_mean, s, orders)
     for order in sorted(orders):
         if not np.isfinite(moments[order]).all():
@@ -106,7 +107,7 @@ def gaussian_moments(
     if not orders:
         return {}, {}
     integrand = Integrand(activation, homogeneity, tolerance)
-    with jax.enable_x64(True):
+    with on_host(), jax.enable_x64(True):
         return _finite(*integrated(integrand, covariance, orders))
 
 
@@ -138,7 +139,7 @@ def preactivation_covariance(
     Raises:
         PluginError: It is not finite and real, or a variance is negative.
     """
-    with jax.enable_x64(True):
+    with on_host(), jax.enable_x64(True):
         points = jnp.asarray(x, dtype=jnp.float64)
         rows = jax.vmap(jax.vmap(covariance, (None, 0)), (0, None))
         s = returned_numbers(

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from nnft_ppl._compile import compiled
 from nnft_ppl._errors import SpecError
+from nnft_ppl._host import on_host
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Points
 
@@ -77,7 +78,7 @@ class KernelTables:
         Raises:
             SpecError: One is not finite.
         """
-        with jax.enable_x64(True):
+        with on_host(), jax.enable_x64(True):
             values = program(
                 jnp.asarray(self.sources), jnp.asarray(self._padded(nodes))
             )

@@ -17,6 +17,7 @@ import numpy as np
 
 from nnft_ppl import store
 from nnft_ppl._compile import compiled
+from nnft_ppl._host import default_device, on_host
 from nnft_ppl._typing import Key
 from nnft_ppl.eft.action import Action
 from nnft_ppl.ensemble.progress import Monitor
@@ -121,7 +122,7 @@ def run_nuts(
     """
     stacked = jax.tree.map(lambda *parts: np.stack(parts), *problems)
     versions = store.versions()
-    with jax.enable_x64(True):
+    with on_host(), jax.enable_x64(True):
         given = jax.tree.map(jnp.asarray, stacked)
         _, drawn = run_in_segments(
             _begin(key, given, discrepancy, hierarchical, sampling),
@@ -135,7 +136,7 @@ def run_nuts(
                 **asdict(sampling),
                 "key": jax.random.key_data(key).tolist(),
                 "versions": {name: versions[name] for name in _SETS_THE_BITS},
-                "backend": jax.default_backend(),
+                "backend": default_device().platform,
                 "data": _fingerprint(stacked),
             },
             progress=progress,

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from nnft_ppl._arguments import check_kind
 from nnft_ppl._compile import compiled
 from nnft_ppl._errors import FitError, SpecError
+from nnft_ppl._host import on_host
 from nnft_ppl._typing import Key
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.eft.action import Action
@@ -158,7 +159,7 @@ def fit_running(
 
 def sample_law(problem: Problem, key: Key, sampling: Sampling) -> dict[str, np.ndarray]:
     """NUTS draws of the law and the sampler's statistics, (chain, draw, …)."""
-    with jax.enable_x64(True):
+    with on_host(), jax.enable_x64(True):
         given = jax.tree.map(jnp.asarray, problem)
         out = _run(key, given, sampling)
         return {name: np.asarray(values) for name, values in out.items()}

@@ -9,6 +9,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from nnft_ppl._compile import compiled
+from nnft_ppl._host import on_host
 from nnft_ppl._typing import Key
 from nnft_ppl.inference.mcmc.chains import run_chains
 from nnft_ppl.inference.mcmc.sampling import Sampling
@@ -99,7 +100,7 @@ def run_nuts(
         `dimensionless` (chain, draw, cutoff, operator) and the sampler's statistics
         (chain, draw, cutoff), by NumPyro's names.
     """
-    with jax.enable_x64(True):
+    with on_host(), jax.enable_x64(True):
         out = _run(key, jax.tree.map(jnp.asarray, problems), sampling)
         # (cutoff, chain, draw, …) -> (chain, draw, cutoff, …)
         return {name: np.moveaxis(np.asarray(v), 0, 2) for name, v in out.items()}
