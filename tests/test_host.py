@@ -12,6 +12,8 @@ import pytest
 import nnft_ppl as nnft
 from nnft_ppl import _host
 from nnft_ppl._host import default_device, on_host
+from nnft_ppl.eft.integration import nodes
+from nnft_ppl.inference.couplings import nuts
 
 PROGRAM = """
 import json
@@ -33,7 +35,7 @@ print(json.dumps([
     ),
 ]))
 """
-"""With two devices of which the first is the host: draws; programs and where they run."""
+"""With two devices, the first the host: draws; programs and where they run."""
 
 
 def small_fit():
@@ -49,6 +51,7 @@ def small_fit():
     )
 
 
+@pytest.mark.slow
 def test_fits_and_quadratures_run_on_the_host_and_kernels_on_the_device():
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
@@ -71,6 +74,26 @@ def test_fits_and_quadratures_run_on_the_host_and_kernels_on_the_device():
     assert not {"jit__begin_all", "jit__advance_all"} & on_device
     assert "jit_row" in on_device
     assert draws == small_fit().dimensionless.tolist()
+
+
+def test_the_host_is_told_where_another_device_is_the_default(monkeypatch):
+    host, told = jax.devices("cpu")[0], []
+    monkeypatch.setattr(_host, "default_device", lambda: None)
+
+    class Reached(Exception):
+        pass
+
+    def note(*_):
+        told.append(jax.config.jax_default_device)
+        raise Reached
+
+    for module, name in ((nodes.KernelTables, "_padded"), (nuts, "_begin")):
+        monkeypatch.setattr(module, name, note)
+        with pytest.raises(Reached):
+            small_fit()
+        monkeypatch.undo()
+        monkeypatch.setattr(_host, "default_device", lambda: None)
+    assert told == [host, host]
 
 
 def test_where_the_host_is_the_default_nothing_is_set():

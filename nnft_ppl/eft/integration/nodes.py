@@ -44,7 +44,8 @@ class KernelTables:
 
     def propagator(self, nodes: Points) -> Matrix:
         """K_W(x, y), (source, node)."""
-        table = self.network.propagator(self.sources, self._padded(nodes))
+        with on_host():
+            table = self.network.propagator(self.sources, self._padded(nodes))
         return table[:, : len(nodes)]
 
     def variance(self, nodes: Points) -> Float[np.ndarray, " node"]:
