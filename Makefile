@@ -2,6 +2,7 @@
 # make test   lint, format, types, and the tests that take minutes
 # make test-all  those, then the tests that are long by nature
 # make test-lowest  the tests that take minutes, with the oldest versions that are allowed
+# make test-accelerator  every stage on the accelerator that JAX finds
 # make mutants  breaks of one line, each of which its tests must notice (twenty minutes)
 # make lint   lint, format, types
 # make api    write docs/api.txt, the list of the public interface
@@ -21,7 +22,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-all test-lowest mutants lint api dist clean
+.PHONY: demo test test-all test-accelerator test-lowest mutants lint api dist clean
 
 # $(call make_venv,FOLDER,CANDIDATES): with the first of them that is suitable.
 define make_venv
@@ -49,6 +50,9 @@ test: lint
 
 test-all: test
 	$(PYTEST) -m slow
+
+test-accelerator: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest tests/accelerator --accelerator found
 
 mutants: $(INSTALLED_DEV)
 	$(BIN)/python tests/mutants.py --jobs 2

@@ -34,9 +34,33 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--accelerator",
+        choices=("found", "cpu"),
+        help="run the tests of accelerators on the one that JAX finds, or on the CPU",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--accelerator") == "found":
+        if jax.default_backend() == "cpu":
+            pytest.exit(
+                "JAX finds no accelerator; install it for one, such as .venv/bin/pip "
+                "install -c constraints.txt -e '.[dev,cuda13]', and see nnft doctor",
+                returncode=1,
+            )
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """Mark as slow what `slow_but` does not name, before `-m` selects."""
+    if config.getoption("--accelerator") is None:
+        for item in items:
+            if item.get_closest_marker("accelerator"):
+                item.add_marker(pytest.mark.skip("make test-accelerator runs it"))
     unknown: dict[str, set[str]] = {}
     for item in items:
         mark = item.get_closest_marker("slow_but")
