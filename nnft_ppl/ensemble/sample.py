@@ -33,6 +33,7 @@ from nnft_ppl.ensemble.blocks import (
     on_each_device,
     stack_streams,
 )
+from nnft_ppl.ensemble.device_sizes import sizes_of
 from nnft_ppl.ensemble.fingerprint import network_record, recorded_network
 from nnft_ppl.ensemble.local import choose_devices, run_locally
 from nnft_ppl.ensemble.model import (
@@ -170,13 +171,17 @@ def sample_ensemble(
     check_prior(network)
     check_outputs(network)
     inputs = jnp.asarray(sampling_inputs(points))
-    chunk = chunk_size(network, len(points))
+    sizes = sizes_of(used[0])
+    chunk = chunk_size(network, len(points), sizes)
     num_outputs = network.hyperparameters.output_dim
     numbers = numbers_per_network(network)
     check_network_size(network, numbers, held=True)
-    block = draws_per_block(num_draws, numbers)
+    block = draws_per_block(num_draws, numbers, sizes)
     bytes_per_draw = 4 * len(points) * num_outputs
-    piece = draws_per_piece(num_draws, block, block_size, None, bytes_per_draw)
+    fewest = max(chunk, sizes.group)
+    piece = draws_per_piece(
+        num_draws, block, block_size, None, bytes_per_draw, fewest, sizes
+    )
     try:
         values = np.empty((num_draws, len(points), num_outputs), np.float32)
     except (MemoryError, ValueError) as error:

@@ -16,7 +16,7 @@ from nnft_ppl._network import Network
 from nnft_ppl.correlators.sampled.draws import network_draws
 from nnft_ppl.correlators.sampled.estimators import Estimator, Inputs
 from nnft_ppl.correlators.sampled.network_products import means_over_networks
-from nnft_ppl.ensemble.blocks import MAX_CHUNK, in_chunks, on_each_device
+from nnft_ppl.ensemble.blocks import in_chunks, on_each_device
 from nnft_ppl.ensemble.model import Stream
 
 
@@ -70,6 +70,7 @@ def _average(
     num_legs: int,
     orders: tuple[int, ...],
     group: int,
+    part: int,
     outputs: bool,
 ) -> jax.Array:
     """Means over groups, (device, part, quantity, group); beyond a count they are 0.
@@ -79,20 +80,17 @@ def _average(
 
     def local(draws: jax.Array, count: jax.Array) -> jax.Array:
         chunk = draws.shape[2]
-        parts = draws.shape[0] * chunk // MAX_CHUNK
+        parts = draws.shape[0] * chunk // part
 
         def part_of(first: jax.Array) -> jax.Array:
-            part = jax.lax.dynamic_slice_in_dim(
-                draws, first // np.uint32(chunk), MAX_CHUNK // chunk, 0
-            )
-            part = part.swapaxes(0, 1).reshape(draws.shape[1], MAX_CHUNK)
-            number = first + jnp.arange(MAX_CHUNK, dtype=jnp.uint32)
+            some = _cut(draws, first, part)
+            number = first + jnp.arange(part, dtype=jnp.uint32)
             # The barrier keeps each product from cutting it out again.
-            part = jax.lax.optimization_barrier(jnp.where(number < count, part, 0.0))
-            return means_over_networks(part, num_legs, orders, group, outputs=outputs)
+            some = jax.lax.optimization_barrier(jnp.where(number < count, some, 0.0))
+            return means_over_networks(some, num_legs, orders, group, outputs=outputs)
 
-        wanted = (count + np.uint32(MAX_CHUNK - 1)) // np.uint32(MAX_CHUNK)
-        return in_chunks(part_of, jnp.uint32(0), wanted, MAX_CHUNK, parts)
+        wanted = (count + np.uint32(part - 1)) // np.uint32(part)
+        return in_chunks(part_of, jnp.uint32(0), wanted, part, parts)
 
     many: jax.Array = jax.shard_map(
         lambda draws, counts: local(draws[0], counts[0])[None],
@@ -104,4 +102,18 @@ def _average(
     return many
 
 
-average_piece = compiled(_average, ("mesh", "num_legs", "orders", "group", "outputs"))
+average_piece = compiled(
+    _average, ("mesh", "num_legs", "orders", "group", "part", "outputs")
+)
+
+
+def _cut(draws: jax.Array, first: jax.Array, part: int) -> jax.Array:
+    """Networks first … first+part−1 of (chunk, row, network): (row, network)."""
+    _, rows, chunk = draws.shape
+    if part < chunk:
+        start = first // np.uint32(chunk), np.uint32(0), first % np.uint32(chunk)
+        return jax.lax.dynamic_slice(draws, start, (1, rows, part))[0]
+    some = jax.lax.dynamic_slice_in_dim(
+        draws, first // np.uint32(chunk), part // chunk, 0
+    )
+    return some.swapaxes(0, 1).reshape(rows, part)

@@ -21,7 +21,6 @@ from nnft_ppl.correlators.sampled.estimators import Estimator, Inputs
 from nnft_ppl.correlators.sampled.sums import Mean, Sums
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.ensemble.blocks import (
-    MAX_CHUNK,
     chunk_size,
     device_mesh,
     draws_per_block,
@@ -30,6 +29,7 @@ from nnft_ppl.ensemble.blocks import (
     power_of_two_below,
     stack_streams,
 )
+from nnft_ppl.ensemble.device_sizes import DeviceSizes, sizes_of
 from nnft_ppl.ensemble.local import check_open
 from nnft_ppl.ensemble.model import numbers_per_network
 from nnft_ppl.ensemble.network_size import check_network_size
@@ -38,10 +38,6 @@ from nnft_ppl.ensemble.out_of_memory import PieceLimit
 
 _TARGET_BATCHES = 1 << 13
 """Batch means enough that their covariance is good to about a per cent."""
-
-
-_SLICE_NUMBERS = 1 << 21
-"""Means of batches in a slice at most: 16 MiB in float64."""
 _COUNTED = 1 << 17
 """Networks looked at one by one where some give no numbers."""
 _LARGEST = 1e30
@@ -73,6 +69,7 @@ class Job:
         generator: One of `GENERATORS`.
         key: The ensemble's key.
         num_draws: Number of networks.
+        sizes: Of the devices.
         block: Networks in a block.
         batch: Networks averaged before the outer product.
         piece: Networks averaged together.
@@ -87,6 +84,7 @@ class Job:
     generator: str
     key: Key
     num_draws: int
+    sizes: DeviceSizes
     block: int
     batch: int
     piece: int
@@ -105,6 +103,7 @@ class Job:
         num_draws: int,
         block_size: int | None = None,
         memory: int | None = None,
+        sizes: DeviceSizes | None = None,
     ) -> "Job":
         """Choose the sizes.
 
@@ -118,10 +117,12 @@ class Job:
             num_draws: Number of networks.
             block_size: Networks dispatched together, or `None` for a good size.
             memory: Bytes that they may take, or `None`.
+            sizes: Of the devices; those of this process where `None`.
 
         Raises:
             SpecError: One network is too large to be drawn.
         """
+        sizes = sizes or sizes_of(jax.local_devices()[0])
         rank = inputs.factor.shape[1]
         numbers = (
             network.width * (len(inputs.points) + rank)
@@ -137,15 +138,22 @@ class Job:
             generator,
             key,
             num_draws,
-            block=draws_per_block(num_draws, numbers),
+            sizes,
+            block=draws_per_block(num_draws, numbers, sizes),
             batch=1,
             piece=1,
-            dispatch=draws_per_dispatch(numbers),
+            dispatch=draws_per_dispatch(numbers, sizes),
         )
         batch = batch_size(num_draws, job.num_quantities, job.block)
         job = replace(job, batch=batch)
         piece = draws_per_piece(
-            num_draws, job.block, block_size, memory, job._bytes_per_draw
+            num_draws,
+            job.block,
+            block_size,
+            memory,
+            job._bytes_per_draw,
+            job.fewest,
+            sizes,
         )
         return replace(job, piece=piece)
 
@@ -159,7 +167,7 @@ class Job:
         """The same work in the same memory, in batches of so many networks."""
         job = replace(self, batch=batch)
         piece = self.piece * self._bytes_per_draw / job._bytes_per_draw
-        piece = max(MAX_CHUNK, min(power_of_two_below(piece), self.block))
+        piece = max(job.fewest, min(power_of_two_below(piece), self.block))
         return replace(job, piece=piece)
 
     @property
@@ -189,21 +197,57 @@ class Job:
 
     @property
     def chunk(self) -> int:
-        """Networks per chunk."""
-        if draws_preactivations(self.network, self.generator):
-            return MAX_CHUNK
-        return chunk_size(self.network, len(self.inputs.points))
+        """Networks per chunk: the same however the work is cut."""
+        if not draws_preactivations(self.network, self.generator):
+            return chunk_size(self.network, len(self.inputs.points), self.sizes)
+        carried = self.sizes.chunk_numbers / self.num_rows
+        drawn = self.sizes.chunk_normals / self.network.width / self._normals_per_unit
+        fits = power_of_two_below(min(carried, drawn))
+        return max(self.sizes.group, min(self.sizes.chunk, fits))
+
+    @property
+    def _normals_per_unit(self) -> int:
+        rank = self.inputs.factor.shape[1]
+        if not self.estimator.draws_outputs:
+            return rank
+        return rank + self.network.hyperparameters.output_dim
+
+    @property
+    def part(self) -> int:
+        """Networks whose products are taken together."""
+        fits = power_of_two_below(self.sizes.product_numbers / self._numbers_per_draw)
+        wanted = max(self.sizes.group, min(self.sizes.chunk, fits))
+        return min(wanted, self.block)
+
+    @property
+    def _numbers_per_draw(self) -> float:
+        """Of the products of a network that are held, its share in means included.
+
+        Of the highest order only means are: the products of others make them.
+        """
+        rows, quantities = self.num_rows, self.num_quantities
+        if not self.estimator.draws_outputs and len(self.drawn) > 1:
+            return rows + 2 * quantities
+        lower = quantities - num_entries(self.num_legs, self.orders[-1])
+        half = max(num_entries(self.num_legs, k // 2) for k in self.orders)
+        outer = half**2 if self.estimator.draws_outputs else max(lower, 1) * rows
+        return rows + lower + (outer + quantities) / self._group
+
+    @property
+    def fewest(self) -> int:
+        """Networks in a piece, at least."""
+        return max(self.part, self.chunk)
 
     @property
     def slice(self) -> int:
         """Networks summed at a time in float64, whatever the piece."""
-        batches = power_of_two_below(_SLICE_NUMBERS / self.num_quantities)
-        return min(max(batches * self.batch, MAX_CHUNK), self.block)
+        batches = power_of_two_below(self.sizes.slice_numbers / self.num_quantities)
+        return min(max(batches * self.batch, self.part), self.block)
 
     @property
     def _group(self) -> int:
         """Networks averaged on the device."""
-        return min(self.batch, MAX_CHUNK)
+        return min(self.batch, self.sizes.group)
 
     def starts(self, first: int = 0) -> range:
         """First networks of the blocks that begin at `first` or later."""
@@ -226,7 +270,9 @@ class Job:
         # A device without a block of its own has no networks.
         padded = [*starts, *[self.num_draws] * (len(devices) - len(starts))]
         return self.limit.fitting(
-            self.piece, lambda piece: self._sums(padded, devices, piece)[: len(starts)]
+            self.piece,
+            self.fewest,
+            lambda piece: self._sums(padded, devices, piece)[: len(starts)],
         )
 
     def _sums(
@@ -271,7 +317,7 @@ class Job:
         piece: int,
     ) -> Iterator[tuple[int, np.ndarray]]:
         """First network of a slice and its means, (device, part, quantity, group)."""
-        first, parts = 0, self.slice // MAX_CHUNK
+        first, parts = 0, self.slice // self.part
         held: list[np.ndarray] = []
         # One piece of nothing where there are no networks: its programs are compiled.
         for offset in range(0, max(counts.max(), 1), piece):
@@ -326,6 +372,7 @@ class Job:
             self.num_legs,
             self.orders,
             self._group,
+            self.part,
             self.estimator.draws_outputs,
         )
         return np.asarray(means)

@@ -15,7 +15,8 @@ from nnft_ppl._checkpoint import CheckpointWarning, load_checkpoint, previous
 from nnft_ppl.correlators.sampled import accumulate, job, measure
 from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.correlators.sampled.measure import SamplingInterrupted
-from nnft_ppl.ensemble import blocks
+from nnft_ppl.ensemble import device_sizes
+from nnft_ppl.ensemble.device_sizes import CPU
 
 KEY = jax.random.key(2)
 X = np.array([-1.0, 0.3, 1.0])
@@ -24,7 +25,7 @@ KILLS = Path(__file__).parents[2] / "kills.py"
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(blocks, "_BLOCK_DRAWS", 1024)
+    monkeypatch.setattr(device_sizes, "CPU", replace(CPU, block_draws=1024))
     monkeypatch.setattr(accumulate, "_SAVE_SECONDS", 0.0)
     monkeypatch.setattr(accumulate, "_SAVING_SHARE", 1e9)
 
@@ -133,7 +134,7 @@ def test_an_extended_run_goes_on_in_larger_batches(tmp_path):
 
 
 def test_too_few_networks_for_a_result_are_said_to_be_none(monkeypatch):
-    monkeypatch.setattr(blocks, "_BLOCK_DRAWS", 512)
+    monkeypatch.setattr(device_sizes, "CPU", replace(CPU, block_draws=512))
     x = np.linspace(-1, 1, 9)  # 540 entries
     with pytest.raises(SamplingInterrupted) as caught:
         run(x=x, progress=Stop(1))
