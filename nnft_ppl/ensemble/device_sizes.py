@@ -65,6 +65,11 @@ class DeviceSizes:
     rounds: int | None
     sums_in_place: bool
 
+    @property
+    def fuses(self) -> bool:
+        """Whether a compiler makes one kernel of several arrays."""
+        return self.fused_rows > 0
+
 
 CPU = DeviceSizes(
     chunk=1 << 9,

@@ -33,7 +33,7 @@ from nnft_ppl.ensemble.blocks import (
     on_each_device,
     stack_streams,
 )
-from nnft_ppl.ensemble.device_sizes import sizes_of
+from nnft_ppl.ensemble.device_sizes import DeviceSizes, sizes_of
 from nnft_ppl.ensemble.fingerprint import network_record, recorded_network
 from nnft_ppl.ensemble.local import choose_devices, run_locally
 from nnft_ppl.ensemble.model import (
@@ -205,6 +205,7 @@ def sample_ensemble(
             device_mesh(devices),
             network,
             generator,
+            sizes,
             chunk,
             piece // chunk,
         )
@@ -237,6 +238,7 @@ def _value_piece(
     mesh: Mesh,
     network: Network,
     generator: str,
+    sizes: DeviceSizes,
     chunk: int,
     max_chunks: int,
 ) -> jax.Array:
@@ -254,6 +256,7 @@ def _value_piece(
                 first,
                 chunk,
                 generator,
+                sizes,
             )
 
         return in_chunks(chunk_of, start, chunks, chunk, max_chunks)
@@ -262,5 +265,5 @@ def _value_piece(
 
 
 _values = compiled(
-    _value_piece, ("mesh", "network", "generator", "chunk", "max_chunks")
+    _value_piece, ("mesh", "network", "generator", "sizes", "chunk", "max_chunks")
 )

@@ -12,7 +12,7 @@ import pytest
 
 import nnft_ppl as nnft
 from nnft_ppl._checkpoint import CheckpointWarning, load_checkpoint, previous
-from nnft_ppl.correlators.sampled import accumulate, job, measure
+from nnft_ppl.correlators.sampled import accumulate, job, measure, plan
 from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.correlators.sampled.measure import SamplingInterrupted
 from nnft_ppl.ensemble import device_sizes
@@ -337,7 +337,7 @@ def test_sums_of_batches_give_mean_and_covariance_of_the_networks():
     np.testing.assert_allclose(
         found.covariance(2), np.cov(products.T) / 3000, rtol=1e-5
     )
-    assert job.batch_size(3000, 30, 1024) == 1
+    assert plan.batch_size(3000, 30, 1024) == 1
 
 
 @pytest.mark.slow
