@@ -110,3 +110,10 @@ def test_rounds_of_many_widths_leave_nothing_behind(tmp_path):
     assert np.ptp(arrays) <= 4
     assert np.ptp(objects) < 0.01 * objects[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.nc", "fit.nc"]
+
+
+@pytest.mark.parametrize("kind", _compile._OPTIONS)
+def test_options_of_every_kind_of_device_are_known_to_xla(kind):
+    """It knows them all whatever it compiles for, and refuses what it does not know."""
+    run = jax.jit(lambda x: x + 1, compiler_options=_compile._OPTIONS[kind])
+    assert run(1) == 2

@@ -134,12 +134,13 @@ class Job(Plan):
         """
         more = min(self.dispatch, _COUNTED, self.num_draws - start)
         count, one = max(count, more), self.with_batches_of(1)
-        found = [
-            (np.abs(means[0]) < _LARGEST).all(axis=1).ravel()
-            for _, means in one._slices(
-                [start], np.array([count]), devices[:1], min(one.piece, self.piece)
-            )
-        ]
+        found: list[np.ndarray] = []
+        for first, means in one._slices(
+            [start], np.array([count]), devices[:1], min(one.piece, self.piece)
+        ):
+            if first >= more and not np.concatenate(found).all():
+                break  # enough of a block that takes long
+            found.append((np.abs(means[0]) < _LARGEST).all(axis=1).ravel())
         return ~np.concatenate(found)[:count]
 
     def _slices(

@@ -110,13 +110,8 @@ class Plan:
             SpecError: One network is too large to be drawn.
         """
         sizes = sizes or sizes_of(jax.local_devices()[0])
-        rank = inputs.factor.shape[1]
-        numbers = (
-            network.width * (len(inputs.points) + rank)
-            if rank
-            else numbers_per_network(network)
-        )
-        check_network_size(network, numbers, held=not rank)
+        numbers = _numbers(network, inputs)
+        check_network_size(network, numbers, held=not inputs.factor.shape[1])
         plan = cls(
             network,
             inputs,
@@ -138,6 +133,24 @@ class Plan:
             plan.block,
             block_size,
             memory,
+            plan._bytes_per_draw,
+            plan.fewest,
+            sizes,
+        )
+        return replace(plan, piece=piece)
+
+    def on(self, device: jax.Device) -> Self:
+        """The same blocks and batches, in the sizes of a device of another kind."""
+        sizes = sizes_of(device)
+        if sizes == self.sizes:
+            return self
+        dispatch = draws_per_dispatch(_numbers(self.network, self.inputs), sizes)
+        plan = replace(self, sizes=sizes, dispatch=dispatch)
+        piece = draws_per_piece(
+            self.num_draws,
+            self.block,
+            None,
+            None,
             plan._bytes_per_draw,
             plan.fewest,
             sizes,
@@ -236,3 +249,11 @@ class Plan:
     def _group(self) -> int:
         """Networks averaged on the device."""
         return min(self.batch, self.sizes.group)
+
+
+def _numbers(network: Network, inputs: Inputs) -> int:
+    """What one network takes: random numbers, and activations where none is held."""
+    rank = inputs.factor.shape[1]
+    if rank:
+        return network.width * (len(inputs.points) + rank)
+    return numbers_per_network(network)
