@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -20,7 +21,7 @@ from small_problem import small_problem
 
 import nnft_ppl as nnft
 from nnft_ppl.correlators.sampled import accumulate
-from nnft_ppl.ensemble import blocks
+from nnft_ppl.ensemble import device_sizes
 from nnft_ppl.inference.couplings import nuts
 from nnft_ppl.inference.couplings.conjugate import solve
 from nnft_ppl.inference.mcmc import segments
@@ -79,7 +80,7 @@ def chains(checkpoint: Path, result: Path) -> None:
 
 def measurement(checkpoint: Path, result: Path) -> None:
     """Correlators of many networks, in small blocks, saved after every one."""
-    blocks._BLOCK_DRAWS = 2048
+    device_sizes.CPU = replace(device_sizes.CPU, block_draws=2048)
     accumulate._SAVE_SECONDS = 0.0
     accumulate._SAVING_SHARE = 1e9
     found = nnft.measure_correlators(

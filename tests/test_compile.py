@@ -129,4 +129,11 @@ def test_options_are_those_of_the_device_that_is_the_default(monkeypatch):
             _compile, "default_device", lambda p=platform: SimpleNamespace(platform=p)
         )
         assert function(np.float32(3)) == 4
-    assert options == [None, _compile._CPU_OPTIONS]
+    assert options == [_compile._OPTIONS["gpu"], _compile._OPTIONS["cpu"]]
+
+
+@pytest.mark.parametrize("kind", _compile._OPTIONS)
+def test_options_of_every_kind_of_device_are_known_to_xla(kind):
+    """It knows them all whatever it compiles for, and refuses what it does not know."""
+    run = jax.jit(lambda x: x + 1, compiler_options=_compile._OPTIONS[kind])
+    assert run(1) == 2

@@ -1,6 +1,7 @@
 """A study whose measurements stop when they are good enough, wherever it runs."""
 
 import json
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -9,7 +10,8 @@ from cli.commands import document, run
 from distributed import LocalCluster
 
 import nnft_ppl as nnft
-from nnft_ppl.ensemble import blocks
+from nnft_ppl.ensemble import device_sizes
+from nnft_ppl.ensemble.device_sizes import CPU
 from nnft_ppl.report.reproduce import python_lines
 from nnft_ppl.study import read_study, run_study
 
@@ -45,7 +47,7 @@ KEYS = jax.random.split(jax.random.key(5), 3)
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(blocks, "_BLOCK_DRAWS", BLOCK)
+    monkeypatch.setattr(device_sizes, "CPU", replace(CPU, block_draws=BLOCK))
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """Sizes of the work: chunks, pieces and blocks, and a chunk's loop on every device.
 
 A *chunk* is the fixed number of networks that one compiled loop body treats; it depends
-on the network and inputs alone, so that network j comes out the same to the bit
-however the work is cut. A *piece* is a whole number of chunks, dispatched together: it
-takes memory. A *block* is the unit that is summed, saved and sent to other hosts.
-All are powers of two.
+on the network, the inputs and the kind of device alone, so that network j comes out the
+same to the bit however the work is cut. A *piece* is a whole number of chunks,
+dispatched together: it takes memory. A *block* is the unit that is summed, saved and
+sent to other hosts. All are powers of two; `device_sizes.py` says how large.
 """
 
 import math
@@ -24,29 +24,14 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key
+from nnft_ppl.ensemble.device_sizes import DeviceSizes
 from nnft_ppl.ensemble.local import max_in_flight
-from nnft_ppl.ensemble.model import Stream, sample_prior, stream_at
-
-_CHUNK_FLOATS = 1 << 19
-"""Numbers in a chunk's largest array: 2 MiB in float32, about a core's cache."""
-MAX_CHUNK = 512
-"""Every chunk is this over a power of two, so that it divides every piece."""
-_BLOCK_DRAWS = 1 << 17
-_FEW_BLOCKS, _MANY_BLOCKS = 1 << 5, 1 << 13
-"""With fewer, blocks are smaller, so that all cores are busy to the end; beyond so
-many they are larger: each costs a message and a sum of its own."""
-_LEAST_NORMALS, _MOST_NORMALS = 1 << 23, 1 << 28
-_MOST_NORMALS_OF_MANY = 1 << 32
-"""Numbers drawn in a block: fewer would not be worth its sums, some milliseconds; more
-would leave too much undone when a run ends: a second of work, or ten of one that takes
-hours."""
-_PIECE_BYTES = 1 << 26
-"""Memory of a piece where none is asked for: 64 MiB."""
+from nnft_ppl.ensemble.model import Stream, numbers_per_network, sample_prior, stream_at
 
 
 @lru_cache(maxsize=64)
-def chunk_size(network: Network, num_points: int) -> int:
-    """Networks per chunk: a power of two that keeps the largest array in cache.
+def chunk_size(network: Network, num_points: int, sizes: DeviceSizes) -> int:
+    """Networks per chunk: a power of two that keeps the largest array small enough.
 
     That array may be a layer's activations, which grow with the inputs, or its weights,
     which do not; a program without data tells which.
@@ -61,10 +46,9 @@ def chunk_size(network: Network, num_points: int) -> int:
     with jax.enable_x64(False):
         program = jax.make_jaxpr(one)(seed_key(0), points)
     per_network = _largest_array(program.jaxpr)
-    size = MAX_CHUNK
-    while size > 1 and size * per_network > _CHUNK_FLOATS:
-        size //= 2
-    return size
+    numbers = numbers_per_network(network)
+    most = min(sizes.chunk_numbers / per_network, sizes.chunk_normals / numbers)
+    return min(sizes.chunk, power_of_two_below(most))
 
 
 def _largest_array(program: Jaxpr) -> int:
@@ -101,30 +85,36 @@ def check_memory(memory: int | None, block_size: int | None) -> int | None:
     return int(memory)
 
 
-def draws_per_block(num_draws: int, numbers_per_draw: int) -> int:
+def draws_per_block(num_draws: int, numbers_per_draw: int, sizes: DeviceSizes) -> int:
     """Networks in a block.
 
     Args:
         num_draws: Networks in all.
         numbers_per_draw: Random numbers that one takes.
+        sizes: Of the device.
     """
     least, most, most_of_many = (
         power_of_two_below(numbers / numbers_per_draw)
-        for numbers in (_LEAST_NORMALS, _MOST_NORMALS, _MOST_NORMALS_OF_MANY)
+        for numbers in (
+            sizes.least_normals,
+            sizes.most_normals,
+            sizes.most_normals_of_many,
+        )
     )
-    few = power_of_two_below(num_draws / _FEW_BLOCKS)
-    many = power_of_two_below(num_draws / _MANY_BLOCKS)
-    wanted = min(_BLOCK_DRAWS, max(few, least), most)
-    return max(MAX_CHUNK, wanted, min(many, most_of_many))
+    few = power_of_two_below(num_draws / sizes.few_blocks)
+    many = power_of_two_below(num_draws / sizes.many_blocks)
+    wanted = min(sizes.block_draws, max(few, least), most)
+    return max(sizes.group, wanted, min(many, most_of_many))
 
 
-def draws_per_dispatch(numbers_per_draw: int) -> int:
+def draws_per_dispatch(numbers_per_draw: int, sizes: DeviceSizes) -> int:
     """Networks that one program draws: a second's worth of large ones.
 
     Args:
         numbers_per_draw: Random numbers that one takes.
+        sizes: Of the device.
     """
-    return power_of_two_below(_MOST_NORMALS / numbers_per_draw)
+    return power_of_two_below(sizes.most_normals / numbers_per_draw)
 
 
 def draws_per_piece(
@@ -133,8 +123,10 @@ def draws_per_piece(
     block_size: int | None,
     memory: int | None,
     bytes_per_draw: float,
+    fewest: int,
+    sizes: DeviceSizes,
 ) -> int:
-    """Networks dispatched together: whole numbers of the largest chunk.
+    """Networks dispatched together, a power of two; a block at most, or the fewest.
 
     Args:
         num_draws: Networks in all.
@@ -142,12 +134,14 @@ def draws_per_piece(
         block_size: As asked for, rounded to a power of two, or `None`.
         memory: Bytes that pieces in flight may take, or `None` for a good size.
         bytes_per_draw: What a network takes while its piece is in flight.
+        fewest: Networks that must be together.
+        sizes: Of the device.
     """
     if block_size is None:
-        share = _PIECE_BYTES if memory is None else memory / max_in_flight(1)
+        share = sizes.piece_bytes if memory is None else memory / max_in_flight(1)
         block_size = power_of_two_below(share / bytes_per_draw)
     enough = 1 << (min(num_draws, int(block_size)) - 1).bit_length()
-    return max(MAX_CHUNK, min(enough, block))
+    return max(fewest, min(enough, block))
 
 
 def in_chunks(

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from nnft_ppl._arguments import is_whole
 from nnft_ppl._errors import SpecError
+from nnft_ppl.ensemble.device_sizes import sizes_of
 
 type Block[T] = Callable[[Sequence[int], tuple[jax.Device, ...]], list[T]]
 """First networks of blocks, one a device or fewer, and the devices -> results.
@@ -47,12 +48,10 @@ def available_cores() -> int:
 def max_in_flight(num_devices: int) -> int:
     """Rounds of blocks that run at a time.
 
-    On the CPU a device runs a loop on one core, so that cores are kept busy by several
-    rounds; elsewhere the next is prepared while one runs.
+    On the CPU a device runs a loop on one core, so that cores are kept busy by several.
     """
-    if jax.default_backend() == "cpu":
-        return max(1, available_cores() // num_devices)
-    return 2
+    rounds = sizes_of(jax.local_devices()[0]).rounds
+    return max(1, available_cores() // num_devices) if rounds is None else rounds
 
 
 def choose_devices(

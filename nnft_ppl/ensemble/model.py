@@ -18,6 +18,7 @@ from nnft_ppl._errors import PluginError, SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key, Params, Points
+from nnft_ppl.ensemble.device_sizes import DeviceSizes
 from nnft_ppl.ensemble.generator import Words, stream_words
 from nnft_ppl.ensemble.normal_sites import (
     FillNormals,
@@ -158,6 +159,7 @@ def over_networks(
     start: jax.Array,
     count: int,
     generator: str,
+    sizes: DeviceSizes,
 ) -> jax.Array:
     """function(parameters) of networks start … start+count−1, networks last.
 
@@ -168,20 +170,25 @@ def over_networks(
         start: First network's number in the stream, uint32.
         count: Number of networks.
         generator: One of `GENERATORS`.
+        sizes: Of the device.
     """
     keys = network_keys(stream.key, start, count)
     sites: tuple[NormalSite, ...] = ()
     if generator == "fused":
         sites = trace_normal_sites(network)
     numbers = start + jnp.arange(count, dtype=jnp.uint32)
-    normals = {site.name: site_normals(stream.words, numbers, site) for site in sites}
+    normals = {
+        site.name: site_normals(stream.words, numbers, site, sizes) for site in sites
+    }
 
     prior = plugin_prior(network)
 
     def one(key: Key, normals: dict[str, jax.Array]) -> jax.Array:
         return function(handlers.seed(FillNormals(prior, normals), key)())
 
-    return jax.vmap(one, out_axes=-1)(keys, normals)
+    # Some accelerators round the factors of a product to ten bits, and show it.
+    with jax.default_matmul_precision("highest"):
+        return jax.vmap(one, out_axes=-1)(keys, normals)
 
 
 def numbers_per_network(network: Network) -> int:

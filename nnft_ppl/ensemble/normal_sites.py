@@ -19,7 +19,8 @@ from numpyro.primitives import Messenger
 from nnft_ppl._network import Network
 from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Params
-from nnft_ppl.ensemble.generator import Words, normal_pairs
+from nnft_ppl.ensemble.device_sizes import DeviceSizes
+from nnft_ppl.ensemble.generator import Words, free_normal_pairs, normal_pairs
 
 
 class NormalSite(NamedTuple):
@@ -68,7 +69,10 @@ def trace_normal_sites(network: Network) -> tuple[NormalSite, ...]:
 
 
 def site_normals(
-    stream: tuple[Words, Words], networks: jax.Array, site: NormalSite
+    stream: tuple[Words, Words],
+    networks: jax.Array,
+    site: NormalSite,
+    sizes: DeviceSizes,
 ) -> jax.Array:
     """Standard normal numbers of a site, (network, *shape), float32.
 
@@ -76,9 +80,16 @@ def site_normals(
         stream: From `stream_words`.
         networks: Their numbers in the stream, uint32, one axis.
         site: From `trace_normal_sites`.
+        sizes: Of the device.
     """
     elements = site.first_element + jnp.arange(site.num_pairs, dtype=jnp.uint32)
-    pairs = normal_pairs(stream, networks[:, None], elements[None])
+    if sizes.fuses:
+        # One kernel of two results; fused with its users it would be drawn twice.
+        pairs = jax.lax.optimization_barrier(
+            free_normal_pairs(stream, networks[:, None], elements[None])
+        )
+    else:
+        pairs = normal_pairs(stream, networks[:, None], elements[None])
     flat = jnp.concatenate(pairs, axis=1)[:, : math.prod(site.shape)]
     return flat.reshape(len(networks), *site.shape)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import jax
 
 from nnft_ppl._errors import SpecError
-from nnft_ppl.ensemble.blocks import MAX_CHUNK
 
 
 class OutOfMemoryWarning(UserWarning):
@@ -24,11 +23,12 @@ class PieceLimit:
         """No limit yet."""
         self._most: int | None = None
 
-    def fitting[T](self, piece: int, work: Callable[[int], T]) -> T:
+    def fitting[T](self, piece: int, fewest: int, work: Callable[[int], T]) -> T:
         """work(piece), or of half, a quarter … as many networks where memory runs out.
 
         Args:
             piece: How many networks to begin with, a power of two.
+            fewest: How many must be together.
             work: Must give the same whatever the piece.
 
         Raises:
@@ -41,7 +41,7 @@ class PieceLimit:
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if size <= MAX_CHUNK:
+                if size <= fewest:
                     raise SpecError(
                         f"out of memory with {size} networks at a time, the fewest; "
                         "use fewer inputs, orders or devices, or a smaller network"

@@ -33,6 +33,7 @@ from nnft_ppl.ensemble.blocks import (
     on_each_device,
     stack_streams,
 )
+from nnft_ppl.ensemble.device_sizes import DeviceSizes, sizes_of
 from nnft_ppl.ensemble.fingerprint import network_record, recorded_network
 from nnft_ppl.ensemble.local import choose_devices, run_locally
 from nnft_ppl.ensemble.model import (
@@ -170,13 +171,17 @@ def sample_ensemble(
     check_prior(network)
     check_outputs(network)
     inputs = jnp.asarray(sampling_inputs(points))
-    chunk = chunk_size(network, len(points))
+    sizes = sizes_of(used[0])
+    chunk = chunk_size(network, len(points), sizes)
     num_outputs = network.hyperparameters.output_dim
     numbers = numbers_per_network(network)
     check_network_size(network, numbers, held=True)
-    block = draws_per_block(num_draws, numbers)
+    block = draws_per_block(num_draws, numbers, sizes)
     bytes_per_draw = 4 * len(points) * num_outputs
-    piece = draws_per_piece(num_draws, block, block_size, None, bytes_per_draw)
+    fewest = max(chunk, sizes.group)
+    piece = draws_per_piece(
+        num_draws, block, block_size, None, bytes_per_draw, fewest, sizes
+    )
     try:
         values = np.empty((num_draws, len(points), num_outputs), np.float32)
     except (MemoryError, ValueError) as error:
@@ -200,6 +205,7 @@ def sample_ensemble(
             device_mesh(devices),
             network,
             generator,
+            sizes,
             chunk,
             piece // chunk,
         )
@@ -232,6 +238,7 @@ def _value_piece(
     mesh: Mesh,
     network: Network,
     generator: str,
+    sizes: DeviceSizes,
     chunk: int,
     max_chunks: int,
 ) -> jax.Array:
@@ -249,6 +256,7 @@ def _value_piece(
                 first,
                 chunk,
                 generator,
+                sizes,
             )
 
         return in_chunks(chunk_of, start, chunks, chunk, max_chunks)
@@ -257,5 +265,5 @@ def _value_piece(
 
 
 _values = compiled(
-    _value_piece, ("mesh", "network", "generator", "chunk", "max_chunks")
+    _value_piece, ("mesh", "network", "generator", "sizes", "chunk", "max_chunks")
 )

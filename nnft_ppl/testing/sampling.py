@@ -19,14 +19,13 @@ from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Draws, Key, Params, Points
 from nnft_ppl.architecture import Neuron
 from nnft_ppl.correlators.symmetric import entries
-from nnft_ppl.ensemble.blocks import MAX_CHUNK
 from nnft_ppl.ensemble.model import network_keys, sample_prior
 
 QUARTIC_POINTS = 3
 """Inputs, the first ones, of which products of four features are kept."""
 FEWEST_EFFECTIVE = 20.0
 """Draws that an average of products must rest on for its error to be believed."""
-_CHUNK_FLOATS = 1 << 22
+_CHUNK_NETWORKS, _CHUNK_FLOATS = 512, 1 << 22
 _NUMBERS_PER_DRAW = 4000
 """Parameters at one width that the time of one requested draw is worth."""
 _FEWEST_DRAWS = 400
@@ -123,7 +122,7 @@ def _num_parameters(network: Network) -> int:
 def _chunk_size(network: Network, num_points: int) -> int:
     """Networks per call: a power of two that bounds memory, of the network alone."""
     per_network = max(_num_parameters(network), network.width * num_points)
-    size = MAX_CHUNK
+    size = _CHUNK_NETWORKS
     while size > 1 and size * per_network > _CHUNK_FLOATS:
         size //= 2
     return size

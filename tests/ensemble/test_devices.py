@@ -12,8 +12,9 @@ import jax
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 import numpy as np
 import nnft_ppl as nnft
-from nnft_ppl.ensemble import blocks
-blocks._BLOCK_DRAWS = 1024
+from dataclasses import replace
+from nnft_ppl.ensemble import device_sizes
+device_sizes.CPU = replace(device_sizes.CPU, block_draws=1024)
 key, x = jax.random.key(6), np.linspace(-1.0, 1.0, 3)
 neurons = nnft.network("erf-net", width=11, input_dim=1, bias_std=1.0)
 deep = nnft.network("mlp", width=6, depth=2, input_dim=1)

@@ -20,6 +20,7 @@ import nnft_ppl as nnft
 from nnft_ppl.correlators.sampled.estimators import PLAIN, Inputs
 from nnft_ppl.correlators.sampled.job import Job
 from nnft_ppl.ensemble.blocks import device_mesh, stack_streams
+from nnft_ppl.ensemble.device_sizes import CPU
 from nnft_ppl.ensemble.generator import normal_pairs, stream_words
 from nnft_ppl.ensemble.model import over_networks, stream_at
 from nnft_ppl.ensemble.normal_sites import (
@@ -63,7 +64,7 @@ def draw(prior, count=4000, start=0, generator="fused", key=KEY):
                 [jnp.ravel(leaf) for leaf in jax.tree.leaves(params)]
             )
 
-        return over_networks(net, joined, stream, first, count, generator)
+        return over_networks(net, joined, stream, first, count, generator, CPU)
 
     stream, low = stream_at(key, start)
     params = jax.eval_shape(lambda k: handlers.seed(prior, k)(), jax.random.key(0))
@@ -429,7 +430,7 @@ def test_numbers_of_streams_are_those_of_the_generator():
     networks = np.arange(4, dtype=np.uint32)[:, None]
     elements = np.arange(3, dtype=np.uint32)[None]
     pairs = jax.jit(normal_pairs)(stream_words(KEY, 2), networks + low, elements)
-    drawn = site_normals(stream.words, jnp.uint32(low) + networks[:, 0], site)
+    drawn = site_normals(stream.words, jnp.uint32(low) + networks[:, 0], site, CPU)
     expected = np.concatenate(pairs, axis=1)[:, :5]
     np.testing.assert_allclose(drawn, expected, atol=1e-5)  # one of them not compiled
 
@@ -447,7 +448,7 @@ def test_streams_side_by_side_are_streams_one_by_one(generator):
         part = np.asarray(
             _values(
                 streams, lows, np.array([chunks], np.uint32), x, mesh, net, generator,
-                512, 2,
+                CPU, 512, 2,
             )
         )  # fmt: skip
         return np.concatenate(part[0, :, :, 0], axis=1)  # (point, network)

@@ -1,5 +1,7 @@
 """Networks that give NaN or overflow are counted and named, never averaged."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,8 @@ import numpyro.distributions as dist
 import pytest
 
 import nnft_ppl as nnft
-from nnft_ppl.ensemble import blocks
+from nnft_ppl.ensemble import device_sizes
+from nnft_ppl.ensemble.device_sizes import CPU
 from nnft_ppl.ensemble.not_finite import NotFiniteWarning, which_are_not_finite
 
 KEY = jax.random.key(0)
@@ -82,7 +85,7 @@ def test_random_kernels_that_overflow_are_counted_too():
 
 
 def test_the_first_is_named_in_whichever_block_it_is(monkeypatch):
-    monkeypatch.setattr(blocks, "_BLOCK_DRAWS", 512)
+    monkeypatch.setattr(device_sizes, "CPU", replace(CPU, block_draws=512))
     drawn = np.abs(weights(6000))
     late = int(np.argmax(drawn))
     assert late > 512

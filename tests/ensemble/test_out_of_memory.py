@@ -97,10 +97,10 @@ def test_threads_that_fail_together_lower_the_limit_once():
         ThreadPoolExecutor(2) as pool,
         pytest.warns(OutOfMemoryWarning) as warned,
     ):
-        found = list(pool.map(lambda _: limit.fitting(4096, work), range(2)))
+        found = list(pool.map(lambda _: limit.fitting(4096, 512, work), range(2)))
     assert found == [2048, 2048]
     assert sorted(tried) == [2048, 2048, 4096, 4096]
-    assert limit.fitting(4096, work) == 2048
+    assert limit.fitting(4096, 512, work) == 2048
     assert len(warned) in (1, 2)  # two when both look before either lowers
 
 
@@ -110,9 +110,10 @@ from pathlib import Path
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # two blocks at a time
 import jax, numpy as np
 import nnft_ppl as nnft
-from nnft_ppl.ensemble import blocks
+from dataclasses import replace
+from nnft_ppl.ensemble import device_sizes
 
-blocks._FEW_BLOCKS = 4
+device_sizes.CPU = replace(device_sizes.CPU, few_blocks=4)
 
 def measure(block_size):
     network = nnft.network("erf-net", width=4, input_dim=1, bias_std=1.0)

@@ -8,11 +8,11 @@ from numpyro import handlers
 
 import nnft_ppl as nnft
 from nnft_ppl.ensemble.blocks import (
-    MAX_CHUNK,
     chunk_size,
     draws_per_block,
     draws_per_piece,
 )
+from nnft_ppl.ensemble.device_sizes import CPU
 from nnft_ppl.ensemble.local import max_in_flight
 
 KEY = jax.random.key(3)
@@ -82,7 +82,7 @@ def test_two_point_function_is_the_kernel_within_five_errors(net):
 
 def test_chunks_shrink_with_width_so_that_memory_stays_flat():
     sizes = [
-        chunk_size(nnft.network("relu-net", width=w, input_dim=1), 6) * w * 6 * 4
+        chunk_size(nnft.network("relu-net", width=w, input_dim=1), 6, CPU) * w * 6 * 4
         for w in (10, 1000, 100_000)
     ]
     assert max(sizes) <= 16 * 2**20
@@ -104,7 +104,7 @@ def mlp(width, **options):
     ],
 )
 def test_chunks_shrink_with_the_largest_array_of_a_network(net, num_points, expected):
-    assert chunk_size(net, num_points) == expected
+    assert chunk_size(net, num_points, CPU) == expected
 
 
 def test_chunks_see_activations_inside_the_forward_pass():
@@ -129,7 +129,7 @@ def test_chunks_see_activations_inside_the_forward_pass():
         symmetries=frozenset({"sign"}),
     )
     net = nnft.Network.build(pooled, width=128, input_dim=32 * 32)
-    assert chunk_size(net, 2) == 2  # 2¹⁹/(2 · 1024 · 128)
+    assert chunk_size(net, 2, CPU) == 2  # 2¹⁹/(2 · 1024 · 128)
 
 
 @pytest.mark.slow
@@ -144,22 +144,22 @@ def test_deep_networks_are_the_same_to_the_bit_whatever_the_block_size():
 
 
 def test_blocks_and_pieces_are_powers_of_two_that_hold_chunks():
-    assert draws_per_block(10**7, 100) == 1 << 17
-    assert draws_per_block(10**6, 100) == 1 << 16  # 2²³ over 100
-    assert draws_per_block(10**6, 10**3) == 1 << 14  # a 32nd part
-    assert draws_per_block(10**5, 1) == 1 << 17
-    assert draws_per_block(10**10, 100) == 1 << 20  # a 2¹³th part
-    assert draws_per_block(10**12, 100) == 1 << 25  # 2³² over 100
-    assert draws_per_block(10**6, 3 * 10**4) == 1 << 13  # 2²⁸ over 3·10⁴
-    assert draws_per_block(10**6, 10**9) == MAX_CHUNK
+    assert draws_per_block(10**7, 100, CPU) == 1 << 17
+    assert draws_per_block(10**6, 100, CPU) == 1 << 16  # 2²³ over 100
+    assert draws_per_block(10**6, 10**3, CPU) == 1 << 14  # a 32nd part
+    assert draws_per_block(10**5, 1, CPU) == 1 << 17
+    assert draws_per_block(10**10, 100, CPU) == 1 << 20  # a 2¹³th part
+    assert draws_per_block(10**12, 100, CPU) == 1 << 25  # 2³² over 100
+    assert draws_per_block(10**6, 3 * 10**4, CPU) == 1 << 13  # 2²⁸ over 3·10⁴
+    assert draws_per_block(10**6, 10**9, CPU) == CPU.chunk
     for num_draws, size, memory, expected in (
         (10**6, None, None, 1 << 16),
         (10**6, 5000, None, 1 << 13),  # up to a power of two
-        (10**6, 1, None, MAX_CHUNK),
+        (10**6, 1, None, CPU.chunk),
         (700, None, None, 1024),
         (10**6, None, 1 << 26, (1 << 16) // max_in_flight(1)),
     ):
-        piece = draws_per_piece(num_draws, 1 << 17, size, memory, 1024.0)
+        piece = draws_per_piece(num_draws, 1 << 17, size, memory, 1024.0, 512, CPU)
         assert piece == expected
 
 

@@ -1,11 +1,14 @@
 """A progress bar is cleared however the work ends: its line is left as it was."""
 
+from dataclasses import replace
+
 import jax
 import pytest
 from ensemble.test_progress import terminal_at
 
 import nnft_ppl as nnft
-from nnft_ppl.ensemble import blocks, progress
+from nnft_ppl.ensemble import device_sizes, progress
+from nnft_ppl.ensemble.device_sizes import CPU
 from nnft_ppl.ensemble.progress import ProgressBar, watching
 
 X = [-1.0, 0.3]
@@ -15,7 +18,7 @@ X = [-1.0, 0.3]
 def ends(monkeypatch):
     """A bar that is drawn and then something happens, as by Ctrl-C."""
     draw = ProgressBar.__call__
-    monkeypatch.setattr(blocks, "_BLOCK_DRAWS", 1024)
+    monkeypatch.setattr(device_sizes, "CPU", replace(CPU, block_draws=1024))
 
     def by(happening):
         def call(self, moment):

@@ -1,5 +1,7 @@
 """What each network contributes, before any product is taken."""
 
+from functools import partial
+
 import jax
 from jaxtyping import Float
 
@@ -9,6 +11,11 @@ from nnft_ppl.correlators.sampled.preactivations import (
     has_independent_neurons,
     neuron_draws,
 )
+from nnft_ppl.correlators.sampled.wide_preactivations import (
+    num_sums,
+    wide_neuron_draws,
+)
+from nnft_ppl.ensemble.device_sizes import DeviceSizes
 from nnft_ppl.ensemble.model import Stream, over_networks
 
 
@@ -26,6 +33,7 @@ def network_draws(
     start: jax.Array,
     count: int,
     generator: str,
+    sizes: DeviceSizes,
 ) -> Float[jax.Array, "row draw"]:
     """What networks start … start+count−1 contribute, in scaled units.
 
@@ -38,17 +46,23 @@ def network_draws(
         start: First network's number in the stream, uint32.
         count: Number of networks.
         generator: One of `GENERATORS`.
+        sizes: Of the device.
     """
     if draws_preactivations(network, generator):
-        draws = neuron_draws(
+        outputs = estimator.draws_outputs
+        sums = num_sums(network, len(inputs.points), outputs=outputs)
+        neurons = neuron_draws
+        if sums <= sizes.fused_rows:
+            neurons = partial(wide_neuron_draws, steps=sizes.steps)
+        draws = neurons(
             network,
             inputs.factor,
             inputs.per_leg,
             stream,
             start,
             count,
-            outputs=estimator.draws_outputs,
+            outputs=outputs,
         )
         return estimator.of_neurons(draws, network, inputs)
     one = estimator.of_network(network, orders, inputs)
-    return over_networks(network, one, stream, start, count, generator)
+    return over_networks(network, one, stream, start, count, generator, sizes)

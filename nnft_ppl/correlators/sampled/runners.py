@@ -1,8 +1,8 @@
 """Who runs the blocks of a measurement: this process, several, or a Dask cluster."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import jax
 
@@ -22,6 +22,19 @@ def local_runner(devices: tuple[jax.Device, ...]) -> Runner:
         return run_locally(job.sums, starts, devices)
 
     return run
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """A job whose blocks are done by devices that may be of another kind than here."""
+
+    job: Job
+
+    def sums(
+        self, starts: Sequence[int], devices: tuple[jax.Device, ...]
+    ) -> list[Sums]:
+        """As of the job, in the sizes of these devices."""
+        return self.job.on(devices[0]).sums(starts, devices)
 
 
 @contextmanager
@@ -51,5 +64,5 @@ def open_runner(
         with connected(scheduler) as client:
             # A new network, as it leaves behind what has been compiled for this one.
             yield lambda job, starts: run_on_cluster(
-                client, replace(job, network=replace(job.network)), starts
+                client, _Elsewhere(replace(job, network=replace(job.network))), starts
             )

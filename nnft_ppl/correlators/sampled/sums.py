@@ -54,6 +54,42 @@ class Sums(NamedTuple):
         none, square = np.zeros(size), np.zeros((size, size))
         return Sums(none, none, square, none, none)
 
+    @staticmethod
+    def of_slice(
+        means: np.ndarray,
+        count: int,
+        group: int,
+        batch: int,
+        reordered: tuple[Matrix, Packed] | None,
+    ) -> "Sums":
+        """Over the first networks of some, from means over groups of them.
+
+        Args:
+            means: (part, quantity, group).
+            count: How many networks.
+            group: Networks in a group.
+            batch: Networks in a batch.
+            reordered: From `Estimator.reordered`.
+        """
+        groups = np.moveaxis(means, 0, 1).astype(np.float64)
+        groups = groups.reshape(groups.shape[0], -1)
+        whole = count // batch
+        batches = groups[:, : whole * batch // group]
+        batches = batches.reshape(len(groups), whole, batch // group).mean(axis=2)
+        values = group * groups.sum(axis=1)
+        if reordered is not None:
+            matrix, constant = reordered
+            values = matrix @ values + count * constant
+            batches = matrix @ batches + constant[:, None]
+        squares = batches * batches  # NumPy's power is slow
+        return Sums(
+            values,
+            batches.sum(axis=1),
+            batches @ batches.T,
+            (squares * batches).sum(axis=1),
+            (squares * squares).sum(axis=1),
+        )
+
     def plus(self, other: "Sums") -> "Sums":
         """Over the networks of both."""
         return Sums(*(a + b for a, b in zip(self, other, strict=True)))

@@ -12,10 +12,11 @@ import pytest
 
 import nnft_ppl as nnft
 from nnft_ppl._checkpoint import CheckpointWarning, load_checkpoint, previous
-from nnft_ppl.correlators.sampled import accumulate, job, measure
+from nnft_ppl.correlators.sampled import accumulate, job, measure, plan
 from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.correlators.sampled.measure import SamplingInterrupted
-from nnft_ppl.ensemble import blocks
+from nnft_ppl.ensemble import device_sizes
+from nnft_ppl.ensemble.device_sizes import CPU
 
 KEY = jax.random.key(2)
 X = np.array([-1.0, 0.3, 1.0])
@@ -24,7 +25,7 @@ KILLS = Path(__file__).parents[2] / "kills.py"
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(blocks, "_BLOCK_DRAWS", 1024)
+    monkeypatch.setattr(device_sizes, "CPU", replace(CPU, block_draws=1024))
     monkeypatch.setattr(accumulate, "_SAVE_SECONDS", 0.0)
     monkeypatch.setattr(accumulate, "_SAVING_SHARE", 1e9)
 
@@ -133,7 +134,7 @@ def test_an_extended_run_goes_on_in_larger_batches(tmp_path):
 
 
 def test_too_few_networks_for_a_result_are_said_to_be_none(monkeypatch):
-    monkeypatch.setattr(blocks, "_BLOCK_DRAWS", 512)
+    monkeypatch.setattr(device_sizes, "CPU", replace(CPU, block_draws=512))
     x = np.linspace(-1, 1, 9)  # 540 entries
     with pytest.raises(SamplingInterrupted) as caught:
         run(x=x, progress=Stop(1))
@@ -336,7 +337,7 @@ def test_sums_of_batches_give_mean_and_covariance_of_the_networks():
     np.testing.assert_allclose(
         found.covariance(2), np.cov(products.T) / 3000, rtol=1e-5
     )
-    assert job.batch_size(3000, 30, 1024) == 1
+    assert plan.batch_size(3000, 30, 1024) == 1
 
 
 @pytest.mark.slow

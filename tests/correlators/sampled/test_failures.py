@@ -1,6 +1,7 @@
 """A run that an error ends keeps its sums, and goes on from them to the same bits."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 
 import jax
@@ -10,7 +11,8 @@ import pytest
 import nnft_ppl as nnft
 from nnft_ppl._checkpoint import load_checkpoint
 from nnft_ppl.correlators.sampled import accumulate, measure
-from nnft_ppl.ensemble import blocks
+from nnft_ppl.ensemble import device_sizes
+from nnft_ppl.ensemble.device_sizes import CPU
 
 BLOCK = 1024
 NUM_DRAWS = 20 * BLOCK + 100
@@ -23,7 +25,7 @@ class WorkerDiedError(RuntimeError):
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Blocks so small, and no checkpoint on the way."""
-    monkeypatch.setattr(blocks, "_BLOCK_DRAWS", BLOCK)
+    monkeypatch.setattr(device_sizes, "CPU", replace(CPU, block_draws=BLOCK))
     monkeypatch.setattr(accumulate, "_SAVE_SECONDS", 1e9)
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import nnft_ppl as nnft
-from nnft_ppl.correlators.sampled import job as job_module
 from nnft_ppl.correlators.sampled import measure
 from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.ensemble.blocks import draws_per_dispatch
+from nnft_ppl.ensemble.device_sizes import CPU
 
 BLOCK = 1 << 17
 COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -94,14 +94,15 @@ def test_no_blocks_compile_all_that_blocks_need():
 
 @pytest.mark.slow_but("7000")
 @pytest.mark.parametrize("num_draws", [4096, 7000])
-def test_sums_in_slices_are_those_in_one(monkeypatch, num_draws):
+def test_sums_in_slices_are_those_in_one(num_draws):
     """To the rounding of float64; the piece changes no bit."""
     job = a_job(num_draws)
     device = (jax.devices()[0],)
     with jax.enable_x64(False):
         (whole,) = job.sums([0], device)
         assert job.slice >= num_draws
-        monkeypatch.setattr(job_module, "_SLICE_NUMBERS", 1024 * job.num_quantities)
+        sizes = replace(CPU, slice_numbers=1024 * job.num_quantities)
+        job = replace(job, sizes=sizes)
         assert job.slice == 1024
         found = [
             replace(job, piece=piece).sums([0], device)[0]
@@ -130,7 +131,7 @@ def test_large_networks_are_drawn_a_few_at_a_time_to_the_same_bits():
 
 
 def test_a_network_of_millions_of_weights_takes_a_second_at_a_time():
-    assert draws_per_dispatch(4 * 10**6) == 64
+    assert draws_per_dispatch(4 * 10**6, CPU) == 64
 
 
 def test_a_slice_holds_whole_batches_and_no_more_numbers_than_it_may():
@@ -143,7 +144,7 @@ def test_a_slice_holds_whole_batches_and_no_more_numbers_than_it_may():
     )
     assert wide.num_quantities == 36 + 330 + 1716
     numbers = wide.num_quantities * wide.slice // wide.batch
-    assert job_module._SLICE_NUMBERS / 2 < numbers <= job_module._SLICE_NUMBERS
+    assert CPU.slice_numbers / 2 < numbers <= CPU.slice_numbers
 
 
 def test_larger_means_go_in_smaller_pieces():

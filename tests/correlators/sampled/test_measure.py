@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nnft_ppl as nnft
-from nnft_ppl.correlators.sampled.job import batch_size
+from nnft_ppl.correlators.sampled.plan import batch_size
 from nnft_ppl.correlators.sampled.sums import _effective_batches
 from nnft_ppl.correlators.symmetric import positions
 

@@ -22,6 +22,7 @@ from nnft_ppl.correlators.sampled.preactivations import (
     preactivation_factor,
 )
 from nnft_ppl.correlators.wick import pack_kernel, pairing_sums, wick_powers
+from nnft_ppl.ensemble.device_sizes import CPU
 from nnft_ppl.ensemble.model import stream_at
 
 KEY = jax.random.key(31)
@@ -198,7 +199,15 @@ def test_the_law_is_that_of_prior_and_forward_pass(estimator, name, options):
         stream, low = stream_at(KEY, start)
         run = jax.jit(
             lambda stream, low: network_draws(
-                net, ESTIMATORS[estimator], (2,), inputs, stream, low, 16_384, generator
+                net,
+                ESTIMATORS[estimator],
+                (2,),
+                inputs,
+                stream,
+                low,
+                16_384,
+                generator,
+                CPU,
             )
         )
         return np.asarray(run(stream, low), np.float64)
