@@ -1,7 +1,10 @@
 import jax
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 import pytest
+from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+from numpyro.infer import MCMC, NUTS
 from oracles import finite_width_posterior as oracle
 from scipy import special
 
@@ -11,7 +14,7 @@ from nnft_ppl.bayes.posterior import PosteriorWarning
 KEY = jax.random.key(5)
 X = np.array([-1.2, -0.3, 0.4, 1.1])
 Y = np.array([0.4, -0.5, 0.2, 0.9])
-X_NEW = np.array([-0.8, 0.0, 2.0])
+X_NEW = np.array([-0.8, 0.1, 2.0])
 
 
 def agrees(post, expected, sigmas=4.5):
@@ -172,6 +175,46 @@ def test_exact_minus_gaussian_process_falls_as_one_over_width():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "width", "num_data", "options"),
+    [
+        ("relu-net", 5, 3, {"input_dim": 1}),
+        ("erf-net", 20, 15, {"input_dim": 1, "bias_std": 0.5}),
+        ("mlp", 8, 6, {"input_dim": 2, "activation": "tanh", "bias_std": 0.3}),
+    ],
+)
+def test_nuts_on_all_weights_gives_the_same(name, width, num_data, options):
+    net = nnft.network(name, width=width, weight_std=1.2, **options)
+    x, y, x_new = regression(num_data, options["input_dim"], seed=num_data)
+    post = nnft.posterior(net, x, y, x_new, noise_std=0.3, num_draws=50_000, key=KEY)
+
+    def model(y):
+        params = net.prior()
+        field = net.apply(params, np.concatenate([x, x_new]))[:, 0]
+        numpyro.sample("y", dist.Normal(field[:num_data], 0.3), obs=y)
+        numpyro.deterministic("f", field[num_data:])
+
+    with jax.enable_x64(True):
+        mcmc = MCMC(
+            NUTS(model, target_accept_prob=0.9),
+            num_warmup=1000,
+            num_samples=3000,
+            num_chains=4,
+            chain_method="vectorized",
+            progress_bar=False,
+        )
+        mcmc.run(jax.random.key(9), y)
+        field = np.asarray(mcmc.get_samples(group_by_chain=True)["f"])
+    assert (split_gelman_rubin(field) < 1.01).all()
+    error = field.std(axis=(0, 1)) / effective_sample_size(field) ** 0.5
+    gap = abs(field.mean(axis=(0, 1)) - post.mean)
+    assert (gap < 3.5 * np.hypot(error, post.mean_error)).all()
+    # Squares mix as the field does, or a little worse.
+    relative = 3 * (2 / effective_sample_size(field)) ** 0.5
+    assert (abs(field.var(axis=(0, 1)) / post.variance - 1) < 3.5 * relative).all()
+
+
+@pytest.mark.slow
 def test_ranks_of_the_true_field_are_uniform_and_those_of_the_gaussian_process_not():
     num_repeats, width, noise = 400, 5, 0.3
     net = nnft.network("relu-net", width=width, input_dim=1, weight_std=1.5)
@@ -260,6 +303,7 @@ def test_numbers_of_networks_are_theirs_whatever_the_devices_and_the_run():
     assert (small(key=jax.random.key(6)).mean != post.mean).all()
 
 
+@pytest.mark.slow
 def test_unknown_scales_are_inferred_alike_by_both_routes():
     unknown = {
         "noise_std": dist.LogNormal(-1.0, 0.5),

@@ -91,6 +91,7 @@ def test_scales_may_be_sites():
     assert (abs(drawn.mean(axis=0) - NET.kernel(X)) < 4.5 * error).all()
 
 
+@pytest.mark.slow
 def test_a_model_with_it_agrees_with_the_posterior():
     y = np.array([0.5, -0.2, 1.0])
 
@@ -128,7 +129,7 @@ def test_variational_inference_runs_on_any_likelihood():
 
     svi = SVI(classes, AutoNormal(classes), numpyro.optim.Adam(0.01), Trace_ELBO())
     labels = np.array([1, 0, 1])
-    result = svi.run(jax.random.key(0), 300, X, labels, progress_bar=False)
+    result = svi.run(jax.random.key(0), 200, X, labels, progress_bar=False)
     assert result.losses[-50:].mean() < result.losses[:50].mean()
 
 

@@ -43,7 +43,7 @@ def test_one_network_with_all_the_weight():
 def test_equal_weights_and_weights_of_zero():
     alike = smoothed(np.full(500, -2.0))
     assert alike.log_evidence == pytest.approx(-2.0)
-    assert alike.log_evidence_error == 0
+    assert alike.log_evidence_error < 1e-8
     assert alike.effective_draws == pytest.approx(500)
     none = smoothed(np.where(np.arange(1000) % 4, RNG.normal(size=1000), -np.inf))
     assert none.are_reliable

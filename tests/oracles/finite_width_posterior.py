@@ -22,6 +22,7 @@ def mixture(kernel, weights, y, noise_std, num_data):
     Returns:
         log evidence; mean and variance (new, output).
     """
+    kernel, weights = kernel[weights > 0], weights[weights > 0]
     data, new = slice(num_data), slice(num_data, None)
     seen = kernel[:, data, data] + noise_std**2 * np.eye(num_data)
     inverse = np.linalg.inv(seen)
