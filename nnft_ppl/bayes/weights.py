@@ -21,6 +21,9 @@ _LEAST_EFFECTIVE = 10.0
 """With fewer effective draws there is no answer, whatever its error."""
 _ALIKE = 1e-9
 """Difference of log weights that is none."""
+_MANY_ALIKE = 20
+"""So many networks of one weight are an atom, whose probability is then known to a
+quarter of itself or better."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +88,9 @@ def smoothed(log_evidence: Float[np.ndarray, " draw"]) -> Weights:
     log_weights = relative - logsumexp(relative)
     scale, k = float(logsumexp(relative)), 0.0
     if relative.min() < -_ALIKE:
-        fitted, found, scale_found = _pareto(relative)
-        k = float(found) if np.isfinite(found) else np.inf
-        if np.isfinite(k):
-            log_weights, scale = fitted, scale_found
+        fitted, k, fitted_scale = _pareto(relative)
+        if fitted is not None:
+            log_weights, scale = fitted, fitted_scale
     raw = relative - scale
     squares = float(np.exp(logsumexp(2 * log_weights)))
     error = np.sqrt(max(squares - 1 / number, 0.0))
@@ -105,16 +107,29 @@ def smoothed(log_evidence: Float[np.ndarray, " draw"]) -> Weights:
 
 def _pareto(
     relative: Float[np.ndarray, " draw"],
-) -> tuple[Float[np.ndarray, " draw"], float, float]:
-    """Smoothed log weights, k, and the log of the sum that they were divided by."""
-    # It takes log likelihoods, whose weights are the inverse.
-    fitted, k = array_stats.psislw(-relative)  # type: ignore[no-untyped-call]
-    below = np.argsort(relative)[: len(relative) // 2]
-    kept = below[np.isfinite(relative[below])]
-    if not kept.size:  # more than half cannot have the targets: nothing was smoothed
-        return fitted, np.inf, 0.0
-    last = kept[-1]  # smoothing touches the largest only
-    return fitted, float(k), float(relative[last] - fitted[last])
+) -> tuple[Float[np.ndarray, " draw"] | None, float, float]:
+    """Smoothed log weights, k, and the log of the sum that they were divided by.
+
+    Networks that are alike, such as those whose units are all off, have equal weights,
+    through which no tail can be fitted: a shorter one may lie above them. Where they
+    are the largest, weights have a bound, which is k ≤ 0, and none is to be smoothed.
+    """
+    sorted_weights = np.sort(relative)
+    for shorter in (1, 4, 16):  # as if so many times fewer draws were independent
+        size = int(3 * (len(relative) / shorter) ** 0.5)
+        if sorted_weights[-1] - sorted_weights[-size] < _ALIKE:
+            break
+        # It takes log likelihoods, whose weights are the inverse.
+        fitted, k = array_stats.psislw(  # type: ignore[no-untyped-call]
+            -relative, r_eff=shorter
+        )
+        below = np.flatnonzero(relative < sorted_weights[-size])
+        kept = below[np.isfinite(relative[below])]
+        if np.isfinite(k) and kept.size:
+            last = kept[-1]  # smoothing touches the largest only
+            return fitted, float(k), float(relative[last] - fitted[last])
+    bounded = np.count_nonzero(relative > -_ALIKE) >= _MANY_ALIKE
+    return None, 0.0 if bounded else np.inf, 0.0
 
 
 def resampled(weights: Weights, number: int, rng: np.random.Generator) -> np.ndarray:

@@ -156,22 +156,29 @@ def test_a_wide_network_is_its_gaussian_process():
 def test_exact_minus_gaussian_process_falls_as_one_over_width():
     x, y, x_new = regression()
     widths = np.array([80, 160, 320, 640])
-    gaps, errors = [], []
+    gaps, errors, means, mean_errors = [], [], [], []
     for width in widths:
         net = nnft.network("relu-net", width=int(width), input_dim=2, weight_std=1.0)
         post = nnft.posterior(
             net, x, y, x_new, noise_std=0.3, num_draws=400_000, key=KEY, num_samples=25
         )
-        _, mean, _ = gaussian_process(net, x, y, x_new, 0.3)
-        which = int(np.argmax(abs(post.mean - mean)))
-        gaps.append(abs(post.mean - mean)[which])
-        errors.append(post.mean_error[which] / gaps[-1])
+        log_evidence, mean, _ = gaussian_process(net, x, y, x_new, 0.3)
+        gaps.append(log_evidence - post.log_evidence)
+        errors.append(post.log_evidence_error)
+        means.append(width * (post.mean - mean))
+        mean_errors.append(width * post.mean_error)
+    gaps, errors = np.array(gaps), np.array(errors)
     (slope, _), covariance = np.polyfit(
-        np.log(widths), np.log(gaps), 1, w=1 / np.array(errors), cov="unscaled"
+        np.log(widths), np.log(gaps), 1, w=gaps / errors, cov="unscaled"
     )
-    assert covariance[0, 0] ** 0.5 < 0.05
+    assert covariance[0, 0] ** 0.5 < 0.03
     # At N = 80 the next order is of some per cent.
     assert abs(slope + 1) < 3 * covariance[0, 0] ** 0.5 + 0.05
+    # N times what the means differ by is a constant, and the next order over N.
+    for gap, error in zip(np.transpose(means), np.transpose(mean_errors), strict=True):
+        fit, chi2, *_ = np.polyfit(1 / widths, gap, 1, w=1 / error, full=True)
+        assert chi2[0] < 13.8  # of two degrees of freedom: 0.1 %
+        assert abs(fit[1]) > 3 * error[0]
 
 
 @pytest.mark.slow
@@ -216,29 +223,29 @@ def test_nuts_on_all_weights_gives_the_same(name, width, num_data, options):
 
 @pytest.mark.slow
 def test_ranks_of_the_true_field_are_uniform_and_those_of_the_gaussian_process_not():
-    num_repeats, width, noise = 400, 5, 0.3
+    num_repeats, width, noise = 600, 5, 0.3
     net = nnft.network("relu-net", width=width, input_dim=1, weight_std=1.5)
-    x, x_new = np.array([-1.0, -0.4, 0.3, 0.5, 1.0]), np.array([1.6])
+    x, x_new = np.array([-1.0, -0.6]), np.array([1.6])
     rng = np.random.default_rng(8)
     points = np.concatenate([x, x_new])
     truth = nnft.sample_ensemble(net, points, num_repeats, key=jax.random.key(77))
     exact, gaussian = np.empty(num_repeats), np.empty(num_repeats)
     for number, field in enumerate(np.asarray(truth.values[..., 0], np.float64)):
-        y = field[:5] + noise * rng.normal(size=5)
+        y = field[:2] + noise * rng.normal(size=2)
         post = nnft.posterior(
             net,
             x,
             y,
             x_new,
             noise_std=noise,
-            num_draws=20_000,
+            num_draws=5000,
             key=jax.random.key(number),
             num_samples=100,
         )
         draws = post.data["predictions"]["f"].to_numpy()
-        exact[number] = np.mean(draws < field[5])
+        exact[number] = np.mean(draws < field[2])
         _, mean, variance = gaussian_process(net, x, y, x_new, noise)
-        gaussian[number] = special.ndtr((field[5] - mean[0]) / variance[0] ** 0.5)
+        gaussian[number] = special.ndtr((field[2] - mean[0]) / variance[0] ** 0.5)
 
     def p_value(ranks):
         counts, _ = np.histogram(ranks, bins=10, range=(0, 1))
@@ -246,7 +253,7 @@ def test_ranks_of_the_true_field_are_uniform_and_those_of_the_gaussian_process_n
         return special.chdtrc(9, chi2)
 
     assert p_value(exact) > 0.01
-    assert p_value(gaussian) < 1e-6
+    assert p_value(gaussian) < 1e-6  # its tails are too light
 
 
 def small(**options):
