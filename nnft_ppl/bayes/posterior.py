@@ -19,6 +19,7 @@ from nnft_ppl.bayes.features import check_gaussian_readout, num_features
 from nnft_ppl.bayes.nuts import run_nuts
 from nnft_ppl.bayes.result import Posterior, posterior_tree
 from nnft_ppl.bayes.scales import Scales
+from nnft_ppl.bayes.smc import run_smc
 from nnft_ppl.bayes.weighting import Job, draw_posterior, weigh
 from nnft_ppl.bayes.weights import MIN_DRAWS, Weights
 from nnft_ppl.ensemble.local import choose_devices
@@ -34,7 +35,7 @@ from nnft_ppl.inference.mcmc.sampling import Sampling
 
 _LARGEST_RHAT, _MOST_DIVERGENT = 1.05, 0.01
 """Of means at new inputs, and as a share of the draws; beyond, chains are warned of."""
-METHODS = ("auto", "weights", "nuts")
+METHODS = ("auto", "weights", "smc", "nuts")
 
 
 class PosteriorWarning(UserWarning):
@@ -67,7 +68,8 @@ def posterior(
     networks m of the prior, p(f | y) = Σ w_m p(f | y, K̂_m), w_m ∝ N(y; 0, K̂_m + σ²)
     (theory.md §6). Networks are streamed and weighted; 8 bytes of each are kept, some
     five times over while the weights are smoothed. Where the weights fail, the hidden
-    parameters are sampled by NUTS, the readout integrated out; this gives no evidence.
+    parameters are sampled, the readout integrated out: by tempered sequential Monte
+    Carlo, or by NUTS, which gives no evidence.
 
     Args:
         network: With a linear readout of normal weights, of any depth.
@@ -82,14 +84,15 @@ def posterior(
         weight_std: NumPyro distribution of σ_W, where it is unknown; the network's own
             number is then not used.
         bias_std: The same of σ_b.
-        method: `weights`, `nuts`, or `auto`: weights, and NUTS where these fail by
-            Pareto's k above min(1 − 1/log₁₀ num_draws, 0.7).
+        method: `weights`, `smc`, `nuts`; or `auto`: weights, and SMC where these fail,
+            by Pareto's k above min(1 − 1/log₁₀ num_draws, 0.7) or by a collapse.
         num_warmup: Steps of NUTS that adapt.
-        num_samples: Draws of the field per chain; by weights they are independent.
+        num_samples: Draws of the field per chain; by weights they are independent, by
+            SMC a chain is a population of so many particles.
         num_chains: Chains that the draws are laid out in.
         generator: As in `sample_ensemble`.
-        devices: Devices of this process to use, or how many; all when `None`. NUTS
-            runs on one.
+        devices: Devices of this process to use, or how many; all when `None`. SMC and
+            NUTS run on one.
         progress: Show a progress bar, on a terminal or in a notebook, or a function
             that is told.
 
@@ -132,53 +135,55 @@ def posterior(
         check_interpolation(data, num_features(network))
     check_memory(data, num_features(network))
     weights = None
-    if method != "nuts":
+    if method in ("auto", "weights"):
         with watching(progress, "posterior") as monitor:
             weights, answer = weigh(job, monitor)
-        if weights.are_reliable:
-            draws = draw_posterior(job, weights, num_chains, num_samples)
-            return _of_weights(job, weights, answer, draws)
         failed = (
             f"weights of {job.num_draws:,} networks failed: Pareto k "
             f"{weights.pareto_k:.2f} (at most {weights.largest_k:.2f} is good), "
             f"{weights.effective_draws:.1f} effective draws"
         )
         if method == "weights" and weights.have_collapsed:
-            raise FitError(f"{failed}; use method='nuts', or more networks")
-        if method == "weights":
+            raise FitError(f"{failed}; use method='smc', or more networks")
+        if method == "weights" and not weights.are_reliable:
             warnings.warn(
                 f"{failed}; the answer has errors that are not known: use "
-                "method='nuts', or more networks",
+                "method='smc', or more networks",
                 PosteriorWarning,
                 stacklevel=2,
             )
+        if method == "weights" or weights.are_reliable:
             draws = draw_posterior(job, weights, num_chains, num_samples)
             return _of_weights(job, weights, answer, draws)
         warnings.warn(
-            f"{failed}; going on by NUTS over the hidden parameters, which gives no "
-            "evidence",
+            f"{failed}; going on by tempered Monte Carlo over the hidden parameters",
             PosteriorWarning,
             stacklevel=2,
         )
-    chained = run_nuts(job, sampling, progress)
-    diverging = chained.statistics["diverging"]
-    divergent = int(diverging.sum())
-    if chained.rhat > _LARGEST_RHAT or divergent > _MOST_DIVERGENT * diverging.size:
+    log_evidence, error = np.nan, np.inf
+    if method == "nuts":
+        chained = run_nuts(job, sampling, progress)
+    else:
+        with watching(progress, "SMC") as monitor:
+            chained, log_evidence, error = run_smc(job, sampling, monitor)
+    diverging = chained.statistics.get("diverging", np.zeros(1))
+    if chained.rhat > _LARGEST_RHAT or diverging.mean() > _MOST_DIVERGENT:
         warnings.warn(
-            f"chains of NUTS: largest rhat of a mean {chained.rhat:.3f}, {divergent} "
-            f"divergent steps, {chained.effective_draws:.0f} effective draws; take "
-            "more `num_warmup` and `num_samples`",
+            f"chains or populations have not converged: largest rhat of a mean "
+            f"{chained.rhat:.3f}, {int(diverging.sum())} divergent steps, "
+            f"{chained.effective_draws:.0f} effective draws; take more `num_samples`, "
+            "and by NUTS `num_warmup`",
             PosteriorWarning,
             stacklevel=2,
         )
     estimates = {
-        "log_evidence": np.nan,
-        "log_evidence_error": np.inf,
+        "log_evidence": log_evidence,
+        "log_evidence_error": error,
         "effective_draws": chained.effective_draws,
         "pareto_k": np.nan if weights is None else weights.pareto_k,
     }
     record = {
-        "method": "nuts",
+        "method": "nuts" if method == "nuts" else "smc",
         **asdict(sampling),
         "rhat": chained.rhat,
         **_record(job),

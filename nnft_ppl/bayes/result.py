@@ -47,12 +47,12 @@ class Posterior:
                 ("predictions_constant_data", "new_point"),
             )
         )
-        evidence = (
-            f"log evidence {with_error(self.log_evidence, self.log_evidence_error)}, "
-            f"Pareto k {significant(self.pareto_k, 2)}"
-            if self.method == "weights"
-            else "no evidence"
-        )
+        evidence = "no evidence"
+        if np.isfinite(self.log_evidence):
+            value = with_error(self.log_evidence, self.log_evidence_error)
+            evidence = f"log evidence {value}"
+        if self.method == "weights":
+            evidence += f", Pareto k {significant(self.pareto_k, 2)}"
         return (
             f"Posterior({self.network!r}, {number} data, {new} new inputs, by "
             f"{self.method}: {significant(self.effective_draws)} effective draws, "
@@ -61,7 +61,7 @@ class Posterior:
 
     @property
     def method(self) -> str:
-        """`weights` or `nuts`: what it was found by."""
+        """`weights`, `smc` or `nuts`: what it was found by."""
         return str(store.metadata(self.data)["method"])
 
     @property
@@ -91,7 +91,7 @@ class Posterior:
 
     @property
     def effective_draws(self) -> float:
-        """How many networks of equal weight it is worth; by NUTS how many draws."""
+        """How many independent draws it is worth."""
         return float(self._estimate("effective_draws"))
 
     @property

@@ -132,9 +132,11 @@ def _pareto(
     return None, 0.0 if bounded else np.inf, 0.0
 
 
-def resampled(weights: Weights, number: int, rng: np.random.Generator) -> np.ndarray:
+def resampled(
+    log_weights: Float[np.ndarray, " draw"], number: int, rng: np.random.Generator
+) -> np.ndarray:
     """Numbers of networks drawn by weight, systematically, in random order."""
-    cumulative = np.cumsum(np.exp(weights.log_weights))
+    cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
     places = (np.arange(number) + rng.random()) / number * cumulative[-1]
     chosen = np.searchsorted(cumulative, places, side="right")
     return rng.permutation(np.minimum(chosen, len(cumulative) - 1))
