@@ -78,21 +78,13 @@ def stated(job: Job) -> Problem:
     )
 
 
-def kernel_model(
-    problem: Problem, network: Network, power: float | jax.Array = 1.0
-) -> None:
-    """The NumPyro model: hidden parameters, unknown scales, and the targets.
-
-    Args:
-        problem: What is seen.
-        network: The prior.
-        power: To which the likelihood is taken.
-    """
+def kernel_model(problem: Problem, network: Network) -> None:
+    """The NumPyro model: hidden parameters, unknown scales, and the targets `y`."""
     scales = problem.scales.sample()
     noise = scales.pop("noise_std")
     features = random_features(network, problem.points, scales)
     given = condition(features[problem.rows], features[:0], problem.y, noise)
-    numpyro.factor("y", power * given.log_evidence)
+    numpyro.factor("y", given.log_evidence)
 
 
 def finished(

@@ -45,7 +45,7 @@ _FIRST_STEP, _MOST_STEP = 0.2, 1.0
 """In standard deviations of the particles."""
 
 _SIDE_BY_SIDE = 64
-"""Particles whose matrices are factored together."""
+"""Most particles whose matrices are factored together."""
 
 type Sites = dict[str, Any]
 
@@ -150,20 +150,32 @@ def _begin_all(
             if site["type"] == "sample" and not site["is_observed"]
         }
         position = unconstrain_fn(kernel_model, (problem, network), {}, sites)
-        return position, _log_likelihood(position, problem, network)
+        return position, _energies(position, problem, network)[1]
 
-    found: tuple[Sites, jax.Array] = jax.lax.map(one, keys, batch_size=_SIDE_BY_SIDE)
+    found: tuple[Sites, jax.Array] = jax.lax.map(
+        one, keys, batch_size=_side_by_side(len(keys))
+    )
     return found
 
 
-def _log_likelihood(position: Sites, problem: Problem, network: Network) -> jax.Array:
-    def energy(power: float) -> jax.Array:
-        value: jax.Array = potential_energy(
-            kernel_model, (problem, network, power), {}, position
-        )
-        return value
+def _side_by_side(number: int) -> int:
+    """Particles whose matrices are factored together: a divisor of all.
 
-    return energy(0.0) - energy(1.0)
+    A rest would have a program of its own.
+    """
+    return max(n for n in range(1, _SIDE_BY_SIDE + 1) if number % n == 0)
+
+
+def _energies(
+    position: Sites, problem: Problem, network: Network
+) -> tuple[jax.Array, jax.Array]:
+    """−log of the prior in unconstrained coordinates, and the log likelihood."""
+    prior = handlers.block(kernel_model, hide=["y"])
+    of_prior, of_both = (
+        potential_energy(model, (problem, network), {}, position)
+        for model in (prior, kernel_model)
+    )
+    return of_prior, of_prior - of_both
 
 
 def _move_all(
@@ -195,34 +207,39 @@ def _move_all(
     ) -> tuple[Sites, jax.Array, jax.Array]:
         key, start, power, step = given
 
-        def energy(position: Sites) -> jax.Array:
-            value: jax.Array = potential_energy(
-                kernel_model, (problem, network, power), {}, position
-            )
-            return value
+        @partial(jax.value_and_grad, has_aux=True)
+        def energy(position: Sites) -> tuple[jax.Array, jax.Array]:
+            of_prior, log_likelihood = _energies(position, problem, network)
+            return of_prior - power * log_likelihood, log_likelihood
 
-        def leap(_: int, state: tuple[Sites, ...]) -> tuple[Sites, ...]:
-            position, momentum, slope = state
+        def leap(_: int, state: tuple[Any, ...]) -> tuple[Any, ...]:
+            position, momentum, (_, slope) = state
             momentum = _plus(momentum, -step / 2, slope, spread)
             position = _plus(position, step, momentum, spread)
-            slope = jax.grad(energy)(position)
-            return position, _plus(momentum, -step / 2, slope, spread), slope
+            found = energy(position)
+            return position, _plus(momentum, -step / 2, found[1], spread), found
 
         first, second, third = jax.random.split(key, 3)
         flat, unravel = ravel_pytree(start)
         momentum = unravel(jax.random.normal(first, flat.shape, flat.dtype))
         # A random length, so that no period of the motion is met.
         count = jax.random.randint(second, (), 1, _NUM_LEAPS + 1)
-        before, slope = jax.value_and_grad(energy)(start)
-        end, last, _ = jax.lax.fori_loop(0, count, leap, (start, momentum, slope))
-        change = before - energy(end) + (_square(momentum) - _square(last)) / 2
+        before = energy(start)
+        end, last, after = jax.lax.fori_loop(0, count, leap, (start, momentum, before))
+        change = before[0][0] - after[0][0] + (_square(momentum) - _square(last)) / 2
         chance = jnp.exp(jnp.minimum(jnp.nan_to_num(change, nan=-jnp.inf), 0.0))
         taken = jax.random.uniform(third, ()) < chance
-        position = jax.tree.map(lambda a, b: jnp.where(taken, a, b), end, start)
-        return position, _log_likelihood(position, problem, network), chance
+        position, log_likelihood = jax.tree.map(
+            lambda a, b: jnp.where(taken, a, b),
+            (end, after[0][1]),
+            (start, before[0][1]),
+        )
+        return position, log_likelihood, chance
 
     moved: tuple[Sites, jax.Array, jax.Array] = jax.lax.map(
-        one, (keys, particles, powers, steps), batch_size=_SIDE_BY_SIDE
+        one,
+        (keys, particles, powers, steps),
+        batch_size=_side_by_side(len(keys)),
     )
     return moved
 
