@@ -351,6 +351,7 @@ def test_tempering_gives_the_evidence_and_moments_of_weights():
     assert tempered.effective_draws < 800
 
 
+@pytest.mark.slow
 def test_weights_that_fail_are_said_to_and_tempering_goes_on():
     x = np.linspace(-2, 2, 12)
     y = np.sin(2 * x)
@@ -363,8 +364,22 @@ def test_weights_that_fail_are_said_to_and_tempering_goes_on():
     assert post.pareto_k > 0.62
     assert np.isfinite(post.log_evidence)
     assert abs(post.mean[0] - np.sin(1.0)) < 0.2
+
+
+def test_weights_that_collapse_are_no_answer():
+    x = np.linspace(-2, 2, 12)
+    net = nnft.network("erf-net", width=5, input_dim=1, weight_std=2.0, bias_std=1.0)
     with pytest.raises(nnft.FitError, match=r"effective draws; use method='smc'"):
-        nnft.posterior(net, x, y, [0.5], method="weights", **given)
+        nnft.posterior(
+            net,
+            x,
+            np.sin(2 * x),
+            [0.5],
+            noise_std=0.05,
+            num_draws=500,
+            key=KEY,
+            method="weights",
+        )
 
 
 def test_weights_that_cannot_be_trusted_give_no_error():
