@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import arviz as az
+import arviz_stats as az
 import jax
 import jax.numpy as jnp
 import numpy as np

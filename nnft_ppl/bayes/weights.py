@@ -9,7 +9,7 @@ Source: Vehtari, Simpson, Gelman, Yao, Gabry, arXiv:1507.02646.
 from dataclasses import dataclass
 
 import numpy as np
-from arviz_stats.base import array_stats  # type: ignore[attr-defined]
+from arviz_stats.base import array_stats
 from jaxtyping import Float
 from scipy.special import logsumexp
 
@@ -120,9 +120,7 @@ def _pareto(
         if sorted_weights[-1] - sorted_weights[-size] < _ALIKE:
             break
         # It takes log likelihoods, whose weights are the inverse.
-        fitted, k = array_stats.psislw(  # type: ignore[no-untyped-call]
-            -relative, r_eff=shorter
-        )
+        fitted, k = array_stats.psislw(-relative, r_eff=shorter)
         below = np.flatnonzero(relative < sorted_weights[-size])
         kept = below[np.isfinite(relative[below])]
         if np.isfinite(k) and kept.size:
