@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from nnft_ppl.architecture import Neuron as Neuron
     from nnft_ppl.architecture import Option as Option
     from nnft_ppl.architecture import Readout as Readout
+    from nnft_ppl.bayes.posterior import posterior as posterior
+    from nnft_ppl.bayes.random_kernel import random_kernel as random_kernel
+    from nnft_ppl.bayes.result import Posterior as Posterior
     from nnft_ppl.correlators.correlators import Correlators as Correlators
     from nnft_ppl.correlators.deep.recursion import PairCorrelators as PairCorrelators
     from nnft_ppl.correlators.deep.recursion import pair_recursion as pair_recursion
@@ -132,6 +135,9 @@ _HOME = {
     "Progress": "ensemble.progress",
     "Ensemble": "ensemble.sample",
     "sample_ensemble": "ensemble.sample",
+    "Posterior": "bayes.result",
+    "posterior": "bayes.posterior",
+    "random_kernel": "bayes.random_kernel",
     "Correlators": "correlators.correlators",
     "PairCorrelators": "correlators.deep.recursion",
     "pair_recursion": "correlators.deep.recursion",

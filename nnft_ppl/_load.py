@@ -8,13 +8,16 @@ import xarray as xr
 from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
+from nnft_ppl.bayes.result import Posterior
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.ensemble.sample import Ensemble
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.law.result import RunningFit
 from nnft_ppl.inference.outputs.result import FunctionSpaceFit
 
-type Saved = Ensemble | Correlators | CouplingFit | FunctionSpaceFit | RunningFit
+type Saved = (
+    Ensemble | Correlators | CouplingFit | FunctionSpaceFit | RunningFit | Posterior
+)
 
 _KINDS: dict[str, Callable[[xr.DataTree, Network | None], Saved]] = {
     "ensemble": Ensemble.from_data,
@@ -22,6 +25,7 @@ _KINDS: dict[str, Callable[[xr.DataTree, Network | None], Saved]] = {
     "fit": CouplingFit.from_data,
     "function_space_fit": FunctionSpaceFit.from_data,
     "running_fit": RunningFit.from_data,
+    "posterior": Posterior.from_data,
 }
 
 _OVER_CORRELATORS = ("fit", "running_fit")

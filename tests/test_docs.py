@@ -105,6 +105,25 @@ def test_the_example_of_the_width_runs():
     assert 0 < low <= names["result"].width <= high
 
 
+@pytest.mark.slow
+def test_the_examples_of_the_posterior_run():
+    names = {}
+    for code in code_blocks("docs/posterior.md", "python"):
+        exec(compile(code, "posterior", "exec"), names)  # our own file
+    post, tempered, chained = names["post"], names["tempered"], names["chained"]
+    assert (post.method, tempered.method, chained.method) == ("weights", "smc", "nuts")
+    # As in the table of that page.
+    assert post.mean == pytest.approx([-0.3061, 0.3439, 0.2110], abs=0.002)
+    assert post.log_evidence == pytest.approx(-4.942, abs=0.006)
+    assert abs(post.log_evidence - tempered.log_evidence) < 0.2
+    for other in (tempered, chained):
+        error = np.hypot(post.mean_error, other.mean_error)
+        assert (abs(post.mean - other.mean) < 5 * error).all()
+    # A label of 1 is where the target is positive.
+    chance = names["jax"].nn.sigmoid(names["mcmc"].get_samples()["field"]).mean(axis=0)
+    assert chance[names["y"] > 0].mean() > 0.5 > chance[names["y"] < 0].mean()
+
+
 def test_every_path_that_a_page_names_is_there():
     for page in ("docs/architecture.md", "docs/files.md", "CONTRIBUTING.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
@@ -168,6 +187,7 @@ RUN = {
     "docs/operators.md",
     "docs/performance.md",
     "docs/plugins.md",  # by test_new_plugin.py
+    "docs/posterior.md",
     "docs/priors.md",
     "docs/running.md",
     "docs/tour.md",

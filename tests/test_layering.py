@@ -49,6 +49,7 @@ LAYERS = (
     {"correlators"},
     {"eft"},
     {"inference"},
+    {"bayes"},
     {"_load"},
     {"diagnostics", "testing", "new_plugin"},
     {"plots", "report"},

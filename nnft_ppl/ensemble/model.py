@@ -5,8 +5,10 @@ JAX traces, once; nothing of them remains in the compiled program.
 """
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -75,11 +77,11 @@ def check_num_draws(num_draws: int, minimum: int = 1) -> int:
     return int(whole)
 
 
-def sampling_inputs(points: Points) -> Points:
-    """The inputs in float32, the precision of sampling.
+def narrow_inputs(points: Points) -> Points:
+    """The inputs in float32, the precision of sampling, equal ones included.
 
     Raises:
-        SpecError: An input overflows or becomes 0, or two that differ become one.
+        SpecError: An input overflows or becomes 0.
     """
     with np.errstate(over="ignore"):
         narrow = points.astype(np.float32)
@@ -90,6 +92,16 @@ def sampling_inputs(points: Points) -> Points:
             f"input {points[bad[0]].tolist()} is beyond float32, in which networks are "
             "sampled; rescale the inputs"
         )
+    return narrow
+
+
+def sampling_inputs(points: Points) -> Points:
+    """The inputs in float32, the precision of sampling.
+
+    Raises:
+        SpecError: An input overflows or becomes 0, or two that differ become one.
+    """
+    narrow = narrow_inputs(points)
     if len(np.unique(narrow, axis=0)) < len(narrow):
         raise SpecError(
             "two inputs are equal in float32, in which networks are sampled; move them "
@@ -148,7 +160,11 @@ def stream_at(key: Key, start: int) -> tuple[Stream, np.uint32]:
 
 def network_keys(key: Key, start: jax.Array, count: int) -> Key:
     """Keys of networks start … start+count−1: network j is a function of (key, j)."""
-    numbers = start + jnp.arange(count, dtype=jnp.uint32)
+    return numbered_keys(key, start + jnp.arange(count, dtype=jnp.uint32))
+
+
+def numbered_keys(key: Key, numbers: jax.Array | np.ndarray) -> Key:
+    """Keys of the networks of any numbers, uint32."""
     return jax.vmap(lambda j: jax.random.fold_in(key, j))(numbers)
 
 
@@ -172,23 +188,60 @@ def over_networks(
         generator: One of `GENERATORS`.
         sizes: Of the device.
     """
-    keys = network_keys(stream.key, start, count)
+    numbers = start + jnp.arange(count, dtype=jnp.uint32)
+    return over_numbers(
+        network, lambda _, params: function(params), stream, numbers, generator, sizes
+    )
+
+
+def over_numbers(
+    network: Network,
+    function: Callable[[Network, Params], jax.Array],
+    stream: Stream,
+    numbers: jax.Array,
+    generator: str,
+    sizes: DeviceSizes,
+    scales: Mapping[str, jax.Array] = MappingProxyType({}),
+) -> jax.Array:
+    """function(network, parameters) of the networks of any numbers, networks last.
+
+    Args:
+        network: Whose prior is sampled.
+        function: Of one network, for JAX to vectorise.
+        stream: From `stream_at`.
+        numbers: Of networks in the stream, uint32, one axis.
+        generator: One of `GENERATORS`.
+        sizes: Of the device.
+        scales: `weight_std`, `bias_std` where networks differ in them, along one axis.
+    """
+    keys = numbered_keys(stream.key, numbers)
     sites: tuple[NormalSite, ...] = ()
     if generator == "fused":
         sites = trace_normal_sites(network)
-    numbers = start + jnp.arange(count, dtype=jnp.uint32)
     normals = {
         site.name: site_normals(stream.words, numbers, site, sizes) for site in sites
     }
 
-    prior = plugin_prior(network)
-
-    def one(key: Key, normals: dict[str, jax.Array]) -> jax.Array:
-        return function(handlers.seed(FillNormals(prior, normals), key)())
+    def one(
+        key: Key, normals: dict[str, jax.Array], scales: dict[str, jax.Array]
+    ) -> jax.Array:
+        scaled = rescaled(network, scales)
+        prior = FillNormals(plugin_prior(scaled), normals)
+        return function(scaled, handlers.seed(prior, key)())
 
     # Some accelerators round the factors of a product to ten bits, and show it.
     with jax.default_matmul_precision("highest"):
-        return jax.vmap(one, out_axes=-1)(keys, normals)
+        return jax.vmap(one, out_axes=-1)(keys, normals, dict(scales))
+
+
+def rescaled(network: Network, scales: Mapping[str, Any]) -> Network:
+    """The network with other `weight_std`, `bias_std`; in a trace they may be traced.
+
+    One with traced scales serves for its functions alone: it has no hash.
+    """
+    if not scales:
+        return network
+    return replace(network, hyperparameters=replace(network.hyperparameters, **scales))
 
 
 def numbers_per_network(network: Network) -> int:

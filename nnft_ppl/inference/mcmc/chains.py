@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.infer import NUTS, init_to_value
+from numpyro.infer import NUTS, init_to_sample, init_to_value
 
 from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key
@@ -68,7 +68,7 @@ def _numpyro_promotion[**P, T](function: Callable[P, T]) -> Callable[P, T]:
 
 def build_chains(
     model: Callable[..., None],
-    start: Mapping[str, jax.Array],
+    start: Mapping[str, jax.Array] | None,
     *arguments: Any,
     sampling: Sampling,
     target_acceptance: float = 0.8,
@@ -78,7 +78,8 @@ def build_chains(
 
     Args:
         model: The NumPyro model.
-        start: Site -> value at which every chain starts.
+        start: Site -> value at which every chain starts; `None` for a draw of the
+            prior, another for each.
         arguments: Of the model.
         sampling: Lengths and number of the chains.
         target_acceptance: Of NUTS; above 0.8 where a density has a sharp corner.
@@ -86,7 +87,9 @@ def build_chains(
     """
     kernel = NUTS(
         model,
-        init_strategy=init_to_value(values=dict(start)),
+        init_strategy=init_to_sample
+        if start is None
+        else init_to_value(values=dict(start)),
         target_accept_prob=target_acceptance,
     )
 

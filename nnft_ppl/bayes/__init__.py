@@ -1,0 +1,1 @@
+"""Networks given data: exact inference at finite width, and kernels to build it on."""
