@@ -35,6 +35,7 @@ def _draw(
     orders: tuple[int, ...],
     generator: str,
     sizes: DeviceSizes,
+    one_kernel: bool,
     chunk: int,
     max_chunks: int,
 ) -> jax.Array:
@@ -52,6 +53,7 @@ def _draw(
                 chunk,
                 generator,
                 sizes,
+                one_kernel=one_kernel,
             ),
             start,
             chunks,
@@ -71,6 +73,7 @@ draw_piece = compiled(
         "orders",
         "generator",
         "sizes",
+        "one_kernel",
         "chunk",
         "max_chunks",
     ),

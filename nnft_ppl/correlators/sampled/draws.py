@@ -7,14 +7,13 @@ from jaxtyping import Float
 
 from nnft_ppl._network import Network
 from nnft_ppl.correlators.sampled.estimators import Estimator, Inputs
+from nnft_ppl.correlators.sampled.pallas_preactivations import kernel_draws
 from nnft_ppl.correlators.sampled.preactivations import (
     has_independent_neurons,
     neuron_draws,
-)
-from nnft_ppl.correlators.sampled.wide_preactivations import (
     num_sums,
-    wide_neuron_draws,
 )
+from nnft_ppl.correlators.sampled.wide_preactivations import wide_neuron_draws
 from nnft_ppl.ensemble.device_sizes import DeviceSizes
 from nnft_ppl.ensemble.model import Stream, over_networks
 
@@ -34,6 +33,8 @@ def network_draws(
     count: int,
     generator: str,
     sizes: DeviceSizes,
+    *,
+    one_kernel: bool,
 ) -> Float[jax.Array, "row draw"]:
     """What networks start … start+count−1 contribute, in scaled units.
 
@@ -47,12 +48,15 @@ def network_draws(
         count: Number of networks.
         generator: One of `GENERATORS`.
         sizes: Of the device.
+        one_kernel: Draw by `kernel_draws`, which `pallas_service.serves` must allow.
     """
     if draws_preactivations(network, generator):
         outputs = estimator.draws_outputs
-        sums = num_sums(network, len(inputs.points), outputs=outputs)
+        num_outputs = network.hyperparameters.output_dim if outputs else 0
         neurons = neuron_draws
-        if sums <= sizes.fused_rows:
+        if one_kernel:
+            neurons = kernel_draws
+        elif num_sums(len(inputs.points), num_outputs) <= sizes.fused_rows:
             neurons = partial(wide_neuron_draws, steps=sizes.steps)
         draws = neurons(
             network,

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 
 from nnft_ppl._typing import Matrix, Packed
 from nnft_ppl.correlators.sampled.device_programs import average_piece, draw_piece
+from nnft_ppl.correlators.sampled.pallas_service import serves
 from nnft_ppl.correlators.sampled.plan import Plan
 from nnft_ppl.correlators.sampled.sums import Mean, Sums
 from nnft_ppl.correlators.sampled.sums_in_place import Cut, sums_in_place
@@ -197,6 +198,15 @@ class Job(Plan):
         streams, lows = stack_streams(self.key, starts)
         chunks = -(-counts // chunk)
         together = min(piece, max(self.dispatch, chunk))
+        num_points, rank = self.inputs.factor.shape
+        # No factor, no preactivations. The answer is the same for a whole ensemble.
+        one_kernel = rank > 0 and serves(
+            self.network,
+            mesh.devices.flat[0],
+            num_points,
+            rank,
+            outputs=self.estimator.draws_outputs,
+        )
         parts = []
         for offset in range(0, piece, together):
             check_open()
@@ -212,6 +222,7 @@ class Job(Plan):
                 self.drawn,
                 self.generator,
                 self.sizes,
+                one_kernel,
                 chunk,
                 together // chunk,
             )

@@ -23,7 +23,7 @@ from jax.experimental import pallas as pl
 from jaxtyping import ArrayLike
 
 from nnft_ppl._network import Network
-from nnft_ppl.correlators.sampled.preactivations import STEPS_PER_SUM
+from nnft_ppl.correlators.sampled.preactivations import STEPS_PER_SUM, num_sums
 from nnft_ppl.ensemble.generator import free_normal_pairs
 from nnft_ppl.ensemble.model import Stream
 
@@ -72,11 +72,6 @@ def activation_of(network: Network) -> Activation:
     assert neuron is not None  # has_independent_neurons has seen to it
     assert neuron.activation is not None
     return neuron.activation
-
-
-def num_sums(num_points: int, num_outputs: int) -> int:
-    """Outputs at each input, or, where `num_outputs` is 0, pairs of inputs."""
-    return num_points * num_outputs or num_points * (num_points + 1) // 2
 
 
 def kernel_sums(

@@ -17,9 +17,11 @@ from nnft_ppl.correlators.sampled.pallas_preactivations import (
     NETWORKS_PER_THREAD,
     activation_of,
     kernel_sums,
+)
+from nnft_ppl.correlators.sampled.preactivations import (
+    has_independent_neurons,
     num_sums,
 )
-from nnft_ppl.correlators.sampled.preactivations import has_independent_neurons
 from nnft_ppl.ensemble.generator import free_normal_pairs
 
 _GENERATIONS = ("8", "9", "10")

@@ -56,6 +56,11 @@ def preactivation_factor(network: Network, points: Points) -> Matrix:
     return np.asarray(std[:, None] * root)
 
 
+def num_sums(num_points: int, num_outputs: int) -> int:
+    """Sums over units: outputs at inputs or, where there are none, pairs of inputs."""
+    return num_points * num_outputs or num_points * (num_points + 1) // 2
+
+
 def neuron_draws(
     network: Network,
     factor: jax.Array,

@@ -15,18 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from nnft_ppl._network import Network
-from nnft_ppl.correlators.sampled.preactivations import STEPS_PER_SUM, Rows
+from nnft_ppl.correlators.sampled.preactivations import (
+    STEPS_PER_SUM,
+    Rows,
+    num_sums,
+)
 from nnft_ppl.ensemble.generator import free_normal_pairs
 from nnft_ppl.ensemble.model import Stream
 
 type Word = jax.Array | np.uint32
-
-
-def num_sums(network: Network, num_points: int, *, outputs: bool) -> int:
-    """Sums over units that a network takes."""
-    if outputs:
-        return num_points * network.hyperparameters.output_dim
-    return num_points * (num_points + 1) // 2
 
 
 def wide_neuron_draws(
@@ -103,7 +100,7 @@ def wide_neuron_draws(
         units = [unit for s in range(steps) for unit in two_units(first + np.uint32(s))]
         return add(units, total)
 
-    zeros = (jnp.zeros(count),) * num_sums(network, num_points, outputs=outputs)
+    zeros = (jnp.zeros(count),) * num_sums(num_points, num_outputs if outputs else 0)
     all_steps = width // 2
     groups, rest = divmod(all_steps, STEPS_PER_SUM)
 

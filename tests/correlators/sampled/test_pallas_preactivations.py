@@ -11,7 +11,10 @@ import pytest
 from jax.experimental.pallas import mosaic_gpu
 
 import nnft_ppl as nnft
-from nnft_ppl.correlators.sampled import pallas_service
+from nnft_ppl.correlators.sampled import draws as draws_of_networks
+from nnft_ppl.correlators.sampled import job, pallas_service
+from nnft_ppl.correlators.sampled.estimators import ESTIMATORS, Inputs
+from nnft_ppl.correlators.sampled.job import Job
 from nnft_ppl.correlators.sampled.pallas_preactivations import (
     activation_of,
     kernel_draws,
@@ -21,6 +24,7 @@ from nnft_ppl.correlators.sampled.preactivations import (
     neuron_draws,
     preactivation_factor,
 )
+from nnft_ppl.ensemble.blocks import device_mesh
 from nnft_ppl.ensemble.generator import free_normal_pairs
 from nnft_ppl.ensemble.model import stream_at
 
@@ -111,6 +115,44 @@ def test_kernel_is_lowered_for_cards(outputs):
     assert text.count("custom_call @mosaic_gpu") == 1
     assert "triton" not in text
     assert "stablehlo.while" not in text
+
+
+@pytest.mark.parametrize("estimator", ["conditional", "moments"])
+def test_a_measurement_takes_the_kernel_where_it_serves(monkeypatch, estimator):
+    net = nnft.network("relu-net", width=3, input_dim=1, bias_std=0.5)
+    plan = Job.plan(
+        net,
+        Inputs(
+            jnp.asarray(X, jnp.float32),
+            jnp.ones(2, jnp.float32),
+            jnp.zeros(3, jnp.float32),
+            jnp.asarray(preactivation_factor(net, X), jnp.float32),
+        ),
+        (2, 4),
+        ESTIMATORS[estimator],
+        "fused",
+        key=KEY,
+        num_draws=512,
+    )
+    mesh, counts = device_mesh(jax.devices()[:1]), np.array([512])
+    right = np.asarray(plan._draws([0], counts, mesh, 512))
+    asked = []
+
+    def serves(*given, outputs):
+        asked.append((*given[2:], outputs))
+        return True
+
+    def recorded(*given, **options):
+        asked.append("drawn")
+        return kernel_draws(*given, **options)
+
+    monkeypatch.setattr(job, "serves", serves)
+    monkeypatch.setattr(draws_of_networks, "kernel_draws", recorded)
+    with mosaic_gpu.force_gpu_interpret_mode():
+        found = np.asarray(plan._draws([0], counts, mesh, 512))
+    assert asked[0] == (2, 2, estimator == "moments")
+    assert set(asked[1:]) == {"drawn"}
+    np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-5)
 
 
 # Who is drawn so.

@@ -208,6 +208,7 @@ def test_the_law_is_that_of_prior_and_forward_pass(estimator, name, options):
                 16_384,
                 generator,
                 CPU,
+                one_kernel=False,
             )
         )
         return np.asarray(run(stream, low), np.float64)
