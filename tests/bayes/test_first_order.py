@@ -73,6 +73,7 @@ def test_covariances_of_kernels_are_those_of_drawn_networks():
     assert drawn.spread == pytest.approx(exact.spread, rel=0.15)
 
 
+@pytest.mark.slow
 def test_recursion_gives_kernels_of_deep_networks():
     net = nnft.network(
         "mlp",
