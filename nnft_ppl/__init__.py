@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from nnft_ppl.architecture import Neuron as Neuron
     from nnft_ppl.architecture import Option as Option
     from nnft_ppl.architecture import Readout as Readout
+    from nnft_ppl.bayes.comparison import PosteriorComparison as PosteriorComparison
+    from nnft_ppl.bayes.comparison import compare_posteriors as compare_posteriors
+    from nnft_ppl.bayes.evidence import EvidenceCurve as EvidenceCurve
+    from nnft_ppl.bayes.evidence import evidence_by_width as evidence_by_width
     from nnft_ppl.bayes.posterior import posterior as posterior
     from nnft_ppl.bayes.random_kernel import random_kernel as random_kernel
     from nnft_ppl.bayes.result import Posterior as Posterior
@@ -136,6 +140,10 @@ _HOME = {
     "Ensemble": "ensemble.sample",
     "sample_ensemble": "ensemble.sample",
     "Posterior": "bayes.result",
+    "PosteriorComparison": "bayes.comparison",
+    "compare_posteriors": "bayes.comparison",
+    "EvidenceCurve": "bayes.evidence",
+    "evidence_by_width": "bayes.evidence",
     "posterior": "bayes.posterior",
     "random_kernel": "bayes.random_kernel",
     "Correlators": "correlators.correlators",

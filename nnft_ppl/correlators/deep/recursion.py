@@ -23,6 +23,7 @@ from nnft_ppl.correlators.correlators import Correlators, check_orders
 from nnft_ppl.correlators.deep.layer_recursion import (
     LayerStep,
     Pairs,
+    RandomKernel,
     connected_functions,
     infinite_width_kernel,
     pairings,
@@ -79,7 +80,7 @@ def recursion_correlators(
     Source: theory.md §2; Yaida, arXiv:1910.00019; Roberts, Yaida, Hanin,
     arXiv:2106.10165 §4.
     """
-    layers = _layers(network)
+    _layers(network)  # refuses first
     points = network.check_inputs(x, distinct=True)
     complete = check_orders(orders, len(points), network.hyperparameters.output_dim)
     if max(complete) > 4:
@@ -88,24 +89,7 @@ def recursion_correlators(
             "2, 4, or use measure_correlators"
         )
 
-    activation, pairs = layers[0].activation, tuple(entries(len(points), 2).T)
-
-    def elementwise(z: jax.Array, _: jax.Array) -> jax.Array:
-        return activation.function(z)
-
-    def fourth(kernel: Pairs, _: PairMeans) -> tuple[np.ndarray, np.ndarray]:
-        square = np.zeros((len(points), len(points)))
-        square[pairs] = square[pairs[::-1]] = kernel[0]
-        moments, errors = gaussian_moments(
-            square, elementwise, activation.homogeneity, (4,), tolerance=_TOLERANCE
-        )
-        return moments[4][None], errors[4][None]
-
-    kernel = _first_kernel(network, points)
-    check_sizes(layers, np.diagonal(kernel))
-    check_jumps(layers, np.diagonal(kernel))
-    first = kernel[pairs]
-    output = propagate(layers, first[None], len(points), fourth)
+    output = random_kernel_of(network, points)
     num_outputs = network.hyperparameters.output_dim
     connected, error = connected_functions(output, len(points), num_outputs)
     found = Correlators(
@@ -125,6 +109,36 @@ def recursion_correlators(
         found,
         numerical_error={k: found.numerical_error[k] + left_out[k] for k in complete},
     )
+
+
+def random_kernel_of(network: Network, points: Points) -> RandomKernel:
+    """K̂ of the output to first order in 1/width, one group, as there.
+
+    Args:
+        network: Its architecture gives `hidden_layers` and a Gaussian readout.
+        points: Distinct inputs (point, input_dim).
+
+    Raises:
+        UnavailableError: As `recursion_correlators`.
+    """
+    layers = _layers(network)
+    activation, pairs = layers[0].activation, tuple(entries(len(points), 2).T)
+
+    def elementwise(z: jax.Array, _: jax.Array) -> jax.Array:
+        return activation.function(z)
+
+    def fourth(kernel: Pairs, _: PairMeans) -> tuple[np.ndarray, np.ndarray]:
+        square = np.zeros((len(points), len(points)))
+        square[pairs] = square[pairs[::-1]] = kernel[0]
+        moments, errors = gaussian_moments(
+            square, elementwise, activation.homogeneity, (4,), tolerance=_TOLERANCE
+        )
+        return moments[4][None], errors[4][None]
+
+    kernel = _first_kernel(network, points)
+    check_sizes(layers, np.diagonal(kernel))
+    check_jumps(layers, np.diagonal(kernel))
+    return propagate(layers, kernel[pairs][None], len(points), fourth)
 
 
 def recursion_error(correlators: Correlators) -> dict[int, Packed]:

@@ -1,0 +1,122 @@
+"""Evidence against width: do the data prefer a network of finite width?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import ArrayLike
+
+from nnft_ppl._arguments import check_kind, check_number, check_whole
+from nnft_ppl._errors import SpecError
+from nnft_ppl._network import Network
+from nnft_ppl._typing import Key
+from nnft_ppl.bayes.data import checked_data
+from nnft_ppl.bayes.first_order import gaussian_process
+from nnft_ppl.bayes.posterior import posterior
+
+_SURE = 2.0
+"""Standard errors by which evidences must differ."""
+
+
+@dataclass(frozen=True, eq=False)
+class EvidenceCurve:
+    """Log evidence at several widths beside that of infinite width.
+
+    Attributes:
+        table: width (ascending), log_evidence, error, method of each.
+        infinite: Log evidence of the Gaussian process.
+    """
+
+    table: pd.DataFrame
+    infinite: float
+
+    @property
+    def prefers_finite_width(self) -> bool | None:
+        """Whether the best width beats the Gaussian process; `None` if undecided."""
+        gain, error = self._best()
+        if gain > _SURE * error:
+            return True
+        highest = self.table["log_evidence"] + _SURE * self.table["error"]
+        return None if (highest > self.infinite).any() else False
+
+    @property
+    def message(self) -> str:
+        """The answer in a sentence."""
+        gain, error = self._best()
+        width = self.table.index[int(self.table["log_evidence"].argmax())]
+        said = f"log evidence {gain:+.3g} ± {error:.1g} above the Gaussian process"
+        if self.prefers_finite_width is None:
+            return f"undecided: width {width} has {said}; draw more networks"
+        if self.prefers_finite_width:
+            return f"the evidence prefers a finite width: {width} of these has {said}"
+        return (
+            f"the evidence prefers infinite width: {width}, best of these, has {said}"
+        )
+
+    def _best(self) -> tuple[float, float]:
+        """Gain over the Gaussian process of the best width, and its error."""
+        row = self.table.iloc[int(self.table["log_evidence"].argmax())]
+        return float(row["log_evidence"]) - self.infinite, float(row["error"])
+
+
+def evidence_by_width(
+    network: Network,
+    widths: Sequence[int],
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    noise_std: float,
+    num_draws: int = 100_000,
+    key: Key,
+) -> EvidenceCurve:
+    """Log evidence of the data at each width, and at infinite width.
+
+    Args:
+        network: With a linear readout of normal weights and a kernel; its own width
+            plays no part.
+        widths: Different whole numbers.
+        x: Inputs (point, input_dim).
+        y: Targets (point,), or (point, output).
+        noise_std: σ of the targets, > 0.
+        num_draws: Networks of each width.
+        key: A JAX random key, the same for every width.
+
+    Raises:
+        SpecError: Data or a number are unusable.
+        UnavailableError: The network has no Gaussian readout, or no kernel.
+
+    Warns:
+        PosteriorWarning: As `posterior`.
+    """
+    check_kind("network", network, Network)
+    chosen = sorted({check_whole("widths", width) for width in widths})
+    if not chosen:
+        raise SpecError("`widths` is empty; expected at least one whole number")
+    data = checked_data(network, x, y, x)
+    noise = check_number(
+        "noise_std", noise_std, lambda s: 0 < s < float("inf"), "a finite number > 0"
+    )
+    kernel = network.kernel(data.points.astype(np.float64))
+    with jax.enable_x64(True):
+        limit = gaussian_process(
+            jnp.asarray(kernel), data.rows, data.rows[:1], jnp.asarray(data.y), noise
+        )
+    rows = []
+    for width in chosen:
+        found = posterior(
+            network.with_width(width),
+            x,
+            y,
+            data.x[:1],
+            noise_std=noise,
+            num_draws=num_draws,
+            key=key,
+            num_samples=100,
+        )
+        error = found.log_evidence_error
+        rows.append([width, found.log_evidence, error, found.method])
+    table = pd.DataFrame(rows, columns=["width", "log_evidence", "error", "method"])
+    return EvidenceCurve(table.set_index("width"), float(limit.log_evidence))

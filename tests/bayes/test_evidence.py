@@ -1,0 +1,48 @@
+import jax
+import numpy as np
+import pytest
+from oracles import finite_width_posterior as oracle
+
+import nnft_ppl as nnft
+
+KEY = jax.random.key(5)
+X = np.array([0.3, 0.7, 1.1])
+NET = nnft.network(
+    "mlp", width=7, input_dim=1, depth=1, activation="identity", weight_std=1.0
+)
+
+
+def curve(scale, num_draws=20_000):
+    return nnft.evidence_by_width(
+        NET, [8, 2], X, scale * X, noise_std=0.1, num_draws=num_draws, key=KEY
+    )
+
+
+def test_evidences_are_those_of_a_linear_network():
+    found = curve(1.0)
+    assert list(found.table.index) == [2, 8]
+    for width, row in found.table.iterrows():
+        expected, _, _ = oracle.deep_linear_scalar(
+            X, X[:, None], X[:1], widths=(width,), weight_std=1.0, noise_std=0.1
+        )
+        assert abs(row["log_evidence"] - expected) < 4 * row["error"]
+        assert row["error"] < 0.05
+    kernel = np.outer(X, X) + 0.01 * np.eye(3)
+    misfit = X @ np.linalg.solve(kernel, X)
+    limit = -0.5 * (misfit + np.linalg.slogdet(2 * np.pi * kernel)[1])
+    assert found.infinite == pytest.approx(limit)
+
+
+def test_the_evidence_prefers_the_width_that_data_call_for():
+    # A slope near 0 is likelier under heavy tails, and so is a large one.
+    small = curve(0.02)
+    assert small.prefers_finite_width is True
+    assert "prefers a finite width: 2 of these" in small.message
+    ordinary = curve(1.3)
+    assert ordinary.prefers_finite_width is False
+    assert "prefers infinite width" in ordinary.message
+
+
+def test_widths_are_needed():
+    with pytest.raises(nnft.SpecError, match="`widths` is empty"):
+        nnft.evidence_by_width(NET, [], X, X, noise_std=0.1, key=KEY)
