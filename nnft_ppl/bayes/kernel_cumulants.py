@@ -29,6 +29,7 @@ from nnft_ppl.correlators.deep.recursion import random_kernel_of
 from nnft_ppl.correlators.neuron.moments import neuron_moments
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 from nnft_ppl.ensemble.blocks import chunk_size, device_mesh, stack_streams
+from nnft_ppl.ensemble.device_sizes import sizes_of
 
 _MOST_ENTRIES = 4000
 """Of the covariance of the kernel's 4 legs: 16 inputs. More take long to integrate."""
@@ -115,7 +116,9 @@ def _measured(
     they average to 0 and would only add noise.
     """
     points = jnp.asarray(data.points)
-    chunk = min(chunk_size(network, len(data.points)), _BLOCK)
+    devices = tuple(jax.local_devices()[:1])
+    sizes = sizes_of(devices[0])
+    chunk = min(chunk_size(network, len(data.points), sizes), _BLOCK)
     shifts = not network.kernel_holds_at_every_width
     sums, squares, slope = [], [], 0.0
     with jax.enable_x64(True):
@@ -129,11 +132,12 @@ def _measured(
             np.array([_BLOCK // chunk], np.uint32),
             (),
             points,
-            device_mesh(tuple(jax.devices()[:1])),
+            device_mesh(devices),
             network,
             "fused",
             (),
             chunk,
+            sizes,
         )
         wide = np.asarray(features[0, :count], np.float64)
         directions = wide @ wide.transpose(0, 2, 1) - kernel
