@@ -65,7 +65,8 @@ def real_array(name: str, given: object, shape: str) -> np.ndarray | jax.Array:
 
 def real_numbers(name: str, given: object, shape: str) -> np.ndarray:
     """The same as a NumPy array in float64."""
-    with np.errstate(over="ignore"):  # of what is finite in more than float64 alone
+    # Of what is finite in more than float64 alone, and of bits that are no number there.
+    with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(real_array(name, given, shape), np.float64)
 
 

@@ -92,6 +92,13 @@ def test_real_numbers_of_any_type_pass_as_they_are(given):
     assert (found.dtype, found.ravel().tolist()) == (np.float64, [0.5, 2.0])
 
 
+def test_bits_that_are_no_number_in_longer_floats_are_nan():
+    """A warning of NumPy's, for bytes of a file that no processor writes."""
+    bits = b"\x05" + bytes(7) + b"\xff\x3f" + bytes(np.longdouble(0).itemsize - 10)
+    given = np.frombuffer(bits, np.longdouble)
+    assert np.isnan(real_numbers("given", given, "(1,)")).all()
+
+
 def test_arrays_pass_under_transformations_of_jax():
     double = jax.jit(lambda x: 2 * real_array("inputs", x, "(point,)"))
     assert double(jnp.arange(3.0)).tolist() == [0, 2, 4]
