@@ -65,7 +65,7 @@ def real_array(name: str, given: object, shape: str) -> np.ndarray | jax.Array:
 
 def real_numbers(name: str, given: object, shape: str) -> np.ndarray:
     """The same as a NumPy array in float64."""
-    # Of what is finite in more than float64 alone, and of bits that are no number there.
+    # Of what is finite in more than float64 alone, and of bits that are no number.
     with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(real_array(name, given, shape), np.float64)
 

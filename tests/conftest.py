@@ -30,8 +30,10 @@ _PROGRAMS = own_folder(
 )
 jax.config.update("jax_compilation_cache_dir", str(_PROGRAMS.path))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-# Commands in processes of their own leave the user's folder alone.
+# Commands in processes of their own leave the user's folder alone. Workers of pytest
+# are such processes, too, where JAX has read it.
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+jax.config.update("jax_enable_compilation_cache", True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

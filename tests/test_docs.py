@@ -106,6 +106,19 @@ def test_the_example_of_the_width_runs():
 
 
 @pytest.mark.slow
+def test_the_methods_beside_the_exact_posterior_run():
+    names = {}
+    for code in code_blocks("docs/posterior_methods.md", "python"):
+        exec(compile(code, "posterior_methods", "exec"), names)  # our own file
+    distance = names["compared"].table()["mean_distance"].to_numpy()
+    np.testing.assert_allclose(distance, [0.0502, 0.0116, 0], atol=0.007)
+    assert names["curve"].prefers_finite_width is False
+    expected = [-5.457, -4.945, -4.834, -4.8169]
+    found = names["curve"].table
+    assert (abs(found["log_evidence"] - expected) < 4 * found["error"]).all()
+
+
+@pytest.mark.slow
 def test_the_examples_of_the_posterior_run():
     names = {}
     for code in code_blocks("docs/posterior.md", "python"):
@@ -188,6 +201,7 @@ RUN = {
     "docs/performance.md",
     "docs/plugins.md",  # by test_new_plugin.py
     "docs/posterior.md",
+    "docs/posterior_methods.md",
     "docs/priors.md",
     "docs/running.md",
     "docs/tour.md",
@@ -255,15 +269,3 @@ def test_links_lead_to_files(page):
 def test_the_citation_is_of_this_version():
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {nnft.__version__}\n" in text
-
-
-def test_the_methods_beside_the_exact_posterior_run():
-    names = {}
-    for code in code_blocks("docs/posterior_methods.md", "python"):
-        exec(compile(code, "posterior_methods", "exec"), names)  # our own file
-    distance = names["compared"].table()["mean_distance"].to_numpy()
-    np.testing.assert_allclose(distance, [0.0502, 0.0116, 0], atol=0.007)
-    assert names["curve"].prefers_finite_width is False
-    expected = [-5.457, -4.945, -4.834, -4.8169]
-    found = names["curve"].table
-    assert (abs(found["log_evidence"] - expected) < 4 * found["error"]).all()

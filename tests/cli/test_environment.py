@@ -91,7 +91,14 @@ def with_key():
     options = {"key": seed_key(0), "sampler": "conjugate", "num_samples": 5}
     fit = nnft.fit_couplings(exact, action, [10.0], **options)
     ensemble = nnft.sample_ensemble(network, x, 5, key=seed_key(0))
+    data = {"x": x, "y": [0.1, 0.2], "noise_std": 0.5, "num_draws": 200}
     return {
+        "compare_posteriors": lambda key: nnft.compare_posteriors(
+            network, **data, x_new=[0.7], key=key
+        ),
+        "evidence_by_width": lambda key: nnft.evidence_by_width(
+            network, [5, 9], **data, key=key
+        ),
         "fit_couplings": lambda key: nnft.fit_couplings(exact, action, [10], key=key),
         "fit_function_space": lambda key: nnft.fit_function_space(
             ensemble, action, [10], key=key
@@ -104,6 +111,7 @@ def with_key():
         ),
         "measured_kernel": lambda key: nnft.measured_kernel(network, 200, key=key),
         "nested_evidence": lambda key: nnft.nested_evidence(fit, 10.0, key=key),
+        "posterior": lambda key: nnft.posterior(network, **data, x_new=[0.7], key=key),
         "required_width": lambda key: nnft.required_width(network, x, 0.1, key=key),
         "sample_ensemble": lambda key: nnft.sample_ensemble(network, x, 5, key=key),
         "simulation_based_calibration": lambda key: nnft.simulation_based_calibration(
