@@ -249,6 +249,7 @@ def compare_posteriors(
     )
     tolerance = check_number("tolerance", tolerance, lambda t: t > 0, "a number > 0")
     num_draws, key = check_num_draws(num_draws, 100), check_key(key)
+    _check_variance(network, data)
     held_out = None if y_new is None else _held_out_targets(network, data, y_new)
     if fit is not None:
         check_kind("fit", fit, CouplingFit)
@@ -259,6 +260,20 @@ def compare_posteriors(
         network, x, y, x_new, noise_std=noise, num_draws=num_draws, key=key
     )
     return PosteriorComparison(exact, expansion, theory, noise, tolerance, held_out)
+
+
+def _check_variance(network: Network, data: Data) -> None:
+    """Refuse new inputs at which distances have no unit.
+
+    Raises:
+        SpecError: The field is 0 there, as without biases at the origin.
+    """
+    certain = np.flatnonzero(np.diagonal(network.kernel(data.x_new)) == 0)
+    if len(certain):
+        raise SpecError(
+            f"the field of {network.name!r} is 0 at `x_new`[{certain[0]}] for every "
+            "network: leave that input out, or give a `bias_std`"
+        )
 
 
 _MOST_EXPANDED = 20_000

@@ -78,3 +78,18 @@ def test_noise_is_needed():
     net = nnft.network("relu-net", width=20, input_dim=2)
     with pytest.raises(nnft.SpecError, match="`noise_std` is 0; expected a finite"):
         nnft.compare_posteriors(net, X, Y, X_NEW, noise_std=0, key=KEY)
+
+
+def test_an_input_where_the_field_is_certain_is_refused():
+    net = nnft.network("relu-net", width=20, input_dim=1)
+    message = r"field of 'relu-net' is 0 at `x_new`\[1\] for every network"
+    with pytest.raises(nnft.SpecError, match=message):
+        nnft.compare_posteriors(
+            net,
+            [-0.5, 0.5],
+            [0.1, 0.2],
+            [0.7, 0.0],
+            noise_std=0.3,
+            num_draws=200,
+            key=jax.random.key(0),
+        )
