@@ -47,7 +47,7 @@ class EvidenceCurve:
         """The answer in a sentence."""
         gain, error = self._best()
         width = self.table.index[int(self.table["log_evidence"].argmax())]
-        said = f"log evidence {gain:+.3g} ± {error:.1g} above the Gaussian process"
+        said = f"log evidence {gain:+.3g} ± {error:.1g} relative to the GP's"
         if self.prefers_finite_width is None:
             return f"undecided: width {width} has {said}; draw more networks"
         if self.prefers_finite_width:
@@ -90,6 +90,8 @@ def evidence_by_width(
 
     Warns:
         PosteriorWarning: As `posterior`.
+
+    Source: theory.md §6, exact inference at finite width.
     """
     check_kind("network", network, Network)
     chosen = sorted({check_whole("widths", width) for width in widths})
