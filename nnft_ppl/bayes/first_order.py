@@ -219,7 +219,10 @@ class Expansion:
                 f"first order in 1/N holds here: {size}, so that about "
                 f"{self.size**2:.1g} is left out"
             )
-        return f"first order in 1/N does not hold here: {size}, at most {_LARGEST:g}"
+        return (
+            "by its own size the first order in 1/N is not to be relied on here: "
+            f"{size}, at most {_LARGEST:g}"
+        )
 
 
 def _product(left: jax.Array, right: jax.Array) -> jax.Array:

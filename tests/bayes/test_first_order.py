@@ -109,7 +109,7 @@ def test_a_first_order_that_does_not_hold_is_said_to_be_none():
     data = checked_data(net, X, 6 * Y, X_NEW)
     found = kernel_cumulants.expand(net, data, 0.3, 100, KEY)
     assert not found.holds
-    assert found.message.startswith("first order in 1/N does not hold here")
+    assert found.message.startswith("by its own size the first order in 1/N is not")
 
 
 def relu_fit(operators, width=100, **options):
