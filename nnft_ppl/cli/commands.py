@@ -48,6 +48,14 @@ class Commands(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            # Click's parser leaves out whose option lacks its value.
+            if error.ctx is None and ctx.invoked_subcommand is not None:
+                name = ctx.invoked_subcommand
+                error.ctx = click.Context(
+                    self.commands[name], info_name=name, parent=ctx
+                )
+            raise
         except (
             BrokenPipeError,
             click.ClickException,

@@ -157,3 +157,10 @@ def test_a_good_command_line_gets_to_the_work(folder: Path, arguments: str):
     """So the fuzz test does not stop short of what the library checks."""
     result = CliRunner().invoke(main, arguments.split())
     assert result.stderr == "nnft: the work begins\n"
+
+
+def test_an_option_without_its_value_says_whose_it_is():
+    result = CliRunner().invoke(main, ["check", "relu-net", "--num-draws"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage: main check [OPTIONS] NAME\n")
+    assert result.stderr.endswith("Option '--num-draws' requires an argument.\n")
