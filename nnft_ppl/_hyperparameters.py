@@ -12,6 +12,14 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl.architecture import Architecture, Hyperparameters, OptionValue
 
 _COMMON = ("width", "input_dim", "output_dim", "weight_std", "bias_std")
+_ELSEWHERE = {
+    **dict.fromkeys(("sigma_w", "W_std", "w_std"), "weight_std"),
+    **dict.fromkeys(("sigma_b", "b_std"), "bias_std"),
+    **dict.fromkeys(("N", "n", "hidden_dim", "features"), "width"),
+    **dict.fromkeys(("d_in", "in_dim", "in_features"), "input_dim"),
+    **dict.fromkeys(("d_out", "out_dim", "out_features"), "output_dim"),
+}
+"""What papers and other libraries call them."""
 _MAX_SIZE = 2**31 - 1
 """JAX numbers what arrays hold by 32 bits."""
 _SMALLEST, _LARGEST = 1e-18, 1e18
@@ -69,7 +77,8 @@ def checked_hyperparameters(
     unknown = set(options) - set(architecture.options)
     if unknown:
         known = [*architecture.options, *_COMMON]
-        near = [m for n in unknown for m in get_close_matches(n, known, 1, 0.7)]
+        near = [_ELSEWHERE[name] for name in sorted(unknown & set(_ELSEWHERE))]
+        near += [m for n in unknown for m in get_close_matches(n, known, 1, 0.7)]
         raise SpecError(
             f"architecture {architecture.name!r} has no option "
             f"{sorted(unknown)}{f' (did you mean {near[0]!r}?)' if near else ''}; "

@@ -198,6 +198,7 @@ def _load(entry: EntryPoint) -> Architecture | Operator:
         raise PluginError(
             f"module {entry.value!r} implements {found}; "
             f"expected one of {sorted(_HOOK_RESULTS)}, marked with nnft_ppl.hookimpl"
+            + ("; give each a module and an entry point" if len(calls) > 1 else "")
         )
     (implementation,) = calls[0].get_hookimpls()
     try:

@@ -446,6 +446,7 @@ def test_width_says_where_no_width_is_enough():
         (("--tolerance", 2), "`tolerance` is 2.0"),
         (("--input-dim", "8xx1"), "neither a whole number nor a shape"),
         (("--option", "dept=2"), r"did you mean 'depth'"),
+        (("--option", "W_std=2"), r"did you mean 'weight_std'"),
     ],
     ids=str,
 )

@@ -172,7 +172,8 @@ REFUSED = {
     ),
     "two hooks": (
         ARCHITECTURE + OPERATOR,
-        r"implements \['nnft_ppl_architecture', 'nnft_ppl_operator'\]; expected one",
+        r"implements \['nnft_ppl_architecture', 'nnft_ppl_operator'\]; expected one of "
+        r".*; give each a module and an entry point",
     ),
     "wrong return type": (
         hook("return {'name': 'some-net'}"),

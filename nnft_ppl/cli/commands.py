@@ -1,7 +1,9 @@
 """The group of commands, and what an error of ours looks like to the user."""
 
+import json
 import sys
 import traceback
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -13,6 +15,7 @@ from nnft_ppl.cli.doctor import doctor
 from nnft_ppl.cli.environment import computing, print_in_any_locale, readable
 from nnft_ppl.cli.interruption import INTERRUPTED
 from nnft_ppl.cli.kept_programs import no_cache
+from nnft_ppl.cli.options import plain, say
 from nnft_ppl.cli.pipeline import diagnose, fit
 from nnft_ppl.cli.plugins import architectures, check
 from nnft_ppl.cli.sampling import correlators, sample
@@ -46,6 +49,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
+        refused = _Refused(as_json="--json" in ctx.args)
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
@@ -55,7 +59,10 @@ class Commands(click.Group):
                 error.ctx = click.Context(
                     self.commands[name], info_name=name, parent=ctx
                 )
-            raise
+            if not refused.as_json:
+                raise  # for click, which adds how the command is used
+            refused.tell(one_line(error.format_message()), BAD_INPUT)
+            ctx.exit(BAD_INPUT)
         except (
             BrokenPipeError,
             click.ClickException,
@@ -65,27 +72,28 @@ class Commands(click.Group):
             raise  # for click
         except (NnftError, OSError, MemoryError) as error:
             # Beside errors of ours what the machine refuses: a full disk, no memory.
-            _tell(error, str(error) or "out of memory")
+            refused.tell(_with_notes(error, str(error) or "out of memory"), BAD_INPUT)
             ctx.exit(BAD_INPUT)
         except UnicodeEncodeError as error:
-            click.echo(
-                f"nnft: {shown(error.object)} has letters that the locale's encoding "
+            refused.tell(
+                f"{shown(error.object)} has letters that the locale's encoding "
                 f"{error.encoding} lacks; set LC_ALL=C.UTF-8 or PYTHONUTF8=1",
-                err=True,
+                BAD_INPUT,
             )
             ctx.exit(BAD_INPUT)
         except KeyboardInterrupt:
-            click.echo("nnft: interrupted; nothing half-written is left", err=True)
+            refused.tell("interrupted; nothing half-written is left", INTERRUPTED)
             ctx.exit(INTERRUPTED)
         except Exception as error:
             if _is_out_of_memory(error):
-                _tell(error, f"out of memory: {error}{_elsewhere(error)}")
+                said = f"out of memory: {error}{_elsewhere(error)}"
+                refused.tell(_with_notes(error, said), BAD_INPUT)
                 ctx.exit(BAD_INPUT)
             click.echo(traceback.format_exc(), err=True, nl=False)
-            click.echo(
-                "nnft: this is a bug, in nnft_ppl, a plugin or what they build on; "
+            refused.tell(
+                "this is a bug, in nnft_ppl, a plugin or what they build on; "
                 "please report it with the lines above",
-                err=True,
+                BUG,
             )
             ctx.exit(BUG)
 
@@ -94,11 +102,27 @@ class Commands(click.Group):
         return list(self.commands)
 
 
-def _tell(error: Exception, said: str) -> None:
-    """Print what was refused, and what was noted on the way, in one line."""
+@dataclass(frozen=True)
+class _Refused:
+    """Says on stderr why a command ends: a line, or with --json an object."""
+
+    as_json: bool
+
+    def tell(self, message: str, exit_code: int) -> None:
+        """Print it."""
+        message = readable(message)
+        if self.as_json:
+            event = {"event": "error", "message": message, "exit_code": exit_code}
+            say(json.dumps(plain(event), sort_keys=True))
+        else:
+            say(f"nnft: {message}")
+
+
+def _with_notes(error: Exception, said: str) -> str:
+    """What was refused, and what was noted on the way, in one line."""
     notes = getattr(error, "__notes__", [])
     ours = [note for note in notes if not note.startswith(_OF_JAX)]
-    click.echo(readable(f"nnft: {one_line('; '.join([said, *ours]))}"), err=True)
+    return one_line("; ".join([said, *ours]))
 
 
 def _elsewhere(error: Exception) -> str:

@@ -255,7 +255,7 @@ def _check_approach(
 def _power(widths: np.ndarray, value: np.ndarray, error: np.ndarray) -> str:
     """N^−p between two widths, with its error, for people."""
     if (np.abs(value) <= 2 * error).any() or np.prod(value) <= 0:
-        return "N^-?"
+        return "power not resolved"
     span = float(np.log(widths[1] / widths[0]))
     power = float(np.log(value[1] / value[0])) / span
     return f"N^({with_error(power, float(np.linalg.norm(error / value)) / span)})"

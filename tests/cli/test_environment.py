@@ -273,6 +273,23 @@ def test_a_bug_has_an_exit_code_of_its_own(monkeypatch):
     assert lines[-1].startswith("nnft: this is a bug")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("check", "relu-nett"), "no architecture 'relu-nett'"),
+        (("check", "relu-net", "--num-draws"), "Option '--num-draws' requires"),
+        (("fit", "none.nc", "--bogus"), "No such option '--bogus'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_with_json_an_error_is_an_object(arguments, message):
+    command, *given = arguments
+    (line,) = run(command, "--json", *given, code=2).stderr.splitlines()
+    error = json.loads(line)
+    assert message in error.pop("message")
+    assert error == {"event": "error", "exit_code": 2}
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("fit", "--help")])
 def test_output_that_nobody_reads_ends_as_by_a_signal(arguments):
     read, write = os.pipe()

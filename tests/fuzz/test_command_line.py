@@ -1,5 +1,6 @@
 """Commands with options that are nearly right, up to where the work would begin."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,6 +131,12 @@ def invoke(arguments: list[str]) -> None:
     )
     assert "Traceback" not in result.stderr
     lines = result.stderr.splitlines()
+    if result.exit_code == 2 and "--json" in arguments:
+        events = [json.loads(line) for line in lines if line.startswith("{")]
+        assert events[-1]["event"] == "error", arguments
+        assert len(events[-1]["message"]) < 300, arguments
+        assert {event["event"] for event in events[:-1]} <= {"warning"}
+        return
     if result.exit_code == 2 and not result.stderr.startswith("Usage: "):
         assert lines[-1].startswith("nnft: "), arguments
         assert len(lines[-1]) < 300, arguments
