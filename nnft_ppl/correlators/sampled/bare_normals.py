@@ -18,6 +18,7 @@ from nnft_ppl.ensemble.generator import (
     free_normal_pairs,
     normal_pairs,
 )
+from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR, ROUNDS
 
 ROWS = 4
 """Pairs of each lane in a step."""
@@ -26,12 +27,13 @@ CPU_STEPS = 1024
 WIDE_LANES = 1 << 20
 _LEAST_SECONDS = 0.05
 _MOST_STEPS = 1 << 20
+_ROUNDS = ROUNDS[DEFAULT_GENERATOR]
 
 
 def fused_normals(
     words: tuple[Words, Words], steps: int, lanes: int, low: int
 ) -> jax.Array:
-    """Sum of 2·`ROWS`·lanes·steps numbers of the fused generator.
+    """Sum of 2·`ROWS`·lanes·steps numbers of the default generator.
 
     Args:
         words: From `stream_words`.
@@ -73,7 +75,8 @@ def _fill(
     row = jnp.arange(ROWS, dtype=jnp.uint32)[:, None]
 
     def step(i: jax.Array, total: jax.Array) -> jax.Array:
-        first, second = normal_pairs(words, numbers, i * np.uint32(ROWS) + row)
+        elements = i * np.uint32(ROWS) + row
+        first, second = normal_pairs(words, numbers, elements, rounds=_ROUNDS)
         return total + first + second
 
     zeros = jnp.zeros((ROWS, lanes))
@@ -89,7 +92,7 @@ def _fill_wide(
     def step(i: jax.Array, total: jax.Array) -> jax.Array:
         for row in range(ROWS):  # one kernel, which keeps them in registers
             element = i * np.uint32(ROWS) + np.uint32(row)
-            first, second = free_normal_pairs(words, numbers, element)
+            first, second = free_normal_pairs(words, numbers, element, rounds=_ROUNDS)
             total = total + first + second
         return total
 

@@ -37,6 +37,7 @@ from nnft_ppl.correlators.sampled.job import Job
 from nnft_ppl.correlators.sampled.preactivations import preactivation_factor
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.ensemble.generator import stream_words
+from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR
 from nnft_ppl.ensemble.local import max_in_flight, run_locally
 
 WIDTH = 100
@@ -53,7 +54,7 @@ class Speed:
     """What was measured.
 
     Attributes:
-        normals_per_second: Of the fused generator, one block at a time.
+        normals_per_second: Of the default generator, one block at a time.
         normals_per_second_all: With as many blocks at a time as the engine runs.
         jax_normals_per_second: Of `jax.random.normal`, one block at a time.
         networks_per_second: Of the engine, with all that there is.
@@ -187,7 +188,7 @@ def _job(network: Network, orders: tuple[int, ...]) -> Job:
         inputs,
         orders,
         Conditional(),
-        "fused",
+        DEFAULT_GENERATOR,
         key=seed_key(0),
         num_draws=TYPICAL_DRAWS,
     )
