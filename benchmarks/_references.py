@@ -21,6 +21,7 @@ from scipy.special import erf
 from threadpoolctl import threadpool_limits
 
 from nnft_ppl.ensemble.generator import normal_pairs
+from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR, ROUNDS
 
 try:
     import torch
@@ -88,6 +89,7 @@ def bare_generator(width: int, vectors: Options = None) -> Reference:
     So no compiler leaves them out; the mean products that come back are not numbers.
     """
     lanes, per_step = 2048, 4  # the loop's own cost is then out of sight
+    rounds = ROUNDS[DEFAULT_GENERATOR]
     steps = math.ceil((3 * width + 1) / (2 * per_step))
     groups = max(1, 2**22 // (lanes * width))
 
@@ -97,7 +99,9 @@ def bare_generator(width: int, vectors: Options = None) -> Reference:
             group, number = jnp.divmod(i, jnp.uint32(steps))
             networks = start + group * lanes + jnp.arange(lanes, dtype=jnp.uint32)
             for j in range(per_step):
-                x, y = normal_pairs(stream, networks, per_step * number + j)
+                x, y = normal_pairs(
+                    stream, networks, per_step * number + j, rounds=rounds
+                )
                 total = total + x * y
             return total
 

@@ -19,14 +19,12 @@ import numpy as np
 
 import nnft_ppl as nnft
 from nnft_ppl.correlators.sampled.bare_normals import (
-    CPU_LANES,
-    CPU_STEPS,
-    ROWS,
-    WIDE_LANES,
     fused_normals,
     jax_normals,
+    num_normals,
     steps_that_last,
 )
+from nnft_ppl.ensemble.device_sizes import sizes_of
 from nnft_ppl.ensemble.generator import stream_words
 from nnft_ppl.inference.couplings import nuts
 
@@ -53,14 +51,12 @@ def row(what: str, value: str, beside: str = "") -> None:
 
 def ceilings(quick: bool) -> tuple[float, float]:
     """Print them; normals and float32 operations a second."""
-    on_cpu = jax.default_backend() == "cpu"
-    lanes = CPU_LANES if on_cpu else WIDE_LANES
-    words = stream_words(KEY, 0)
-    steps = CPU_STEPS if on_cpu else steps_that_last(words, lanes)
-    number = 2 * ROWS * lanes * steps
-    ours = number / fastest(lambda: fused_normals(words, steps, lanes, 0))
+    words, sizes = stream_words(KEY, 0), sizes_of(jax.local_devices()[0])
+    steps = steps_that_last(words, sizes)
+    number = num_normals(steps, sizes)
+    ours = number / fastest(lambda: fused_normals(words, steps, sizes, 0))
     row("bare normals, our generator", f"{ours / 1e9:.2f} G/s")
-    theirs = number / fastest(lambda: jax_normals(KEY, steps, 2 * ROWS * lanes))
+    theirs = number / fastest(lambda: jax_normals(KEY, steps, number // steps))
     row("bare normals, jax.random", f"{theirs / 1e9:.2f} G/s", f"{theirs / ours:.2f}")
 
     size = 1 << (22 if quick else 30)

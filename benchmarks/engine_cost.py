@@ -37,7 +37,7 @@ class Case:
         input_dim: Of an input.
         depth: Hidden layers, or None where the architecture has one.
         num_outputs: Of the network.
-        generator: Of random numbers.
+        generator: Of random numbers; the default where None.
     """
 
     architecture: str = "erf-net"
@@ -48,7 +48,7 @@ class Case:
     input_dim: int = 1
     depth: int | None = None
     num_outputs: int = 1
-    generator: str = "fused"
+    generator: str | None = None
 
     def network(self) -> nnft.Network:
         """The network."""
@@ -88,7 +88,9 @@ CASES = {
         replace(DEEP, depth=2, width=width) for width in (8, 64, 128, 256)
     ],
     "generator": [
-        replace(case, generator="jax") for case in (BASE, replace(DEEP, depth=2))
+        replace(case, generator=name)
+        for name in ("fused", "jax")
+        for case in (BASE, replace(DEEP, depth=2))
     ],
 }
 

@@ -30,6 +30,7 @@ from nnft_ppl.correlators.neuron.moments import neuron_moments
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 from nnft_ppl.ensemble.blocks import chunk_size, device_mesh, stack_streams
 from nnft_ppl.ensemble.device_sizes import sizes_of
+from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR
 
 _MOST_ENTRIES = 4000
 """Of the covariance of the kernel's 4 legs: 16 inputs. More take long to integrate."""
@@ -134,7 +135,7 @@ def _measured(
             points,
             device_mesh(devices),
             network,
-            "fused",
+            DEFAULT_GENERATOR,
             (),
             chunk,
             sizes,

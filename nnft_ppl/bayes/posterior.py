@@ -22,6 +22,7 @@ from nnft_ppl.bayes.scales import Scales
 from nnft_ppl.bayes.smc import run_smc
 from nnft_ppl.bayes.weighting import Job, draw_posterior, weigh
 from nnft_ppl.bayes.weights import MIN_DRAWS, Weights
+from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR
 from nnft_ppl.ensemble.local import choose_devices
 from nnft_ppl.ensemble.model import (
     check_generator,
@@ -57,7 +58,7 @@ def posterior(
     num_warmup: int = 500,
     num_samples: int = 1000,
     num_chains: int = 4,
-    generator: str = "fused",
+    generator: str = DEFAULT_GENERATOR,
     devices: Sequence[jax.Device] | int | None = None,
     progress: bool | Monitor = False,
 ) -> Posterior:

@@ -41,7 +41,7 @@ def measure(
     cutoff: float | None,
     extension: "Extension | None",
     estimator: str,
-    generator: str,
+    generator: str | None,
     memory: int | None,
     devices: int | tuple[int, ...] | None,
     scheduler: str | None,

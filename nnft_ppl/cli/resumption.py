@@ -167,7 +167,7 @@ def check_same_work(
     orders: tuple[int, ...],
     *,
     estimator: str,
-    generator: str,
+    generator: str | None,
     seed: int,
 ) -> "Correlators":
     """The output, once it is clear that this command may add to it.
@@ -201,8 +201,8 @@ def check_same_work(
         "estimator": found.estimator if estimator == "auto" else estimator,
     }
     theirs = _work(found)
-    ours["generator"] = generator
     theirs["generator"] = saved.get("generator")
+    ours["generator"] = theirs["generator"] if generator is None else generator
     ours["seed"] = np.asarray(jax.random.key_data(seed_key(seed))).tolist()
     theirs["seed"] = saved.get("key")
     for name, value in theirs.items():

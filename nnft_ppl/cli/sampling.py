@@ -26,6 +26,7 @@ from nnft_ppl.cli.options import (
 )
 from nnft_ppl.cli.resumption import Files
 from nnft_ppl.cli.units import COUNT, EXTENSION, chosen_devices
+from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR
 
 if TYPE_CHECKING:
     from nnft_ppl._network import Network
@@ -46,11 +47,8 @@ _OF_SAMPLING = (
 )
 """What `--exact` has no use for."""
 
-_generator = click.option(
-    "--generator",
-    default="fused",
-    show_default=True,
-    help="Of random numbers: fused, several times as fast, or jax.",
+_ANY_GENERATOR = (
+    "Of random numbers: fused13, fused, of more rounds, or jax, several times slower."
 )
 
 
@@ -59,7 +57,9 @@ _generator = click.option(
 @input_options
 @click.option("--num-draws", type=COUNT, default=10_000, show_default=True)
 @seed
-@_generator
+@click.option(
+    "--generator", default=DEFAULT_GENERATOR, show_default=True, help=_ANY_GENERATOR
+)
 @devices
 @output_options
 @as_json
@@ -134,7 +134,11 @@ def _measurement_options(function: Function) -> Function:
                 show_default=True,
                 help="auto, conditional, wick or moments.",
             ),
-            _generator,
+            click.option(
+                "--generator",
+                help=f"{_ANY_GENERATOR}  [default: {DEFAULT_GENERATOR}; where sums are "
+                "gone on with, theirs]",
+            ),
             memory,
             devices,
             scheduler,

@@ -2,8 +2,9 @@
 
 The numbers of network j at an element e are a function of (stream, j, e) alone: the two
 words of a threefry-2x32 block, the cipher of `jax.random`, through the transform of Box
-and Muller. All of it is arithmetic that a compiler keeps in vector registers: no table,
-no rejection, no inverse error function.
+and Muller. How many rounds the cipher has goes by the generator's name: `ROUNDS` in
+`generator_names.py`. All of it is arithmetic that a compiler keeps in vector registers:
+no table, no rejection, no inverse error function.
 
 Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3"
 (2011); Box and Muller (1958).
@@ -21,10 +22,12 @@ from nnft_ppl._typing import Key
 type Words = Any
 """uint32 array of NumPy or JAX; what comes out is of the same library."""
 
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _PARITY = 0x1BD11BDA
 _STREAM_TAG = 0x6E6E6674
 """First counter word of streams; that of keys folded or split from a key is 0."""
+_STREAM_ROUNDS = 20
+"""Those of JAX's keys, which streams are not to meet; of every generator."""
 
 # Of sin(πt/2)/t and cos(πt/2) in t² on [0, 1], and of log(1+t)/t on [√½−1, √2−1]:
 # least squares at Chebyshev nodes, absolute errors 3e-11, 3e-10 and 1e-8.
@@ -71,35 +74,41 @@ def stream_words(key: Key, high: int) -> tuple[np.uint32, np.uint32]:
         (words[:1], words[1:]),
         np.array([_STREAM_TAG], np.uint32),
         np.array([high], np.uint32),
+        rounds=_STREAM_ROUNDS,
     )
     return first[0], second[0]
 
 
 @np.errstate(over="ignore")  # NumPy warns where scalars, unlike arrays, wrap around
 def threefry(
-    stream: tuple[Words, Words], first: Words, second: Words
+    stream: tuple[Words, Words], first: Words, second: Words, *, rounds: int
 ) -> tuple[Words, Words]:
-    """Threefry-2x32 with 20 rounds: two uint32 words a counter, broadcast.
+    """Threefry-2x32: two uint32 words a counter, broadcast.
 
     Args:
         stream: The key's two words.
         first: First counter word.
         second: Second counter word.
+        rounds: How often the words are mixed.
+
+    Source: Salmon et al. (2011), section 3.2.
     """
     keys = (*stream, stream[0] ^ stream[1] ^ np.uint32(_PARITY))
     x, y = first + keys[0], second + keys[1]
-    for turn in range(5):
-        for rotation in _ROTATIONS[turn % 2]:
-            x = x + y
-            y = (y << np.uint32(rotation)) | (y >> np.uint32(32 - rotation))
-            y = x ^ y
-        x = x + keys[(turn + 1) % 3]
-        y = y + (keys[(turn + 2) % 3] + np.uint32(turn + 1))
+    for done in range(1, rounds + 1):
+        rotation = _ROTATIONS[(done - 1) % len(_ROTATIONS)]
+        x = x + y
+        y = (y << np.uint32(rotation)) | (y >> np.uint32(32 - rotation))
+        y = x ^ y
+        turn, since = divmod(done, 4)
+        if not since:
+            x = x + keys[turn % 3]
+            y = y + (keys[(turn + 1) % 3] + np.uint32(turn))
     return x, y
 
 
 def normal_pairs(
-    stream: tuple[Words, Words], network: Words, element: Words
+    stream: tuple[Words, Words], network: Words, element: Words, *, rounds: int
 ) -> tuple[jax.Array, jax.Array]:
     """Two independent standard normal numbers for each network and element, float32.
 
@@ -110,11 +119,12 @@ def normal_pairs(
         stream: From `stream_words`.
         network: Numbers of networks less high·2³², uint32.
         element: Which pair of numbers of a network, uint32; shapes broadcast.
+        rounds: Of the cipher, from `ROUNDS`.
     """
     # One complex array: XLA on the CPU makes one array a loop, and of two it would
     # compute the cipher twice. The barriers keep users from computing it again, and
     # from taking it apart again.
-    sine, cosine = free_normal_pairs(stream, network, element)
+    sine, cosine = free_normal_pairs(stream, network, element, rounds=rounds)
     pair = jax.lax.optimization_barrier(jax.lax.complex(sine, cosine))
     parts: tuple[jax.Array, jax.Array] = jax.lax.optimization_barrier(
         (pair.real, pair.imag)
@@ -123,13 +133,13 @@ def normal_pairs(
 
 
 def free_normal_pairs(
-    stream: tuple[Words, Words], network: Words, element: Words
+    stream: tuple[Words, Words], network: Words, element: Words, *, rounds: int
 ) -> tuple[jax.Array, jax.Array]:
     """What `normal_pairs` gives, without a barrier: a compiler may fuse it with users.
 
     Arguments as there.
     """
-    first, second = threefry(stream, network, element)
+    first, second = threefry(stream, network, element, rounds=rounds)
     radius = jnp.sqrt(_minus_two_log(first))
     # A quarter turn to either side, t in [−1, 1), and a sign for the half turn.
     turn = (second << np.uint32(1)).astype(jnp.int32).astype(jnp.float32)

@@ -22,9 +22,9 @@ from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key, Params, Points
 from nnft_ppl.ensemble.device_sizes import DeviceSizes
 from nnft_ppl.ensemble.generator import Words, stream_words
+from nnft_ppl.ensemble.generator_names import GENERATORS, ROUNDS
 from nnft_ppl.ensemble.normal_sites import (
     FillNormals,
-    NormalSite,
     plugin_prior,
     site_normals,
     trace_normal_sites,
@@ -32,8 +32,6 @@ from nnft_ppl.ensemble.normal_sites import (
 
 MAX_DRAWS = 2**53
 """Networks are numbered by two 32-bit words; their number is exact in float64."""
-GENERATORS = ("fused", "jax")
-"""`fused` fills normal sites from `ensemble.generator`; `jax` is `jax.random` alone."""
 
 
 def check_key(key: Key) -> Key:
@@ -215,12 +213,12 @@ def over_numbers(
         scales: `weight_std`, `bias_std` where networks differ in them, along one axis.
     """
     keys = numbered_keys(stream.key, numbers)
-    sites: tuple[NormalSite, ...] = ()
-    if generator == "fused":
-        sites = trace_normal_sites(network)
-    normals = {
-        site.name: site_normals(stream.words, numbers, site, sizes) for site in sites
-    }
+    normals = {}
+    if generator in ROUNDS:
+        for site in trace_normal_sites(network):
+            normals[site.name] = site_normals(
+                stream.words, numbers, site, sizes, rounds=ROUNDS[generator]
+            )
 
     def one(
         key: Key, normals: dict[str, jax.Array], scales: dict[str, jax.Array]

@@ -73,6 +73,8 @@ def site_normals(
     networks: jax.Array,
     site: NormalSite,
     sizes: DeviceSizes,
+    *,
+    rounds: int,
 ) -> jax.Array:
     """Standard normal numbers of a site, (network, *shape), float32.
 
@@ -81,15 +83,16 @@ def site_normals(
         networks: Their numbers in the stream, uint32, one axis.
         site: From `trace_normal_sites`.
         sizes: Of the device.
+        rounds: Of the cipher, from `ROUNDS`.
     """
     elements = site.first_element + jnp.arange(site.num_pairs, dtype=jnp.uint32)
     if sizes.fuses:
         # One kernel of two results; fused with its users it would be drawn twice.
         pairs = jax.lax.optimization_barrier(
-            free_normal_pairs(stream, networks[:, None], elements[None])
+            free_normal_pairs(stream, networks[:, None], elements[None], rounds=rounds)
         )
     else:
-        pairs = normal_pairs(stream, networks[:, None], elements[None])
+        pairs = normal_pairs(stream, networks[:, None], elements[None], rounds=rounds)
     flat = jnp.concatenate(pairs, axis=1)[:, : math.prod(site.shape)]
     return flat.reshape(len(networks), *site.shape)
 

@@ -203,7 +203,8 @@ INPUTS = ("--points", "-1,0.4")
         ((*OTHER, "--width", 3, "--points", "-1,0.5"), "its inputs is"),
         ((*NETWORK, "--order", 6), "its orders is [2, 4], that of this command [2, 4"),
         ((*NETWORK, "--seed", 1), "its seed is 0, that of this command 1"),
-        ((*NETWORK, "--generator", "jax"), "its generator is 'fused'"),
+        ((*NETWORK, "--generator", "jax"), "its generator is 'fused13'"),
+        ((*NETWORK, "--generator", "fused"), "its generator is 'fused13', that of"),
         ((*NETWORK, "--estimator", "moments"), "its estimator is 'conditional'"),
         ((*NETWORK, "--num-draws", 7), "`--num-draws` and `--extend` both say"),
         ((*NETWORK, "--force"), "`--force` begins anew and `--extend` adds"),
@@ -216,6 +217,13 @@ def test_other_work_is_not_added(finished, arguments, message):
     assert message in result.stderr
     assert finished.read_bytes() == before
     assert names(finished) == ["out.nc", "out.nc.sums"]
+
+
+def test_networks_are_added_by_the_generator_that_drew_the_others(output):
+    """So are those to what a release before `fused13` has measured."""
+    run(*NETWORK, "--num-draws", BLOCK, "--generator", "fused", "-o", output)
+    run(*NETWORK, "--extend", "2x", "-o", output)
+    assert_near(nnft.load(output), measure(2 * BLOCK, generator="fused"))
 
 
 @pytest.fixture(scope="module")

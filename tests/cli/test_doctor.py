@@ -15,6 +15,8 @@ from nnft_ppl.cli import accelerators, doctor
 from nnft_ppl.cli.accelerators import unused_accelerator
 from nnft_ppl.correlators.sampled import bare_normals, throughput
 from nnft_ppl.correlators.sampled.throughput import Speed
+from nnft_ppl.ensemble import device_sizes
+from nnft_ppl.ensemble.device_sizes import accelerator_sizes
 from nnft_ppl.ensemble.generator import stream_words
 
 SPEED = Speed(
@@ -90,42 +92,66 @@ def test_rates_belong_together(found):
     assert speed["networks_per_second_one"] < floor
 
 
-@pytest.mark.parametrize("wide_lanes", [1 << 20, 64], ids=["cpu", "accelerator"])
-def test_as_many_normals_are_drawn_as_are_counted(monkeypatch, wide_lanes):
+CORE = replace(device_sizes.CPU, chunk=64)
+CARD = replace(accelerator_sizes(1 << 30, float64=True), chunk=64, block_draws=1 << 11)
+"""Smaller than either is, so that a core does their work in no time."""
+
+
+@pytest.mark.parametrize("sizes", [CORE, CARD], ids=["cpu", "accelerator"])
+def test_as_many_normals_are_drawn_as_are_counted(sizes):
     """A sum of n independent normal numbers has variance n."""
-    monkeypatch.setattr(bare_normals, "WIDE_LANES", wide_lanes)
-    words, lanes, steps, runs = stream_words(jax.random.key(1), 0), 64, 2, 400
+    words, steps, runs = stream_words(jax.random.key(1), 0), 2, 400
     with jax.enable_x64(False):
         sums = [
-            float(bare_normals.fused_normals(words, steps, lanes, low))
-            for low in range(0, runs * lanes, lanes)
+            float(bare_normals.fused_normals(words, steps, sizes, low))
+            for low in range(0, runs * sizes.chunk, sizes.chunk)
         ]
         plain = [
             float(bare_normals.jax_normals(jax.random.key(i), steps, 512))
             for i in range(runs)
         ]
-    count = 2 * bare_normals.ROWS * lanes * steps
+    count = bare_normals.num_normals(steps, sizes)
     assert count == steps * 512
     for drawn in (sums, plain):
         # Relative standard error of a variance: √(2/400), here times 4.
         assert np.var(drawn) / count == pytest.approx(1, abs=4 * (2 / runs) ** 0.5)
 
 
-def test_an_accelerator_draws_the_numbers_of_the_cpu(monkeypatch):
+def test_an_accelerator_draws_the_numbers_of_the_cpu():
     """Their sums differ by rounding alone."""
     words, found = stream_words(jax.random.key(2), 0), []
-    for wide in (1 << 20, 64):
-        monkeypatch.setattr(bare_normals, "WIDE_LANES", wide)
+    for sizes in (CORE, CARD):
         with jax.enable_x64(False):
-            found.append(float(bare_normals.fused_normals(words, 3, 64, 5)))
+            found.append(float(bare_normals.fused_normals(words, 3, sizes, 5)))
     assert found[0] == pytest.approx(found[1], abs=1e-3)
 
 
 def test_steps_are_as_many_as_take_a_while(monkeypatch):
-    clock = iter(np.cumsum([0, 0.01, 0, 0.02, 0, 0.04, 0, 0.08]))
+    clock = iter(np.cumsum([0, 0.003, 0, 0.006, 0, 0.012, 0, 0.024]))
     monkeypatch.setattr(bare_normals, "fused_normals", lambda *_: jax.numpy.zeros(()))
     monkeypatch.setattr(bare_normals.time, "perf_counter", lambda: next(clock))
-    assert bare_normals.steps_that_last((0, 0), 64) == 8
+    assert bare_normals.steps_that_last((0, 0), CORE) == 8
+
+
+def test_an_accelerator_is_filled(monkeypatch):
+    """As many side by side as its sizes say; whole blocks, all its rounds of them."""
+    asked, jobs = [], []
+    monkeypatch.setattr(device_sizes, "CPU", CARD)
+    monkeypatch.setattr(throughput, "_SECONDS", 0.0)
+    monkeypatch.setattr(
+        throughput,
+        "fused_normals",
+        lambda words, steps, sizes, low: asked.append((sizes, low)) or np.zeros(()),
+    )
+    monkeypatch.setattr(throughput, "steps_that_last", lambda words, sizes: 1)
+    monkeypatch.setattr(
+        throughput.Job, "sums", lambda job, starts, _: jobs.append((job, starts)) or []
+    )
+    speed = throughput.measure_speed()
+    assert {sizes for sizes, _ in asked} == {CARD}
+    assert {low for _, low in asked} == set(range(0, 16 * CARD.chunk, CARD.chunk))
+    assert {(job.sizes, job.block) for job, _ in jobs} == {(CARD, CARD.block_draws)}
+    assert speed.at_a_time == CARD.rounds
 
 
 @pytest.mark.parametrize(

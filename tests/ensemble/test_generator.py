@@ -5,7 +5,7 @@ Everything is deterministic. Statistical tests are on fixed streams, at p-values
 """
 
 import math
-from functools import cache
+from functools import cache, partial
 from itertools import product
 
 import jax
@@ -15,13 +15,18 @@ import pytest
 from oracles import random_numbers as oracle
 from scipy import stats
 
-from nnft_ppl.ensemble.generator import normal_pairs, stream_words, threefry
+from nnft_ppl.ensemble import generator
+from nnft_ppl.ensemble.generator import stream_words, threefry
+from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR, ROUNDS
 
 KEY = jax.random.key(20)
 LEAST, MOST = 1e-5, 1 - 1e-5
 EPSILON = 2.0**-24
 """Half a unit in the last place of float32 numbers near 1."""
 EDGES = (0, 1, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1)
+DEFAULT = ROUNDS[DEFAULT_GENERATOR]
+"""Rounds, as everything below has them unless it says otherwise."""
+normal_pairs = partial(generator.normal_pairs, rounds=DEFAULT)
 pairs_of = jax.jit(normal_pairs)
 
 
@@ -46,20 +51,33 @@ def sample(seed=20, high=0, network=0, element=0, shape=(2048, 512)):
 # The cipher.
 
 
+ZEROS, ONES = ((0, 0), (0, 0)), ((2**32 - 1,) * 2, (2**32 - 1,) * 2)
+PI = ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344))
+"""Counters and keys; the last are digits of π."""
+
+
 @pytest.mark.parametrize(
-    ("counters", "key", "expected"),
+    ("rounds", "given", "expected"),
     [
-        ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
-        ((2**32 - 1,) * 2, (2**32 - 1,) * 2, (0x1CB996FC, 0xBB002BE7)),
-        # Digits of π.
-        ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
+        (13, ZEROS, (0x9D1C5EC6, 0x8BD50731)),
+        (13, ONES, (0xFD36D048, 0x2D17272C)),
+        (13, PI, (0xBA3E4725, 0xF27D669E)),
+        (20, ZEROS, (0x6B200159, 0x99BA4EFE)),
+        (20, ONES, (0x1CB996FC, 0xBB002BE7)),
+        (20, PI, (0xC4923A9C, 0x483DF7A0)),
     ],
 )
 @pytest.mark.parametrize("of", [np.uint32, words_of, jnp.uint32])
-def test_known_answers_of_random123(counters, key, expected, of):
-    """`threefry2x32 20` of the file kat_vectors of Salmon et al."""
-    words = threefry(tuple(map(of, key)), *map(of, counters))
+def test_known_answers_of_random123(rounds, given, expected, of):
+    """`threefry2x32 13` and `… 20` of the file kat_vectors of Salmon et al."""
+    counters, key = given
+    words = threefry(tuple(map(of, key)), *map(of, counters), rounds=rounds)
     assert [int(np.squeeze(word)) for word in words] == list(expected)
+
+
+def test_the_rounds_of_a_name_never_change():
+    """Files say by name how their networks were drawn."""
+    assert (ROUNDS["fused13"], ROUNDS["fused"]) == (13, 20)
 
 
 def test_words_are_those_of_the_keys_that_jax_folds():
@@ -68,17 +86,18 @@ def test_words_are_those_of_the_keys_that_jax_folds():
     expected = jax.vmap(lambda j: jax.random.key_data(jax.random.fold_in(KEY, j)))(
         numbers
     )
-    words = threefry((key[:1], key[1:]), np.zeros_like(numbers), numbers)
+    words = threefry((key[:1], key[1:]), np.zeros_like(numbers), numbers, rounds=20)
     assert (np.stack(words, axis=1) == np.asarray(expected)).all()
 
 
-def test_words_are_those_of_a_second_implementation():
+@pytest.mark.parametrize("rounds", ROUNDS.values())
+def test_words_are_those_of_a_second_implementation(rounds):
     rng = np.random.default_rng(0)
     for _ in range(50):
         key = rng.integers(0, 2**32, 2, np.uint32)
         counters = rng.integers(0, 2**32, (2, 200), np.uint32)
-        ours = threefry((key[:1], key[1:]), *counters)
-        assert (np.array(ours) == oracle.threefry(key, counters)).all()
+        ours = threefry((key[:1], key[1:]), *counters, rounds=rounds)
+        assert (np.array(ours) == oracle.threefry(key, counters, rounds)).all()
 
 
 def test_streams_never_meet_each_other_or_a_folded_key():
@@ -96,13 +115,14 @@ def test_streams_never_meet_each_other_or_a_folded_key():
 # The transform.
 
 
-def test_normals_are_box_and_mullers_of_the_words_to_float32():
+@pytest.mark.parametrize("rounds", ROUNDS.values())
+def test_normals_are_box_and_mullers_of_the_words_to_float32(rounds):
     """Rounding: of u, ε/r in the radius r; of all that follows, a few ε r."""
-    stream = stream_words(KEY, 0)
-    radius, sine, cosine = oracle.box_muller(*oracle.threefry(stream, grid(1024, 256)))
-    for ours, angle in zip(
-        pairs_of(stream, *grid(1024, 256)), (sine, cosine), strict=True
-    ):
+    stream, counters = stream_words(KEY, 0), grid(1024, 256)
+    words = oracle.threefry(stream, counters, rounds)
+    radius, sine, cosine = oracle.box_muller(*words)
+    pairs = jax.jit(partial(generator.normal_pairs, rounds=rounds))(stream, *counters)
+    for ours, angle in zip(pairs, (sine, cosine), strict=True):
         ours = np.asarray(ours, np.float64)
         assert (
             np.abs(ours - radius * angle) < EPSILON * (4 * radius + 2 / radius)
@@ -113,8 +133,8 @@ def test_normals_are_box_and_mullers_of_the_words_to_float32():
 def test_extreme_words_give_finite_numbers_where_they_belong(first, second):
     """Counters found by running the cipher backwards."""
     stream = stream_words(KEY, 0)
-    counters = oracle.counters_giving(stream, (first, second))
-    assert oracle.threefry(stream, counters) == (first, second)
+    counters = oracle.counters_giving(stream, (first, second), DEFAULT)
+    assert oracle.threefry(stream, counters, DEFAULT) == (first, second)
     ours = pairs_of(stream, *(words_of(counter) for counter in counters))
     radius, *angles = oracle.box_muller(*words_of(first, second)[:, None])
     for number, angle in zip(ours, angles, strict=True):
@@ -313,16 +333,52 @@ def test_keys_that_differ_in_one_bit_give_independent_numbers():
     assert np.abs(scores).max() < 5
 
 
-def test_keys_of_the_cipher_that_differ_in_one_bit_change_half_of_all_bits():
-    """Neither the tag of a stream nor `jax.random.key` stands between them here."""
-    counters = grid(64, 64)
-    words = np.array(threefry(tuple(words_of(0, 0)[:, None, None]), *counters))
-    for bit in range(64):
-        key = np.zeros((2, 1, 1), np.uint32)
-        key[bit // 32] = 1 << (bit % 32)
-        changed = np.bitwise_count(words ^ np.array(threefry(tuple(key), *counters)))
-        number = 32 * changed.size
-        assert abs(changed.sum() - number / 2) < 5 * math.sqrt(number / 4)
+def avalanche(rounds):
+    """How far from every other time a bit of the words changes, in standard errors.
+
+    (bit of key and counter that was flipped, bit of the words). The key is 0 and
+    counters are small: neither the tag of a stream nor `jax.random.key` stands between.
+    """
+
+    def words(inputs):
+        return np.array(threefry(tuple(inputs[:2]), *inputs[2:], rounds=rounds))
+
+    inputs = np.zeros((4, 64 * 64), np.uint32)
+    inputs[2:] = np.reshape(grid(64, 64), (2, -1))
+    scores = []
+    for bit in range(128):
+        word, flip = bit // 32, np.uint32(1 << bit % 32)
+        some = inputs[:, inputs[word] & flip == 0]  # each two counters once
+        other = some.copy()
+        other[word] ^= flip
+        changed = (words(some) ^ words(other))[:, None] >> np.arange(32)[:, None] & 1
+        number = changed.shape[-1]
+        scores.append((changed.sum(axis=-1) - number / 2) / math.sqrt(number / 4))
+    return np.reshape(scores, (128, 64))
+
+
+def avalanche_p_values(rounds):
+    """Of the largest score, of all, and of the worst sum over a word."""
+    scores = avalanche(rounds)
+    over_words = scores.reshape(-1, 32).sum(axis=1) / math.sqrt(32)
+    largest, worst = (2 * stats.norm.sf(np.abs(s).max()) for s in (scores, over_words))
+    return {
+        "a bit": min(1, scores.size * largest),
+        "a word": min(1, over_words.size * worst),
+        "all": stats.chi2.sf((scores**2).sum(), scores.size),
+    }
+
+
+@pytest.mark.parametrize("rounds", ROUNDS.values())
+def test_a_bit_of_key_or_counter_changes_half_of_all_bits(rounds):
+    found = avalanche_p_values(rounds)
+    assert min(found.values()) > LEAST, found
+
+
+@pytest.mark.parametrize("rounds", [5, 9])
+def test_too_few_rounds_leave_bits_as_they_were(rounds):
+    found = avalanche_p_values(rounds)
+    assert min(found.values()) < 1e-30, found
 
 
 # The battery.
@@ -341,8 +397,8 @@ def words_in_orders(cipher):
     yield "counters far apart", np.stack(far, axis=-1)
 
 
-def ours(key, counters):
-    return threefry(tuple(key[:, None, None]), *counters)
+def ours(key, counters, rounds=DEFAULT):
+    return threefry(tuple(key[:, None, None]), *counters, rounds=rounds)
 
 
 def p_values(cipher):
@@ -353,8 +409,9 @@ def p_values(cipher):
     }
 
 
-def test_words_pass_the_battery():
-    found = p_values(ours)
+@pytest.mark.parametrize("rounds", ROUNDS.values())
+def test_words_pass_the_battery(rounds):
+    found = p_values(partial(ours, rounds=rounds))
     assert len(found) == 55
     assert all(LEAST < p < MOST for p in found.values()), found
 
@@ -365,7 +422,7 @@ def test_keys_of_streams_and_of_networks_pass_the_battery():
     keys = oracle.threefry((0, 0), (np.zeros_like(seeds), seeds))  # of fold_in(key(0))
     tag = words_of(*oracle.counters_giving((0, 0), stream_words(jax.random.key(0), 0)))
     for first in (np.zeros_like(seeds), keys[0]):
-        words = threefry((first, seeds), tag[:1], tag[1:])
+        words = threefry((first, seeds), tag[:1], tag[1:], rounds=20)
         for test, p in oracle.battery(np.stack(words, axis=-1).ravel()).items():
             assert LEAST < p < MOST, test
 

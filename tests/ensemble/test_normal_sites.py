@@ -22,6 +22,7 @@ from nnft_ppl.correlators.sampled.job import Job
 from nnft_ppl.ensemble.blocks import device_mesh, stack_streams
 from nnft_ppl.ensemble.device_sizes import CPU
 from nnft_ppl.ensemble.generator import normal_pairs, stream_words
+from nnft_ppl.ensemble.generator_names import ROUNDS
 from nnft_ppl.ensemble.model import over_networks, stream_at
 from nnft_ppl.ensemble.normal_sites import (
     plugin_prior,
@@ -53,7 +54,7 @@ def net_of(prior, name="sites"):
     return nnft.Network.build(architecture, width=1, input_dim=1)
 
 
-def draw(prior, count=4000, start=0, generator="fused", key=KEY):
+def draw(prior, count=4000, start=0, generator="fused13", key=KEY):
     """Site -> (network, ...) of networks start … start+count−1."""
     net = net_of(prior)
 
@@ -174,18 +175,21 @@ def test_normal_sites_are_found_and_have_their_law(case):
     assert_normal(values, np.asarray(loc), np.asarray(scale))
 
 
+@pytest.mark.parametrize("generator", ROUNDS)
 @pytest.mark.parametrize("case", FILLED)
-def test_values_are_loc_and_scale_of_the_generators_numbers(case):
+def test_values_are_loc_and_scale_of_the_generators_numbers(case, generator):
     """In the order of an array: first the first numbers of pairs, then the second."""
     prior, loc, scale, shape = FILLED[case]
     size = int(np.prod(shape))
     pairs = -(-size // 2)
     networks, elements = (np.arange(n, dtype=np.uint32) for n in (6, pairs))
     stream = stream_words(KEY, 0)
-    first, second = jax.jit(normal_pairs)(stream, networks[:, None], elements[None])
+    pairs_of = jax.jit(partial(normal_pairs, rounds=ROUNDS[generator]))
+    first, second = pairs_of(stream, networks[:, None], elements[None])
     flat = np.concatenate([first, second], axis=1)[:, :size]
     expected = np.asarray(loc) + np.asarray(scale) * flat.reshape(6, *shape)
-    np.testing.assert_allclose(draw(prior, 6), expected, rtol=1e-6, atol=1e-6)
+    values = draw(prior, 6, generator=generator)
+    np.testing.assert_allclose(values, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_a_scope_renames_but_is_filled():
@@ -237,7 +241,7 @@ OTHERS = {
 def test_other_sites_are_left_to_numpyro(case):
     """The same numbers as with `jax`: nothing else takes a key, either."""
     assert names_in(OTHERS[case]) == []
-    one, other = (draw(OTHERS[case], 50, generator=g) for g in ("fused", "jax"))
+    one, other = (draw(OTHERS[case], 50, generator=g) for g in ("fused13", "jax"))
     np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
@@ -262,7 +266,7 @@ def conditioned():
 @pytest.mark.parametrize("prior", [frozen_by_value, frozen_by_key, conditioned])
 def test_what_a_handler_inside_the_prior_gives_stays(prior):
     """A random feature that all networks share is no random number of each."""
-    (fixed, drawn), (plain, _) = (draw(prior, generator=g) for g in ("fused", "jax"))
+    (fixed, drawn), (plain, _) = (draw(prior, generator=g) for g in ("fused13", "jax"))
     assert (fixed == fixed[0]).all()
     assert (fixed == plain).all()
     assert_normal(drawn)
@@ -377,7 +381,7 @@ def test_each_shipped_site_is_a_site_of_its_own():
     assert [s.first_element for s in sites] == [0, 5, 7, 12, 14, 17]
 
 
-@pytest.mark.parametrize("generator", ["fused", "jax"])
+@pytest.mark.parametrize("generator", ["fused13", "jax"])
 def test_biases_of_no_spread_leave_the_numbers_of_the_weights(generator):
     def networks(bias_std):
         net = nnft.network("relu-net", width=3, input_dim=1, bias_std=bias_std)
@@ -393,8 +397,8 @@ def test_biases_of_no_spread_leave_the_numbers_of_the_weights(generator):
 # Networks, chunks and streams.
 
 
-@pytest.mark.slow_but("fused")
-@pytest.mark.parametrize("generator", ["fused", "jax"])
+@pytest.mark.slow_but("fused13")
+@pytest.mark.parametrize("generator", ["fused13", "jax"])
 def test_a_network_depends_on_key_and_number_alone(generator):
     run = partial(draw, uniforms_among_normals, generator=generator)
     whole = run(count=300)
@@ -405,7 +409,7 @@ def test_a_network_depends_on_key_and_number_alone(generator):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("generator", ["fused", "jax"])
+@pytest.mark.parametrize("generator", ["fused13", "jax"])
 def test_networks_beyond_32_bits_are_others(generator):
     run = partial(draw, uniforms_among_normals, count=64, generator=generator)
     starts = (0, 2**32, 2**33, 2**52, 2**32 + 5)
@@ -429,14 +433,16 @@ def test_numbers_of_streams_are_those_of_the_generator():
     assert stream.words == stream_words(KEY, 2)
     networks = np.arange(4, dtype=np.uint32)[:, None]
     elements = np.arange(3, dtype=np.uint32)[None]
-    pairs = jax.jit(normal_pairs)(stream_words(KEY, 2), networks + low, elements)
-    drawn = site_normals(stream.words, jnp.uint32(low) + networks[:, 0], site, CPU)
+    pairs_of = jax.jit(partial(normal_pairs, rounds=13))
+    pairs = pairs_of(stream_words(KEY, 2), networks + low, elements)
+    numbers = jnp.uint32(low) + networks[:, 0]
+    drawn = site_normals(stream.words, numbers, site, CPU, rounds=13)
     expected = np.concatenate(pairs, axis=1)[:, :5]
     np.testing.assert_allclose(drawn, expected, atol=1e-5)  # one of them not compiled
 
 
-@pytest.mark.slow_but("fused")
-@pytest.mark.parametrize("generator", ["fused", "jax"])
+@pytest.mark.slow_but("fused13")
+@pytest.mark.parametrize("generator", ["fused13", "jax"])
 def test_streams_side_by_side_are_streams_one_by_one(generator):
     """What `sample_ensemble` dispatches, at numbers that no test could reach."""
     net = nnft.network("erf-net", width=4, input_dim=1, bias_std=1.0)
@@ -468,14 +474,14 @@ def test_streams_side_by_side_are_streams_one_by_one(generator):
         assert (streams.key[i] == jax.random.key_data(stream.key)).all()
 
 
-@pytest.mark.parametrize("generator", ["fused", "jax"])
+@pytest.mark.parametrize("generator", ["fused13", "jax"])
 def test_sums_of_blocks_beyond_32_bits(generator):
     """A block of a measurement of more than 2³² networks."""
     net = nnft.network("erf-net", width=2, input_dim=1, bias_std=1.0)
     x = np.array([[0.4]])
     inputs = Inputs(
         x.astype(np.float32), np.ones(1, np.float32), np.zeros(1, np.float32),
-        np.ones((1, 1 if generator == "fused" else 0), np.float32),
+        np.ones((1, 1 if generator == "fused13" else 0), np.float32),
     )  # fmt: skip
     job = Job.plan(net, inputs, (2, 4), PLAIN, generator, key=KEY, num_draws=2**34)
     devices = tuple(jax.devices()[:1])
@@ -489,7 +495,7 @@ def test_sums_of_blocks_beyond_32_bits(generator):
 # Any default of the host.
 
 
-@pytest.mark.parametrize("generator", ["fused", "jax"])
+@pytest.mark.parametrize("generator", ["fused13", "jax"])
 def test_draws_do_not_depend_on_the_hosts_default_generator(generator):
     net = nnft.network("erf-net", width=4, input_dim=1)
     run = partial(
@@ -534,7 +540,7 @@ def test_outputs_have_one_law_whatever_the_generator(name):
         nnft.sample_ensemble(
             net, x, 16_384, key=jax.random.key(seed), generator=generator
         ).values[..., 0].astype(np.float64)
-        for seed, generator in enumerate(("fused", "jax"))
+        for seed, generator in enumerate(("fused13", "jax"))
     )  # fmt: skip
     for point in range(2):
         assert stats.ks_2samp(one[:, point], other[:, point]).pvalue > LEAST

@@ -47,7 +47,7 @@ KNOWN = {
     "--scheme": ["bare", "renormalised"],
     "--sampler": ["nuts", "conjugate"],
     "--estimator": ["auto", "wick", "moments", "conditional"],
-    "--generator": ["fused", "jax"],
+    "--generator": ["fused13", "fused", "jax"],
     "--scheduler": ["nowhere", "tcp://", "tcp://host:"],
     "--memory": ["500MB", "1B", "1" * 400 + "TB", "1 GiB", ".5kB", "5.MB"],
     "--devices": ["1", "0,1", "0", "0,", "9" * 30, "5"],

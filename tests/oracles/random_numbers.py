@@ -34,11 +34,11 @@ def threefry(key, counters, rounds=20):
     return x.astype(np.uint32), y.astype(np.uint32)
 
 
-def counters_giving(key, words):
-    """The counters of which threefry with 20 rounds makes these words."""
+def counters_giving(key, words, rounds=20):
+    """The counters of which threefry makes these words."""
     keys = (int(key[0]), int(key[1]), int(key[0]) ^ int(key[1]) ^ PARITY)
     x, y = (int(word) for word in words)
-    for number in reversed(range(20)):
+    for number in reversed(range(rounds)):
         if number % 4 == 3:
             injection = number // 4 + 1
             x = (x - keys[injection % 3]) & MASK

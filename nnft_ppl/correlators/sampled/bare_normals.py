@@ -1,8 +1,9 @@
 """Normal numbers and nothing else: the floor of what a sampled network costs.
 
-On the CPU few lie side by side, in a core's cache. An accelerator is filled by a
-million, whose sums stay in its registers and second-level cache, for long enough that
-starting a program takes no time to speak of.
+As many lie side by side as networks of a chunk: few on the CPU, in a core's cache; so
+many that an accelerator is filled by them, and their sums stay in its registers and
+second-level cache. It goes on for long enough that starting a program takes no time to
+speak of.
 """
 
 import time
@@ -13,34 +14,39 @@ import numpy as np
 
 from nnft_ppl._compile import compiled
 from nnft_ppl._typing import Key
+from nnft_ppl.ensemble.device_sizes import DeviceSizes
 from nnft_ppl.ensemble.generator import (
     Words,
     free_normal_pairs,
     normal_pairs,
 )
+from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR, ROUNDS
 
 ROWS = 4
 """Pairs of each lane in a step."""
-CPU_LANES = 512
-CPU_STEPS = 1024
-WIDE_LANES = 1 << 20
-_LEAST_SECONDS = 0.05
+_LEAST_SECONDS = 0.02
 _MOST_STEPS = 1 << 20
+_ROUNDS = ROUNDS[DEFAULT_GENERATOR]
 
 
 def fused_normals(
-    words: tuple[Words, Words], steps: int, lanes: int, low: int
+    words: tuple[Words, Words], steps: int, sizes: DeviceSizes, low: int
 ) -> jax.Array:
-    """Sum of 2·`ROWS`·lanes·steps numbers of the fused generator.
+    """Sum of `num_normals` numbers of the default generator.
 
     Args:
         words: From `stream_words`.
         steps: Of the loop; one program serves any number.
-        lanes: Numbers of networks side by side, from `low` on.
-        low: The first.
+        sizes: Of the device.
+        low: The first network's number; those of a chunk follow.
     """
-    filled = _filled_wide if lanes >= WIDE_LANES else _filled
-    return filled(words, np.uint32(steps), lanes=lanes, low=np.uint32(low))
+    filled = _filled_wide if sizes.fuses else _filled
+    return filled(words, np.uint32(steps), lanes=sizes.chunk, low=np.uint32(low))
+
+
+def num_normals(steps: int, sizes: DeviceSizes) -> int:
+    """How many `fused_normals` draws."""
+    return 2 * ROWS * sizes.chunk * steps
 
 
 def jax_normals(key: Key, steps: int, size: int) -> jax.Array:
@@ -48,18 +54,18 @@ def jax_normals(key: Key, steps: int, size: int) -> jax.Array:
     return _filled_by_jax(key, np.uint32(steps), size=size)
 
 
-def steps_that_last(words: tuple[Words, Words], lanes: int) -> int:
-    """Steps, a power of two, that take a twentieth of a second or more.
+def steps_that_last(words: tuple[Words, Words], sizes: DeviceSizes) -> int:
+    """Steps, a power of two, that take a fiftieth of a second or more.
 
     Args:
         words: From `stream_words`.
-        lanes: As `fused_normals` takes them.
+        sizes: Of the device.
     """
     steps = 1
-    jax.block_until_ready(fused_normals(words, steps, lanes, 0))  # compiles
+    jax.block_until_ready(fused_normals(words, steps, sizes, 0))  # compiles
     while steps < _MOST_STEPS:
         begun = time.perf_counter()
-        jax.block_until_ready(fused_normals(words, steps, lanes, 0))
+        jax.block_until_ready(fused_normals(words, steps, sizes, 0))
         if time.perf_counter() - begun >= _LEAST_SECONDS:
             break
         steps *= 2
@@ -73,7 +79,8 @@ def _fill(
     row = jnp.arange(ROWS, dtype=jnp.uint32)[:, None]
 
     def step(i: jax.Array, total: jax.Array) -> jax.Array:
-        first, second = normal_pairs(words, numbers, i * np.uint32(ROWS) + row)
+        elements = i * np.uint32(ROWS) + row
+        first, second = normal_pairs(words, numbers, elements, rounds=_ROUNDS)
         return total + first + second
 
     zeros = jnp.zeros((ROWS, lanes))
@@ -89,7 +96,7 @@ def _fill_wide(
     def step(i: jax.Array, total: jax.Array) -> jax.Array:
         for row in range(ROWS):  # one kernel, which keeps them in registers
             element = i * np.uint32(ROWS) + np.uint32(row)
-            first, second = free_normal_pairs(words, numbers, element)
+            first, second = free_normal_pairs(words, numbers, element, rounds=_ROUNDS)
             total = total + first + second
         return total
 

@@ -15,12 +15,13 @@ from nnft_ppl.correlators.sampled.preactivations import (
 )
 from nnft_ppl.correlators.sampled.wide_preactivations import wide_neuron_draws
 from nnft_ppl.ensemble.device_sizes import DeviceSizes
+from nnft_ppl.ensemble.generator_names import ROUNDS
 from nnft_ppl.ensemble.model import Stream, over_networks
 
 
 def draws_preactivations(network: Network, generator: str) -> bool:
     """Whether networks are drawn from their preactivations, not their parameters."""
-    return generator == "fused" and has_independent_neurons(network)
+    return generator in ROUNDS and has_independent_neurons(network)
 
 
 def network_draws(
@@ -66,6 +67,7 @@ def network_draws(
             start,
             count,
             outputs=outputs,
+            rounds=ROUNDS[generator],
         )
         return estimator.of_neurons(draws, network, inputs)
     one = estimator.of_network(network, orders, inputs)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from nnft_ppl._arguments import check_number
-from nnft_ppl._checkpoint import check_checkpoint_path
+from nnft_ppl._checkpoint import check_checkpoint_path, saved_record
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Points
@@ -35,6 +35,7 @@ from nnft_ppl.correlators.sampled.sums import Sums
 from nnft_ppl.correlators.sizes import check_sizes
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.ensemble.blocks import check_block_size, check_memory
+from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR, GENERATORS
 from nnft_ppl.ensemble.local import choose_devices
 from nnft_ppl.ensemble.model import (
     check_generator,
@@ -46,6 +47,7 @@ from nnft_ppl.ensemble.model import (
 )
 from nnft_ppl.ensemble.not_finite import NotFiniteError
 from nnft_ppl.ensemble.outputs import check_outputs
+from nnft_ppl.ensemble.processes import from_first
 from nnft_ppl.ensemble.progress import Monitor, watching
 
 _TRIAL_DRAWS, _TRIAL_NORMALS = 1 << 15, 1 << 30
@@ -63,7 +65,7 @@ def measure_correlators(
     num_draws: int,
     key: Key,
     estimator: str = "auto",
-    generator: str = "fused",
+    generator: str | None = None,
     target_error: float | None = None,
     error_of: Callable[[Correlators], float | None] | None = None,
     checkpoint: str | Path | None = None,
@@ -87,10 +89,12 @@ def measure_correlators(
         key: A JAX random key; network j is a function of (key, j).
         estimator: `auto` takes `conditional` where the last layer is linear, at any
             depth, else `wick`; `moments` is the plain route (theory.md §3).
-        generator: `fused` draws normal numbers from `ensemble.generator`, and networks
-            of i.i.d. neurons from their preactivations at the inputs, as the plugin's
-            neuron gives them; `jax` samples every parameter by `jax.random` and runs
-            the plugin's forward pass.
+        generator: `fused13` draws normal numbers from `ensemble.generator`, and
+            networks of i.i.d. neurons from their preactivations at the inputs, as the
+            plugin's neuron gives them; so does `fused`, with other numbers, by a
+            cipher of 20 rounds in place of 13; `jax` samples every parameter by
+            `jax.random` and runs the plugin's forward pass. Where `None`, that of the
+            checkpoint, and without one `fused13`.
         target_error: Stop once the relative error of G4c, the root mean square over
             entries of its error over that of its value, is at most this.
         error_of: Correlators so far -> the relative error that is meant instead, `None`
@@ -125,7 +129,8 @@ def measure_correlators(
     orders = check_orders(orders, len(points), num_outputs)
     check_block_size(block_size)
     route = choose_estimator(network, estimator)
-    check_generator(generator)
+    if generator is not None:
+        check_generator(generator)
     weight_moments(network, max(orders))  # refuses
     key = check_key(key)
     num_quantities = sum(num_entries(num_legs, k) for k in orders)
@@ -133,6 +138,7 @@ def measure_correlators(
     _check_target(target_error, error_of, orders)
     memory = check_memory(memory, block_size)
     place = None if checkpoint is None else check_checkpoint_path(checkpoint)
+    generator = generator or _generator_of(place)
     used = choose_devices(devices)
     check_prior(network)
     check_outputs(network)
@@ -187,6 +193,16 @@ def measure_correlators(
         place if number else None,
         measurement.correlators(reached.mean(), number) if enough else None,
     )
+
+
+def _generator_of(checkpoint: Path | None) -> str:
+    """The generator of sums that are to be gone on with; else the default."""
+    if checkpoint is None:
+        return DEFAULT_GENERATOR
+    record = from_first(lambda: saved_record(checkpoint)) or {}
+    named = record.get("generator")
+    # Sums of another release's generator are refused later, with all else they are of.
+    return str(named) if named in GENERATORS else DEFAULT_GENERATOR
 
 
 def _plan(

@@ -44,6 +44,7 @@ def kernel_draws(
     count: int,
     *,
     outputs: bool,
+    rounds: int,
 ) -> jax.Array:
     """Random kernels, or outputs, of networks start … start+count−1; networks last.
 
@@ -63,6 +64,7 @@ def kernel_draws(
         factor,
         readout.weight_std / width**0.5 * per_input,
         readout.bias_std * per_input,
+        rounds=rounds,
     )
 
 
@@ -83,6 +85,8 @@ def kernel_sums(
     factor: ArrayLike,
     scale: ArrayLike,
     offset: ArrayLike,
+    *,
+    rounds: int,
 ) -> jax.Array:
     """What networks add up over their units, float32 (sum, network).
 
@@ -95,12 +99,13 @@ def kernel_sums(
         factor: (point, rank).
         scale: (point,) of features.
         offset: (point,) of the bias, a standard normal number for each output.
+        rounds: Of the cipher, from `ROUNDS`.
     """
     gpu = _mosaic_gpu()
     num_points, rank = jnp.shape(factor)
     programs = -(-count // NETWORKS_PER_PROGRAM)
     call = gpu.kernel(
-        partial(_program, activation, width, num_outputs, num_points, rank),
+        partial(_program, activation, width, num_outputs, num_points, rank, rounds),
         out_type=jax.ShapeDtypeStruct(
             (num_sums(num_points, num_outputs), programs * NETWORKS_PER_PROGRAM),
             np.float32,
@@ -127,6 +132,7 @@ def _program(
     num_outputs: int,
     num_points: int,
     rank: int,
+    rounds: int,
     counter_ref: Any,
     numbers_ref: Any,
     sums_ref: Any,
@@ -161,7 +167,10 @@ def _program(
         """Normal numbers of two units: a counter gives a pair of them."""
         first = step * np.uint32(per_step)
         elements = [first + np.uint32(k) for k in range(per_step)]
-        pairs = [free_normal_pairs(words, networks, element) for element in elements]
+        pairs = [
+            free_normal_pairs(words, networks, element, rounds=rounds)
+            for element in elements
+        ]
         return list(zip(*pairs, strict=True))
 
     def feature(point: int, normal: Sequence[jax.Array]) -> jax.Array:

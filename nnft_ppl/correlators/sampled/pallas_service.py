@@ -23,6 +23,7 @@ from nnft_ppl.correlators.sampled.preactivations import (
     num_sums,
 )
 from nnft_ppl.ensemble.generator import free_normal_pairs
+from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR, ROUNDS
 
 _GENERATIONS = ("8", "9", "10")
 """Compute capabilities for which kernels have been compiled: Ampere to Blackwell. For
@@ -38,6 +39,8 @@ _TRIAL = (
     np.zeros(1, np.float32),
 )
 """For `kernel_sums`: a stream, and one input where z has variance 1."""
+_ROUNDS = ROUNDS[DEFAULT_GENERATOR]
+"""Of the trial; more rounds are more of the same."""
 
 
 def serves(
@@ -104,7 +107,9 @@ def _agrees(network: Network, device: jax.Device) -> bool:
 
     def expected() -> jax.Array:
         networks = jnp.arange(NETWORKS_PER_PROGRAM, dtype=jnp.uint32)
-        pair = free_normal_pairs((first, second), networks, np.uint32(0))
+        pair = free_normal_pairs(
+            (first, second), networks, np.uint32(0), rounds=_ROUNDS
+        )
         variance = jnp.ones(NETWORKS_PER_PROGRAM, jnp.float32)
         one, other = (activation(normal, variance) for normal in pair)
         return (one**2 + other**2)[None]
@@ -122,5 +127,12 @@ def _agrees(network: Network, device: jax.Device) -> bool:
 def _trial(network: Network) -> jax.stages.Wrapped:
     """The kernel for random kernels of two units, one program of it."""
     return jax.jit(
-        partial(kernel_sums, activation_of(network), 2, 0, NETWORKS_PER_PROGRAM)
+        partial(
+            kernel_sums,
+            activation_of(network),
+            2,
+            0,
+            NETWORKS_PER_PROGRAM,
+            rounds=_ROUNDS,
+        )
     )

@@ -70,6 +70,7 @@ def neuron_draws(
     count: int,
     *,
     outputs: bool,
+    rounds: int,
 ) -> jax.Array:
     """Random kernels, or outputs, of networks start … start+count−1; networks last.
 
@@ -82,6 +83,7 @@ def neuron_draws(
         count: Number of networks.
         outputs: Give the output at each leg, bias included; else the random kernel
             of one output, packed over pairs of inputs, bias left out.
+        rounds: Of the cipher, from `ROUNDS`.
     """
     neuron, readout = network.neuron(), network.gaussian_readout()
     assert neuron is not None
@@ -97,6 +99,9 @@ def neuron_draws(
     )
     numbers = start + jnp.arange(count, dtype=jnp.uint32)[None]
     per_step = rank + (num_outputs if outputs else 0)
+
+    def pairs(elements: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return normal_pairs(stream.words, numbers, elements[:, None], rounds=rounds)
 
     def feature(normal: jax.Array) -> jax.Array:
         preactivation = factor[:, :1] * normal[:1]
@@ -125,7 +130,7 @@ def neuron_draws(
     def step(i: jax.Array, total: Rows) -> Rows:
         """Two units: a counter gives a pair of normal numbers."""
         elements = i * np.uint32(per_step) + jnp.arange(per_step, dtype=jnp.uint32)
-        return add_units(total, normal_pairs(stream.words, numbers, elements[:, None]))
+        return add_units(total, pairs(elements))
 
     sizes = [num_points] * num_outputs if outputs else range(num_points, 0, -1)
     zeros = tuple(jnp.zeros((size, count)) for size in sizes)
@@ -144,7 +149,7 @@ def neuron_draws(
     elements = np.uint32(steps * per_step) + jnp.arange(
         per_step + num_outputs, dtype=jnp.uint32
     )
-    last, bias = normal_pairs(stream.words, numbers, elements[:, None])
+    last, bias = pairs(elements)
     if width % 2:
         total = add_units(total, [last[:per_step]])
     if not outputs:

@@ -23,12 +23,9 @@ from nnft_ppl._typing import Params
 from nnft_ppl.adapters.function import architecture_from_function
 from nnft_ppl.architecture import Hyperparameters, Neuron, Readout
 from nnft_ppl.correlators.sampled.bare_normals import (
-    CPU_LANES,
-    CPU_STEPS,
-    ROWS,
-    WIDE_LANES,
     fused_normals,
     jax_normals,
+    num_normals,
     steps_that_last,
 )
 from nnft_ppl.correlators.sampled.estimators import Inputs
@@ -36,14 +33,17 @@ from nnft_ppl.correlators.sampled.estimators.conditional import Conditional
 from nnft_ppl.correlators.sampled.job import Job
 from nnft_ppl.correlators.sampled.preactivations import preactivation_factor
 from nnft_ppl.correlators.symmetric import num_entries
+from nnft_ppl.ensemble.device_sizes import sizes_of
 from nnft_ppl.ensemble.generator import stream_words
+from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR
 from nnft_ppl.ensemble.local import max_in_flight, run_locally
 
 WIDTH = 100
 INPUTS = np.array([[-1.0], [-0.6], [-0.2], [0.2], [0.6], [1.0]])
 ORDERS = (2, 4, 6)
-TYPICAL_DRAWS = 10**7
-"""The length of a run, on which the size of batches depends."""
+_TYPICAL_BLOCKS = 1 << 6
+"""Of a run, on whose length the sizes of blocks and batches depend: some 10⁷ networks
+on the CPU, 10⁹ on an accelerator."""
 _SECONDS = 0.2
 """Of repetitions, of which the fastest counts."""
 
@@ -53,7 +53,7 @@ class Speed:
     """What was measured.
 
     Attributes:
-        normals_per_second: Of the fused generator, one block at a time.
+        normals_per_second: Of the default generator, one block at a time.
         normals_per_second_all: With as many blocks at a time as the engine runs.
         jax_normals_per_second: Of `jax.random.normal`, one block at a time.
         networks_per_second: Of the engine, with all that there is.
@@ -84,17 +84,17 @@ def measure_speed() -> Speed:
     devices = tuple(jax.local_devices())
     with jax.enable_x64(False), threadpool_limits(1, user_api="blas"):
         words = stream_words(seed_key(0), 0)
-        on_cpu = devices[0].platform == "cpu"
-        lanes = CPU_LANES if on_cpu else WIDE_LANES
-        steps = CPU_STEPS if on_cpu else steps_that_last(words, lanes)
-        normals = 2 * ROWS * lanes * steps
-        fused = partial(fused_normals, words, steps, lanes)
+        sizes = sizes_of(devices[0])
+        steps = steps_that_last(words, sizes)
+        normals = num_normals(steps, sizes)
+        fused = partial(fused_normals, words, steps, sizes)
         one, core_share = _fastest(lambda: fused(0))
-        plain, _ = _fastest(lambda: jax_normals(seed_key(0), steps, 2 * ROWS * lanes))
+        per_step = normals // steps
+        plain, _ = _fastest(lambda: jax_normals(seed_key(0), steps, per_step))
         shares, block_seconds = _stages(one / normals)
         network_rate = _networks_per_second(devices)
     at_a_time = max_in_flight(len(devices)) * len(devices)
-    starts = range(0, 8 * at_a_time * lanes, lanes)
+    starts = range(0, 8 * at_a_time * sizes.chunk, sizes.chunk)
     seconds = _time_of_all(fused, starts, devices)
     return Speed(
         normals_per_second=normals / one,
@@ -187,10 +187,15 @@ def _job(network: Network, orders: tuple[int, ...]) -> Job:
         inputs,
         orders,
         Conditional(),
-        "fused",
+        DEFAULT_GENERATOR,
         key=seed_key(0),
-        num_draws=TYPICAL_DRAWS,
+        num_draws=_typical_draws(),
     )
+
+
+def _typical_draws() -> int:
+    """Networks of a run of typical length on this machine."""
+    return _TYPICAL_BLOCKS * sizes_of(jax.local_devices()[0]).block_draws
 
 
 def _stages(normal_seconds: float) -> tuple[dict[str, float], float]:
@@ -214,7 +219,7 @@ def _stages(normal_seconds: float) -> tuple[dict[str, float], float]:
     reached = [
         rank * WIDTH * normal_seconds,
         *(seconds(ORDERS[: n + 1], longest) for n in range(len(ORDERS))),
-        seconds(ORDERS, TYPICAL_DRAWS),
+        seconds(ORDERS, _typical_draws()),
     ]
     names = (
         "random numbers",

@@ -35,6 +35,7 @@ def wide_neuron_draws(
     count: int,
     *,
     outputs: bool,
+    rounds: int,
     steps: int,
 ) -> jax.Array:
     """What `neuron_draws` gives, but for rounding: (row, network), float32.
@@ -48,6 +49,7 @@ def wide_neuron_draws(
         count: Number of networks.
         outputs: Give the output at each leg, bias included; else the random kernel
             of one output, packed over pairs of inputs, bias left out.
+        rounds: Of the cipher, from `ROUNDS`.
         steps: Counters of a unit in a trip, each for two units; a power of two, at most
             `STEPS_PER_SUM`.
     """
@@ -81,13 +83,13 @@ def wide_neuron_draws(
             return (f * normal[rank + o] for f in at for o in range(num_outputs))
         return (f * g for i, f in enumerate(at) for g in at[i:])
 
+    def pair_at(element: Word) -> tuple[jax.Array, jax.Array]:
+        return free_normal_pairs(stream.words, numbers, element, rounds=rounds)
+
     def two_units(step: Word) -> list[Rows]:
         """The normal numbers of both: a counter gives a pair of them."""
         first = step * np.uint32(per_step)
-        pairs = [
-            free_normal_pairs(stream.words, numbers, first + np.uint32(k))
-            for k in range(per_step)
-        ]
+        pairs = [pair_at(first + np.uint32(k)) for k in range(per_step)]
         return [tuple(pair[turn] for pair in pairs) for turn in range(2)]
 
     def add(units: list[Rows], total: Rows) -> Rows:
@@ -119,10 +121,7 @@ def wide_neuron_draws(
     if outputs:
         first = np.uint32(all_steps * per_step)
         offset = readout.bias_std * per_leg[::num_outputs]
-        bias = [
-            free_normal_pairs(stream.words, numbers, first + np.uint32(o))[1]
-            for o in range(num_outputs)
-        ]
+        bias = [pair_at(first + np.uint32(o))[1] for o in range(num_outputs)]
         biases = (offset[i] * b for i in range(num_points) for b in bias)
         total = tuple(a + b for a, b in zip(total, biases, strict=True))
     return jnp.stack(total)

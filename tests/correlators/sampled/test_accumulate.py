@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 import nnft_ppl as nnft
-from nnft_ppl._checkpoint import CheckpointWarning, load_checkpoint, previous
+from nnft_ppl._checkpoint import (
+    CheckpointWarning,
+    load_checkpoint,
+    previous,
+    save_checkpoint,
+)
 from nnft_ppl.correlators.sampled import accumulate, job, measure, plan
 from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.correlators.sampled.measure import SamplingInterrupted
@@ -182,6 +187,30 @@ def test_a_checkpoint_of_other_work_is_refused(tmp_path, change, named):
     assert place.read_bytes() == before
 
 
+def test_sums_go_on_with_the_generator_they_were_made_with(tmp_path):
+    """Releases up to 0.2.0 had no `fused13`: theirs are of `fused`, by default, too."""
+    place = tmp_path / "sums"
+    with pytest.raises(SamplingInterrupted):
+        run(generator="fused", checkpoint=place, progress=Stop(7))
+    assert_same_bits(run(checkpoint=place), run(generator="fused"))
+    assert load_checkpoint(place, {}).record["generator"] == "fused"
+    with pytest.raises(
+        nnft.SpecError, match="its generator is 'fused', expected 'fused13'"
+    ):
+        run(generator="fused13", checkpoint=place)
+
+
+def test_sums_of_a_generator_that_is_not_known_are_refused(tmp_path):
+    place = tmp_path / "sums"
+    run(checkpoint=place)
+    found = load_checkpoint(place, {})
+    save_checkpoint(place, {**found.record, "generator": "dice"}, found.arrays)
+    with pytest.raises(
+        nnft.SpecError, match="its generator is 'dice', expected 'fused13'"
+    ):
+        run(checkpoint=place)
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path):
     place = tmp_path / "sums"
     with pytest.raises(SamplingInterrupted):
@@ -307,7 +336,7 @@ def test_networks_beyond_two_to_the_32_are_others(monkeypatch):
         X[:, None],
         (2, 4),
         ESTIMATORS["conditional"],
-        "fused",
+        "fused13",
         key=KEY,
         num_draws=2**33,
         block_size=None,

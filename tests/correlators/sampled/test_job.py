@@ -23,7 +23,7 @@ def a_job(num_draws):
         np.array([[-1.0], [0.3], [1.0]]),
         (2, 4),
         ESTIMATORS["conditional"],
-        "fused",
+        "fused13",
         key=jax.random.key(3),
         num_draws=num_draws,
         block_size=None,

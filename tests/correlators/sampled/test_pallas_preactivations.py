@@ -30,6 +30,7 @@ from nnft_ppl.ensemble.model import stream_at
 
 KEY = jax.random.key(31)
 X = np.array([[-0.9], [0.3]])
+ROUNDS = 13
 QUICKLY = {"xla_backend_optimization_level": 0}
 
 
@@ -49,6 +50,7 @@ def traced(draw, net, x, count, start, *, outputs):
     per_leg = np.repeat(np.linspace(0.5, 2, len(x)), num_outputs).astype(np.float32)
     factor = jnp.asarray(preactivation_factor(net, x), jnp.float32)
     stream, low = stream_at(KEY, start)
+    draw = partial(draw, rounds=ROUNDS)
     run = partial(draw, net, factor, per_leg, stream, count=count, outputs=outputs)
     return jax.jit(run).trace(start=low), low
 
@@ -99,7 +101,8 @@ def test_wide_sums_keep_their_digits():
     found = draws(kernel_draws, net, x, 256, 0, outputs=False)[0]
     networks = np.arange(256, dtype=np.uint32)[:, None]
     elements = np.arange(2500, dtype=np.uint32)
-    pair = free_normal_pairs(stream_at(KEY, 0)[0].words, networks, elements)
+    words = stream_at(KEY, 0)[0].words
+    pair = free_normal_pairs(words, networks, elements, rounds=ROUNDS)
     features = np.maximum(np.concatenate(pair, axis=1).astype(np.float64), 0)
     right = (features**2).mean(axis=1) * 0.5**2
     np.testing.assert_allclose(found, right, rtol=1e-6)
@@ -117,8 +120,12 @@ def test_kernel_is_lowered_for_cards(outputs):
     assert "stablehlo.while" not in text
 
 
-@pytest.mark.parametrize("estimator", ["conditional", "moments"])
-def test_a_measurement_takes_the_kernel_where_it_serves(monkeypatch, estimator):
+@pytest.mark.parametrize(
+    ("estimator", "generator"), [("conditional", "fused13"), ("moments", "fused")]
+)
+def test_a_measurement_takes_the_kernel_where_it_serves(
+    monkeypatch, estimator, generator
+):
     net = nnft.network("relu-net", width=3, input_dim=1, bias_std=0.5)
     plan = Job.plan(
         net,
@@ -130,7 +137,7 @@ def test_a_measurement_takes_the_kernel_where_it_serves(monkeypatch, estimator):
         ),
         (2, 4),
         ESTIMATORS[estimator],
-        "fused",
+        generator,
         key=KEY,
         num_draws=512,
     )
@@ -225,7 +232,8 @@ def test_networks_without_independent_neurons_are_not_served():
 def test_a_device_that_disagrees_or_fails_is_not_used(monkeypatch):
     net, host = nnft.network("relu-net", width=5, input_dim=1), jax.devices("cpu")[0]
     run = jax.jit(
-        partial(kernel_sums, activation_of(net), 2, 0, 256), compiler_options=QUICKLY
+        partial(kernel_sums, activation_of(net), 2, 0, 256, rounds=ROUNDS),
+        compiler_options=QUICKLY,
     )
 
     def agrees(trial):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import random_numbers
 from scipy import stats
 
 import nnft_ppl as nnft
@@ -23,6 +24,7 @@ from nnft_ppl.correlators.sampled.preactivations import (
 )
 from nnft_ppl.correlators.wick import pack_kernel, pairing_sums, wick_powers
 from nnft_ppl.ensemble.device_sizes import CPU
+from nnft_ppl.ensemble.generator_names import ROUNDS
 from nnft_ppl.ensemble.model import stream_at
 
 KEY = jax.random.key(31)
@@ -88,7 +90,7 @@ def draws(net, x, count, start=0, per_leg=None, *, outputs):
     legs = len(x) * net.hyperparameters.output_dim
     per_leg = np.ones(legs, np.float32) if per_leg is None else per_leg
     factor = jnp.asarray(preactivation_factor(net, x), jnp.float32)
-    run = jax.jit(partial(neuron_draws, net, count=count, outputs=outputs))
+    run = jax.jit(partial(neuron_draws, net, count=count, outputs=outputs, rounds=13))
     stream, low = stream_at(KEY, start)
     return np.asarray(run(factor, per_leg, stream=stream, start=low), np.float64)
 
@@ -173,6 +175,36 @@ def test_a_network_depends_on_key_and_number_alone(width, outputs):
     assert (beyond != whole).all()
 
 
+@pytest.mark.parametrize("generator", ROUNDS)
+def test_random_kernels_are_those_of_the_generators_numbers(generator):
+    """Its words by a second implementation; a pair of numbers is for two units."""
+    net = nnft.network("relu-net", width=6, input_dim=1)
+    x, one = np.array([[0.8]]), np.ones(1, np.float32)
+    factor = preactivation_factor(net, x)
+    inputs = Inputs(x.astype(np.float32), one, 0 * one, factor.astype(np.float32))
+    stream, low = stream_at(KEY, 5)
+    draws = jax.jit(
+        lambda: network_draws(
+            net,
+            ESTIMATORS["conditional"],
+            (2,),
+            inputs,
+            stream,
+            low,
+            64,
+            generator,
+            CPU,
+            one_kernel=False,
+        )
+    )()
+    counters = np.broadcast_arrays(5 + np.arange(64)[:, None], np.arange(3)[None])
+    words = random_numbers.threefry(stream.words, counters, ROUNDS[generator])
+    radius, sine, cosine = random_numbers.box_muller(*words)
+    normals = np.concatenate([radius * sine, radius * cosine], axis=1)
+    expected = (np.maximum(factor[0, 0] * normals, 0) ** 2).mean(axis=1)
+    np.testing.assert_allclose(draws[0], expected, rtol=1e-4)
+
+
 @pytest.mark.slow_but("erf-net-options0-conditional")
 @pytest.mark.parametrize("estimator", ["conditional", "moments"])
 @pytest.mark.parametrize(
@@ -213,7 +245,7 @@ def test_the_law_is_that_of_prior_and_forward_pass(estimator, name, options):
         )
         return np.asarray(run(stream, low), np.float64)
 
-    one, other = sample("fused", 0), sample("jax", 2**20)
+    one, other = sample("fused13", 0), sample("jax", 2**20)
     assert one.shape == other.shape
     for a, b in zip(one, other, strict=True):
         assert stats.ks_2samp(a, b).pvalue > 1e-5
@@ -257,7 +289,7 @@ def test_a_wrong_neuron_is_not_hidden_from_the_conformance_kit():
         nnft.testing.check_architecture(net)
     kernel = net.kernel(X)
     run = partial(nnft.measure_correlators, net, X, (2,), num_draws=20_000, key=KEY)
-    plain, fused = (run(generator=g) for g in ("jax", "fused"))
+    plain, fused = (run(generator=g) for g in ("jax", "fused13"))
     packed = pack_kernel(kernel)
     assert (np.abs(plain.moment(2) - packed) < 5 * plain.error(2)).all()
     assert (np.abs(fused.moment(2) - packed) > 5 * fused.error(2)).any()

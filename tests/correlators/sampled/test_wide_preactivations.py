@@ -23,21 +23,22 @@ START = 2**32 + 7
 X = np.array([[-0.9], [0.3], [1.1]])
 
 
-def program(draw, net, x, *, outputs, count=256, **options):
+def program(draw, net, x, *, outputs, count=256, rounds=13, **options):
     """What draws networks from some number on, and its arguments."""
     legs = len(x) * net.hyperparameters.output_dim
     per_leg = np.linspace(0.5, 2.0, len(x)).repeat(legs // len(x)).astype(np.float32)
     factor = jnp.asarray(preactivation_factor(net, x), jnp.float32)
     stream, low = stream_at(KEY, START)
-    run = jax.jit(partial(draw, net, count=count, outputs=outputs, **options))
+    draw = partial(draw, count=count, outputs=outputs, rounds=rounds)
+    run = jax.jit(partial(draw, net, **options))
     return partial(run.trace, factor, per_leg, stream=stream, start=low), partial(
         run, factor, per_leg, stream=stream, start=low
     )
 
 
-def both(net, x, *, outputs, steps=2):
-    _, one = program(neuron_draws, net, x, outputs=outputs)
-    _, wide = program(wide_neuron_draws, net, x, outputs=outputs, steps=steps)
+def both(net, x, *, steps=2, **options):
+    _, one = program(neuron_draws, net, x, **options)
+    _, wide = program(wide_neuron_draws, net, x, steps=steps, **options)
     return np.asarray(one()), np.asarray(wide())
 
 
@@ -75,7 +76,7 @@ def test_outputs_share_their_neurons(output_dim):
     net = nnft.network(
         "erf-net", width=5, input_dim=1, output_dim=output_dim, bias_std=0.7
     )
-    one, wide = both(net, X, outputs=True)
+    one, wide = both(net, X, outputs=True, rounds=20)
     assert one.shape == (3 * output_dim, 256)
     np.testing.assert_allclose(wide, one, rtol=1e-5, atol=1e-5)
 
@@ -97,7 +98,8 @@ def test_wide_sums_keep_their_digits():
     stream, low = stream_at(KEY, START)
     networks = low + np.arange(count, dtype=np.uint32)[:, None]
     elements = np.arange(net.width // 2, dtype=np.uint32)[None]
-    pair = jax.jit(free_normal_pairs)(stream.words, networks, elements)
+    pairs_of = jax.jit(partial(free_normal_pairs, rounds=13))
+    pair = pairs_of(stream.words, networks, elements)
     normal = np.concatenate([np.asarray(part, np.float64) for part in pair], axis=1)
     hidden = np.maximum(preactivation_factor(net, x)[0, 0] * normal, 0.0)
     expected = 0.25 * (hidden**2).mean(axis=1)  # the field is in units of 2
