@@ -203,15 +203,22 @@ def test_noise_of_the_random_kernel_between_far_inputs_is_least_there_too():
 def test_tail_that_sampling_misses_is_flagged():
     """At α = 0.8 the 4-pt function is finite and the variance of its estimate is not.
 
-    100 000 networks fall short of it by many of what they take for standard errors.
+    Some in three ensembles of 100 000 networks fall short of it by more than three of
+    what they take for standard errors, where one in 740 should; each is flagged, and
+    so is, now and then, the 2-pt function.
     """
-    found = nnft.measure_correlators(
-        build(alpha=0.8), [[0.0]], (4,), num_draws=100_000, key=jax.random.key(1)
-    )
-    assert found.heavy_tailed(4).all()
-    assert not found.heavy_tailed(2).any()
     (exact,) = connected([[0.0]], 0.8, WIDTH)
-    assert found.connected(4)[0] < exact - 3 * found.connected_error(4)[0]
+    short, two_point_flagged = 0, 0
+    for number in range(16):
+        key = jax.random.key(number)
+        found = nnft.measure_correlators(
+            build(alpha=0.8), [[0.0]], (4,), num_draws=100_000, key=key
+        )
+        assert found.heavy_tailed(4).all()
+        two_point_flagged += found.heavy_tailed(2).any()
+        short += found.connected(4)[0] < exact - 3 * found.connected_error(4)[0]
+    assert short >= 4
+    assert two_point_flagged <= 2
 
 
 @pytest.mark.slow
