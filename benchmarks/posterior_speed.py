@@ -1,8 +1,8 @@
 """How long the exact posterior takes: seconds to the goals, wall and of processors.
 
-Each case runs once to compile and then `--repeats` times, the cases in turn; the best of
-each counts. Beside other work the time of processors says what a machine at rest would
-take: it is shared among its cores.
+Each case runs once to compile and then `--repeats` times, the cases in turn; the best
+of each counts. Beside other work the time of processors says what a machine at rest
+would take: it is shared among its cores.
 
     python benchmarks/posterior_speed.py [--share 1.0] [--repeats 3]
 """
