@@ -137,6 +137,30 @@ def test_many_inputs_are_measured():
     assert (found.error.mean > 0).all()
 
 
+@pytest.mark.parametrize(("scale", "noise", "width"), [(3, 0.1, 20), (6, 0.3, 100)])
+def test_it_holds_where_the_predictive_is_near_whatever_the_evidences_do(
+    scale, noise, width
+):
+    net = nnft.network(
+        "relu-net", width=width, input_dim=1, weight_std=1.2, bias_std=0.0
+    )
+    data = checked_data(net, X, scale * Y, X_NEW)
+    points = data.points.astype(float)[:, 0]
+    _, mean, variance = finite_width_posterior.relu_on_a_line(
+        points[data.rows],
+        scale * Y,
+        points[data.new_rows],
+        width=width,
+        weight_std=1.2,
+        noise_std=noise,
+    )
+    found = kernel_cumulants.expand(net, data, noise, 100, KEY)
+    off = np.max(abs(found.mean - mean) / np.sqrt(variance))
+    assert found.spread > 1  # log evidences of networks differ by more than one
+    assert found.holds == (off < 0.1)
+    assert found.holds == (scale == 3)
+
+
 def test_a_first_order_that_does_not_hold_is_said_to_be_none():
     net = nnft.network("relu-net", width=2, input_dim=1, weight_std=1.0)
     data = checked_data(net, X, 6 * Y, X_NEW)
