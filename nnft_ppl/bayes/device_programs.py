@@ -106,8 +106,13 @@ def _condition(
     """
 
     def one(features: jax.Array, noise: jax.Array) -> jax.Array:
-        wide = features.astype(jnp.float64)
-        given = condition(wide[rows], wide[new_rows], jnp.asarray(y), noise)
+        # Rows are picked while they are narrow: a tenth of the time with few data.
+        given = condition(
+            features[rows].astype(jnp.float64),
+            features[new_rows].astype(jnp.float64),
+            jnp.asarray(y),
+            noise,
+        )
         log_evidence = jnp.where(
             jnp.isfinite(features).all(), given.log_evidence, jnp.nan
         )

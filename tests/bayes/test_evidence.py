@@ -22,8 +22,13 @@ def test_evidences_are_those_of_a_linear_network():
     found = curve(1.0)
     assert list(found.table.index) == [2, 8]
     for width, row in found.table.iterrows():
-        expected, _, _ = oracle.deep_linear_scalar(
-            X, X[:, None], X[:1], widths=(width,), weight_std=1.0, noise_std=0.1
+        expected, _, _ = oracle.deep_linear(
+            X[:, None],
+            X[:, None],
+            X[:1, None],
+            widths=(width,),
+            weight_std=1.0,
+            noise_std=0.1,
         )
         assert abs(row["log_evidence"] - expected) < 4 * row["error"]
         assert row["error"] < 0.05

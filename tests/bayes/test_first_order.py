@@ -22,42 +22,75 @@ def expansion(net, noise=0.3, num_draws=1000, outputs=1):
     return kernel_cumulants.expand(net, data, noise, num_draws, KEY), data
 
 
+WIDTHS = np.array([100, 200, 400, 800])
+
+
+def slopes(network, exact, outputs=1):
+    """Powers of the width with which the exact posterior differs from others.
+
+    Of log evidence, means and variances: from the Gaussian process, and from the first
+    order.
+    """
+    first, second = [], []
+    for width in WIDTHS:
+        found, data = expansion(network(int(width)), outputs=outputs)
+        assert found.source == "exact"
+        points = data.points.astype(float)  # as networks see them
+        truth = exact(points[data.rows], data.y, points[data.new_rows], int(width))
+        for gaps, other in ((first, found.gaussian), (second, found)):
+            parts = zip(
+                truth, (other.log_evidence, other.mean, other.variance), strict=True
+            )
+            gaps.append(np.concatenate([np.ravel(one - part) for one, part in parts]))
+    return (
+        np.polyfit(np.log(WIDTHS), np.log(np.abs(gaps)), 1)[0]
+        for gaps in (first, second)
+    )
+
+
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_exact_minus_first_order_falls_as_the_square_of_one_over_width(outputs):
-    widths = np.array([100, 200, 400, 800])
-    first, second = [], []
-    for width in widths:
-        net = nnft.network(
+    of_gaussian, of_first = slopes(
+        lambda width: nnft.network(
             "mlp",
-            width=int(width),
+            width=width,
             input_dim=1,
             output_dim=outputs,
             depth=1,
             activation="identity",
             weight_std=1.2,
-        )
-        found, data = expansion(net, outputs=outputs)
-        assert found.source == "exact"
-        exact = finite_width_posterior.deep_linear_scalar(
-            data.points[data.rows, 0].astype(float),  # as networks see them
-            data.y,
-            data.points[data.new_rows, 0].astype(float),
-            widths=(int(width),),
+        ),
+        lambda x, y, x_new, width: finite_width_posterior.deep_linear(
+            x,
+            y,
+            x_new,
+            widths=(width,),
             weight_std=1.2,
             noise_std=0.3,
             num_nodes=20_000,
-        )
-        gaussian = found.gaussian
+        ),
+        outputs,
+    )
+    assert abs(of_gaussian + 1).max() < 0.1, of_gaussian
+    assert abs(of_first + 2).max() < 0.1, of_first
 
-        def gaps(log_evidence, mean, variance, exact=exact):
-            off = (exact[0] - log_evidence, exact[1] - mean, exact[2] - variance)
-            return [np.abs(part).max() for part in off]
 
-        first.append(gaps(gaussian.log_evidence, gaussian.mean, gaussian.variance))
-        second.append(gaps(found.log_evidence, found.mean, found.variance))
-    for gaps, slope in ((first, -1), (second, -2)):
-        found = np.polyfit(np.log(widths), np.log(np.array(gaps)), 1)[0]
-        assert abs(found - slope).max() < 0.1, found
+def test_and_so_it_does_for_a_network_that_is_not_linear():
+    of_gaussian, of_first = slopes(
+        lambda width: nnft.network(
+            "relu-net", width=width, input_dim=1, weight_std=1.2, bias_std=0.0
+        ),
+        lambda x, y, x_new, width: finite_width_posterior.relu_on_a_line(
+            x[:, 0],
+            y[:, 0],
+            x_new[:, 0],
+            width=width,
+            weight_std=1.2,
+            noise_std=0.3,
+        ),
+    )
+    assert abs(of_gaussian + 1).max() < 0.1, of_gaussian
+    assert abs(of_first + 2).max() < 0.1, of_first
 
 
 def test_covariances_of_kernels_are_those_of_drawn_networks():
@@ -102,6 +135,30 @@ def test_many_inputs_are_measured():
     found = kernel_cumulants.expand(net, data, 0.3, 300, KEY)
     assert found.source == "measured"
     assert (found.error.mean > 0).all()
+
+
+@pytest.mark.parametrize(("scale", "noise", "width"), [(3, 0.1, 20), (6, 0.3, 100)])
+def test_it_holds_where_the_predictive_is_near_whatever_the_evidences_do(
+    scale, noise, width
+):
+    net = nnft.network(
+        "relu-net", width=width, input_dim=1, weight_std=1.2, bias_std=0.0
+    )
+    data = checked_data(net, X, scale * Y, X_NEW)
+    points = data.points.astype(float)[:, 0]
+    _, mean, variance = finite_width_posterior.relu_on_a_line(
+        points[data.rows],
+        scale * Y,
+        points[data.new_rows],
+        width=width,
+        weight_std=1.2,
+        noise_std=noise,
+    )
+    found = kernel_cumulants.expand(net, data, noise, 100, KEY)
+    off = np.max(abs(found.mean - mean) / np.sqrt(variance))
+    assert found.spread > 1  # log evidences of networks differ by more than one
+    assert found.holds == (off < 0.1)
+    assert found.holds == (scale == 3)
 
 
 def test_a_first_order_that_does_not_hold_is_said_to_be_none():

@@ -80,51 +80,6 @@ def test_outputs_share_the_features():
     agrees(post, expected)
 
 
-@pytest.mark.parametrize("widths", [(3,), (2, 3)], ids=["shallow", "deep"])
-def test_deep_linear_networks_of_one_input_dimension(widths):
-    width = max(widths)
-    net = nnft.network(
-        "mlp",
-        width=width,
-        input_dim=1,
-        depth=len(widths),
-        activation="identity",
-        width_factors=",".join(str(n / width) for n in widths),
-        weight_std=1.2,
-    )
-    post = nnft.posterior(
-        net, X, Y, X_NEW, noise_std=0.3, num_draws=60_000, key=KEY, num_samples=25
-    )
-    agrees(
-        post,
-        oracle.deep_linear_scalar(
-            X,
-            Y[:, None],
-            X_NEW,
-            widths=widths,
-            weight_std=1.2,
-            noise_std=0.3,
-            num_nodes=2000 if len(widths) == 1 else 600,
-        ),
-    )
-
-
-def test_shallow_linear_network_without_noise_is_a_bessel_function():
-    rng = np.random.default_rng(3)
-    x, x_new = rng.normal(size=(3, 5)), rng.normal(size=(2, 5))
-    y = np.array([0.5, -0.4, 0.8])
-    net = nnft.network(
-        "mlp", width=12, input_dim=5, depth=1, activation="identity", weight_std=1.2
-    )
-    post = nnft.posterior(
-        net, x, y, x_new, noise_std=0, num_draws=60_000, key=KEY, num_samples=25
-    )
-    expected = oracle.shallow_linear_noiseless(x, y, x_new, width=12, weight_std=1.2)
-    log_evidence, mean, variance = expected
-    assert post.log_evidence_error < 0.05
-    agrees(post, (log_evidence, mean[:, None], variance[:, None]))
-
-
 def regression(num_data=8, dim=2, seed=0):
     rng = np.random.default_rng(seed)
     x, x_new = rng.normal(size=(num_data, dim)), rng.normal(size=(3, dim))

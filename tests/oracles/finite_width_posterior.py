@@ -6,7 +6,7 @@ inverted as it stands.
 """
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 
 def mixture(kernel, weights, y, noise_std, num_data):
@@ -70,11 +70,14 @@ def gamma_grid(shape, num_nodes=2000):
     return s, weights / weights.sum()
 
 
-def deep_linear_scalar(x, y, x_new, *, widths, weight_std, noise_std, num_nodes=2000):
-    """A deep linear network of one-dimensional inputs, without biases.
+def deep_linear(x, y, x_new, *, widths, weight_std, noise_std, num_nodes=2000):
+    """A deep linear network of one output, without biases, by quadrature.
 
-    K̂ = σ_W^{2(L+1)} x x' Π_l χ²(n_l)/n_l, the chi-squared numbers independent: the
-    length of a Gaussian image of a vector is its own length times one of them.
+    The length of a Gaussian image of a vector is its own length times a chi-squared
+    number's root, so that f = X θ with θ normal given s = Π_l χ²(n_l)/n_l, the numbers
+    independent: K̂ is as good as s times the linear kernel σ_W^{2(L+1)} x·x'/dim.
+    Inputs are (point, dim), targets (point, output) of one output, or of any number in
+    one hidden layer, or in one dimension.
     Source: Zavatone-Veth and Pehlevan, arXiv:2104.11734; Hanin and Zlokapa,
     arXiv:2212.14457.
     """
@@ -82,9 +85,70 @@ def deep_linear_scalar(x, y, x_new, *, widths, weight_std, noise_std, num_nodes=
     for width in widths:
         s, p = gamma_grid(width / 2, num_nodes)
         scale, weight = np.outer(scale, s).ravel(), np.outer(weight, p).ravel()
-    both = np.concatenate([x, x_new])
-    unit = weight_std ** (2 * (len(widths) + 1)) * np.outer(both, both)
+    unit = linear_kernel(np.concatenate([x, x_new]), len(widths), weight_std)
     return mixture(scale[:, None, None] * unit, weight, y, noise_std, len(x))
+
+
+def linear_kernel(x, depth, weight_std):
+    """σ_W^{2(L+1)} x·x'/dim."""
+    return weight_std ** (2 * (depth + 1)) / x.shape[1] * x @ x.T
+
+
+def meijer_g(lower, log_argument):
+    """Log of G^{m,0}_{0,m}(z | b_1 … b_m) of Meijer, by its definition.
+
+    G = ∫ dt/(2πi) z^{−t} Π_j Γ(b_j + t) along a line to the right of all poles, there
+    through the saddle, where nothing cancels. In m = 2 it is a Bessel function K.
+    """
+    lower = np.asarray(lower, float)
+
+    def slope(t):
+        return special.psi(lower + t).sum() - log_argument
+
+    least = -lower.min()
+    right = optimize.brentq(slope, least + 1e-6, least + 1e6)
+    width = special.polygamma(1, lower + right).sum() ** -0.5
+    t = right + 1j * width * np.linspace(-40, 40, 1601)
+    log_each = special.loggamma(lower[:, None] + t).sum(axis=0) - t * log_argument
+    top = log_each.real.max()
+    step = width * 80 / 1600
+    return top + np.log(np.exp(log_each - top).real.sum() * step / (2 * np.pi))
+
+
+def deep_linear_noiseless(x, y, x_new, *, widths, weight_std):
+    """A deep linear network without noise, fewer data than dimensions: closed form.
+
+    Averages of s^{k − P/2} exp(−q/2s) over s = Π_l χ²(n_l)/n_l, by their Mellin
+    transform, are Π_l (n_l/2)^{P/2−k} / Γ(n_l/2) times
+    G^{L+1,0}_{0,L+1}(q/2 Π_l n_l/2 | 0, n_l/2 + k − P/2). The mean is the interpolant
+    of least norm.
+
+    Source: Hanin and Zlokapa, arXiv:2212.14457; Zavatone-Veth and Pehlevan,
+    arXiv:2104.11734, for one datum.
+
+    Returns:
+        log evidence; mean and variance (new,).
+    """
+    both = linear_kernel(np.concatenate([x, x_new]), len(widths), weight_std)
+    data, new = slice(len(x)), slice(len(x), None)
+    half = np.array(widths) / 2
+    solved = np.linalg.solve(both[data, data], y)
+    length = y @ solved
+
+    def log_average(k):
+        power = k - len(x) / 2
+        found = meijer_g([0, *half + power], np.log(length / 2) + np.log(half).sum())
+        return found - np.sum(power * np.log(half) + special.gammaln(half))
+
+    log_evidence = (
+        log_average(0) - np.linalg.slogdet(2 * np.pi * both[data, data])[1] / 2
+    )
+    left = np.diag(
+        both[new, new]
+        - both[new, data] @ np.linalg.solve(both[data, data], both[data, new])
+    )
+    scale = np.exp(log_average(1) - log_average(0))
+    return log_evidence, both[new, data] @ solved, scale * left
 
 
 def shallow_linear_noiseless(x, y, x_new, *, width, weight_std):
@@ -127,3 +191,35 @@ def shallow_linear_noiseless(x, y, x_new, *, width, weight_std):
         "ni,in->n", cross, np.linalg.solve(seen, cross.T)
     )
     return log_evidence, mean, scale * left
+
+
+def relu_on_a_line(x, y, x_new, *, width, weight_std, noise_std, num_nodes=500):
+    """One hidden layer of max(z, 0), one-dimensional inputs, one output, no biases.
+
+    A unit of positive weight is on at positive inputs alone: K̂ is σ_W⁴ x x' S₊ there,
+    σ_W⁴ x x' S₋ at negative ones and 0 between, with S± = χ²(n±)/N independent given
+    n₊ = N − n₋, which is binomial: a sum of products of one-dimensional integrals.
+    """
+    counts = np.arange(width + 1)
+    log_weight = -special.betaln(1 + counts, 1 + width - counts) - np.log(width + 1)
+    log_weight -= width * np.log(2)
+    counts = counts[log_weight > -80]
+    log_weight = log_weight[log_weight > -80]
+    mean, second = (np.empty((len(counts), len(x_new))) for _ in range(2))
+    for number, positive in enumerate(counts):
+        for sign, n in ((1, positive), (-1, width - positive)):
+            s, p = gamma_grid(n / 2, num_nodes) if n else (np.zeros(1), np.ones(1))
+            mine, new = sign * x > 0, sign * x_new > 0
+            both = np.concatenate([x[mine], x_new[new]])
+            unit = weight_std**4 * n / width * np.outer(both, both)
+            log_evidence, at, variance = mixture(
+                s[:, None, None] * unit, p, y[mine, None], noise_std, mine.sum()
+            )
+            log_weight[number] += log_evidence
+            mean[number, new] = at[:, 0]
+            second[number, new] = variance[:, 0] + at[:, 0] ** 2
+    top = log_weight.max()
+    posterior = np.exp(log_weight - top)
+    total = posterior.sum()
+    average, square = ((posterior @ part / total)[:, None] for part in (mean, second))
+    return top + np.log(total), average, square - average**2
