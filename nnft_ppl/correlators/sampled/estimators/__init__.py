@@ -61,8 +61,8 @@ def choose_estimator(
             f"architecture {network.name!r} has no {asked.needs} here, which the "
             f"{asked.name} estimator needs; use estimator={others}"
         )
-    check_odd_orders(network, orders)
     if not odd_orders_vanish(network):
+        check_odd_orders(network, orders)
         if asked not in (None, PLAIN):
             raise UnavailableError(
                 f"the {name} estimator assumes that odd correlators vanish, and those "
