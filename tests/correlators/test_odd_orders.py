@@ -11,6 +11,7 @@ import pytest
 from scipy import special
 
 import nnft_ppl as nnft
+from nnft_ppl.testing.result import FailedChecksError
 
 X = np.array([[-0.7], [0.3], [1.1]])
 ORDERS = (1, 2, 3, 4)
@@ -18,7 +19,9 @@ SPEC = {"num_draws": 200_000, "key": jax.random.key(5)}
 BIAS_MEAN = 0.4
 
 
-def skewed_net(kind="relu", *, width=6, weights="exponential", bias_mean=BIAS_MEAN):
+def skewed_net(
+    kind="relu", *, width=6, weights="exponential", bias_mean=BIAS_MEAN, declared=None
+):
     """Output weights that are positive, or symmetric ones and a bias with a mean."""
     activation = jax.nn.relu if kind == "relu" else jnp.tanh
     positive = weights == "exponential"
@@ -28,15 +31,16 @@ def skewed_net(kind="relu", *, width=6, weights="exponential", bias_mean=BIAS_ME
         return {
             "w": numpyro.sample("w", dist.Normal().expand([hp.width, 1]).to_event(2)),
             "a": numpyro.sample("a", one.expand([hp.width]).to_event(1)),
-            "b": numpyro.sample("b", dist.Normal(bias_mean, hp.bias_std)),
+            "b": numpyro.sample("b", dist.Normal()),
         }
 
     def features(params, x):
         return activation(params["w"] @ x)
 
     def apply(hp, params, x):
+        bias = bias_mean + hp.bias_std * params["b"]
         unit = hp.weight_std / jnp.sqrt(2.0 if positive else 1.0) / hp.width**0.5
-        return (unit * params["a"] @ features(params, x) + params["b"])[None]
+        return (unit * params["a"] @ features(params, x) + bias)[None]
 
     def law(k):
         return factorial(k) / 2 ** (k / 2)
@@ -52,7 +56,7 @@ def skewed_net(kind="relu", *, width=6, weights="exponential", bias_mean=BIAS_ME
             bias_std=hp.bias_std,
             weight_moment=law if positive else None,
             odd_weight_moment=law if positive else None,
-            bias_mean=bias_mean,
+            bias_mean=bias_mean if declared is None else declared,
         ),
         neuron=lambda hp: nnft.Neuron(
             covariance=lambda x, y: x @ y,
@@ -189,3 +193,15 @@ def test_what_needs_a_symmetry_is_refused_without_it():
         nnft.measure_correlators(net, X, ORDERS, **SPEC, estimator="wick")
     with pytest.raises(nnft.UnavailableError, match="use estimator='moments'"):
         nnft.measure_correlators(net, X, ORDERS, **SPEC, estimator="conditional")
+
+
+@pytest.mark.slow_but("exponential")
+@pytest.mark.parametrize("weights", ["exponential", "normal"])
+def test_the_contract_is_checked_without_a_symmetry_too(weights):
+    nnft.testing.check_architecture(skewed_net(weights=weights))
+
+
+@pytest.mark.slow
+def test_a_mean_of_the_bias_that_is_not_that_drawn_fails_the_contract():
+    with pytest.raises(FailedChecksError, match="exact-order-1"):
+        nnft.testing.check_architecture(skewed_net(declared=0.1))
