@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     )
     from nnft_ppl.correlators.deep.recursion import recursion_error as recursion_error
     from nnft_ppl.correlators.deviation import mean_deviation as mean_deviation
+    from nnft_ppl.correlators.drawn.from_draws import (
+        correlators_from_draws as correlators_from_draws,
+    )
     from nnft_ppl.correlators.neuron.exact import exact_correlators as exact_correlators
     from nnft_ppl.correlators.sampled.measure import (
         SamplingInterrupted as SamplingInterrupted,
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
     from nnft_ppl.diagnostics.held_out import held_out as held_out
     from nnft_ppl.diagnostics.invariance import cutoff_invariance as cutoff_invariance
     from nnft_ppl.diagnostics.naturalness import naturalness as naturalness
+    from nnft_ppl.diagnostics.symmetry import sign_symmetry as sign_symmetry
     from nnft_ppl.diagnostics.width.required_width import RequiredWidth as RequiredWidth
     from nnft_ppl.diagnostics.width.required_width import (
         required_width as required_width,
@@ -160,6 +164,7 @@ _HOME = {
     "architecture_from_equinox": "adapters.equinox",
     "mean_deviation": "correlators.deviation",
     "measure_correlators": "correlators.sampled.measure",
+    "correlators_from_draws": "correlators.drawn.from_draws",
     "exact_correlators": "correlators.neuron.exact",
     "SamplingInterrupted": "correlators.sampled.measure",
     "Prior": "inference.priors",
@@ -193,6 +198,7 @@ _HOME = {
     "ActionSearch": "diagnostics.comparison.search",
     "nested_evidence": "diagnostics.comparison.evidence",
     "cutoff_invariance": "diagnostics.invariance",
+    "sign_symmetry": "diagnostics.symmetry",
     "RequiredWidth": "diagnostics.width.required_width",
     "required_width": "diagnostics.width.required_width",
     "simulation_based_calibration": "diagnostics.calibration",

@@ -15,9 +15,10 @@ from jax.stages import Wrapped
 from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._compile import shared
-from nnft_ppl._errors import PluginError, SpecError, UnavailableError
+from nnft_ppl._errors import PluginError, UnavailableError
 from nnft_ppl._hyperparameters import check_size, checked_hyperparameters
 from nnft_ppl._inputs import check_inputs, shaped_inputs
+from nnft_ppl._known_kernel import TableKernel, check_kernel_is_finite
 from nnft_ppl._measured_kernel import KernelDraws, MeasuredKernel
 from nnft_ppl._pair_table import all_pairs, pair_table
 from nnft_ppl._parameters import Layout
@@ -211,10 +212,11 @@ class Network:
         """Why there is no kernel here; `None` where there is one."""
         if self.kernel_draws is not None:
             return None
-        if self.architecture.kernel is None:
-            return f"architecture {self.name!r} gives no GP kernel"
         reason = self.architecture.unknown_kernel
-        return None if reason is None else reason(self.hyperparameters)
+        told = None if reason is None else reason(self.hyperparameters)
+        if told is None and self.architecture.kernel is None:
+            return f"architecture {self.name!r} gives no GP kernel"
+        return told
 
     @property
     def has_kernel(self) -> bool:
@@ -249,7 +251,7 @@ class Network:
         one is that of the network's own width.
 
         Raises:
-            UnavailableError: The kernel is not known here.
+            UnavailableError: The kernel is not known here, or not at these inputs.
             SpecError: The inputs are of the wrong width or not finite.
             PluginError: The architecture gives anything but one real number.
         """
@@ -257,16 +259,13 @@ class Network:
         columns = rows if y is None else self.check_inputs(y)
         if self.measured is not None:
             values = self.measured.table(rows, columns)
+        elif isinstance(known := self.architecture.kernel, TableKernel):
+            values = known.between(rows, columns)
         else:
             what = f"the kernel of architecture {self.name!r} for each pair"
             values = pair_table(self._kernel_rows, rows, columns, what)
-        if not np.isfinite(values).all():
-            row, column = np.argwhere(~np.isfinite(values))[0]
-            raise SpecError(
-                f"the kernel of {self!r} is {values[row, column]} at inputs "
-                f"{rows[row].tolist()} and {columns[column].tolist()}; use inputs of "
-                "moderate size"
-            )
+        known = self.architecture.kernel
+        check_kernel_is_finite(self, known, values, rows, columns)
         return values
 
     def kernel_error(self, x: ArrayLike, y: ArrayLike | None = None) -> Matrix:
@@ -294,10 +293,10 @@ class Network:
         """A function of the architecture as one of two flat inputs."""
         hp, unknown = self.hyperparameters, self.unknown_kernel
         if unknown is not None:
-            raise UnavailableError(
-                f"{unknown}; measure the 2-pt function of {self.name!r} with "
-                "measure_correlators(orders=(2,))"
-            )
+            advice = f"measure the 2-pt function of {self.name!r} with "
+            advice += "measure_correlators(orders=(2,))"
+            own = function is None and self.architecture.unknown_kernel is not None
+            raise UnavailableError(unknown if own else f"{unknown}; {advice}")
         assert function is not None  # there would be an `unknown_kernel`
         shape = hp.input_shape
         return lambda x, y: function(hp, x.reshape(shape), y.reshape(shape))

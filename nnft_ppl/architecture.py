@@ -168,30 +168,40 @@ class Hyperparameters:
 class Readout:
     """A linear last layer: f = bias + Σ_j a_j φ_j(x), independent of all below.
 
-    The a_j are independent, symmetric about 0, of variance weight_std²/F over the F
-    features; bias ~ N(0, bias_std²). Given the features the output has the random
-    kernel K̂(x,y) = bias_std² + (weight_std²/F) Σ_j φ_j(x) φ_j(y), and where the a_j are
+    The a_j are independent, E[a²] = weight_std²/F over the F features, symmetric about
+    0 unless `odd_weight_moment` says otherwise; bias ~ N(bias_mean, bias_std²). Given
+    the features a symmetric output has the random kernel
+    K̂(x,y) = bias_std² + (weight_std²/F) Σ_j φ_j(x) φ_j(y), and where the a_j are
     normal it is exactly Gaussian (theory.md §3).
 
     Args:
         features: (params, one input) -> (feature,): the last hidden layer.
-        weight_std: Standard deviation of one output weight times √F.
+        weight_std: Root mean square of one output weight times √F.
         bias_std: Standard deviation of the output bias.
         weight_moment: Even k -> E[a^k]/E[a²]^{k/2} of one output weight, infinite where
             there is none; `None` when the weights are normal. Infinite at k = 2 says
             that they have no variance: `weight_std` is then a scale, and the output
             has no correlators.
+        odd_weight_moment: The same for odd k; `None` where the weights are symmetric.
+        bias_mean: Mean of the output bias.
     """
 
     features: Callable[[Params, jax.Array], jax.Array]
     weight_std: float
     bias_std: float
     weight_moment: Callable[[int], float] | None = None
+    odd_weight_moment: Callable[[int], float] | None = None
+    bias_mean: float = 0.0
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether f and −f are alike, so that odd correlators vanish."""
+        return self.odd_weight_moment is None and self.bias_mean == 0
 
     @property
     def is_gaussian(self) -> bool:
-        """Whether the output is Gaussian given the features."""
-        return self.weight_moment is None
+        """Whether the output is Gaussian, without a mean, given the features."""
+        return self.weight_moment is None and self.is_symmetric
 
 
 @dataclass(frozen=True, kw_only=True)

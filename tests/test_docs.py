@@ -137,6 +137,23 @@ def test_the_examples_of_the_posterior_run():
     assert chance[names["y"] > 0].mean() > 0.5 > chance[names["y"] < 0].mean()
 
 
+def test_the_examples_of_draws_run():
+    names = {}
+    for code in code_blocks("docs/draws.md", "python"):
+        exec(compile(code, "draws", "exec"), names)  # our own file
+    corr, slow, one = names["corr"], names["slow"], names["one"]
+    assert abs(corr.connected(4)[0] + 1.2) < 4 * corr.connected_error(4)[0]
+    assert slow.autocorrelation[1] == pytest.approx(4.5, rel=0.15)
+    assert slow.autocorrelation[2] == pytest.approx(2.28, rel=0.15)
+    assert one.connected_error(1)[0] == pytest.approx(names["theirs"].dvalue, rel=1e-9)
+    assert [t.passed for t in nnft.sign_symmetry(corr)] == [False, True, False]
+    # A negative κ₄ makes a positive coupling, by either propagator.
+    for fit in (names["fit"], names["there"]):
+        row = fit.summary().iloc[0]
+        assert row["mean"] > 2 * row["sd"]
+        assert row["verdict"] != "undetermined"
+
+
 def test_every_path_that_a_page_names_is_there():
     for page in ("docs/architecture.md", "docs/files.md", "CONTRIBUTING.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
@@ -194,6 +211,7 @@ RUN = {
     "README.md",  # by test_readme.py
     "docs/architectures.md",
     "docs/comparison.md",
+    "docs/draws.md",
     "docs/files.md",
     "docs/function_space.md",
     "docs/numpyro.md",

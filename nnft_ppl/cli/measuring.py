@@ -125,6 +125,26 @@ def measure(
     return found
 
 
+def correlators_of_file(
+    path: Path,
+    network: "Network | int",
+    points: "Points",
+    orders: tuple[int, ...],
+    *,
+    chains: bool,
+) -> "Correlators":
+    """Of draws in a file, beside the kernel of a network, or with a width alone."""
+    from nnft_ppl.correlators.drawn.files import open_draws
+    from nnft_ppl.correlators.drawn.from_draws import correlators_from_draws
+
+    kernel = None if isinstance(network, int) or not network.has_kernel else network
+    width = network if isinstance(network, int) else network.width
+    with open_draws(path, "--from-draws") as values:
+        return correlators_from_draws(
+            values, points, orders, kernel, chains=chains, width=width
+        )
+
+
 def _tell_target(
     found: "Correlators",
     error_of: "Callable[[Correlators], float | None]",
@@ -211,6 +231,7 @@ def _tell_interruption(interruption: Any, files: Files, events: Events) -> None:
 
 def print_correlators(found: "Correlators", output: Path, events: Events) -> None:
     """Every order in a line, and what is to be known of the numbers."""
+    from nnft_ppl._drawn_network import is_drawn
     from nnft_ppl.correlators.deviation import mean_deviation
 
     rows, document = [["ORDER", "ENTRIES", "DEVIATION FROM THE GP", "ERROR"]], []
@@ -248,7 +269,8 @@ def print_correlators(found: "Correlators", output: Path, events: Events) -> Non
             )
     how = f"{found.estimator} correlators of {network!r}"
     if found.num_draws:
-        how += f" from {found.num_draws:,} networks"
+        drawn = "draws" if is_drawn(network) else "networks"
+        how += f" from {found.num_draws:,} {drawn}"
     emit(
         {
             "output": output,

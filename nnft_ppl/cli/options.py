@@ -50,17 +50,25 @@ scheduler = click.option(
 
 
 def network_options(
-    *, width: int | None = None, bias_std: float = 0.0, hide_width: bool = False
+    *,
+    width: int | None = None,
+    bias_std: float = 0.0,
+    hide_width: bool = False,
+    without: str | None = None,
 ) -> Function:
-    """Add NAME and the hyperparameters; the command gets `network`, built."""
+    """Add NAME and the hyperparameters; the command gets `network`, built.
+
+    With an option named `without` NAME may be left out, and `network` is then the
+    width, or 1.
+    """
 
     def decorate(function: Function) -> Function:
-        @click.argument("name")
+        @click.argument("name", required=without is None)
         @click.option(
             "--width",
             type=int,
             default=width,
-            required=width is None,
+            required=width is None and without is None,
             show_default=width is not None,
             hidden=hide_width,
             help="Asymptotic parameter N.",
@@ -93,8 +101,8 @@ def network_options(
         )
         @wraps(function)
         def command(
-            name: str,
-            width: int,
+            name: str | None,
+            width: int | None,
             input_dim: str | None,
             output_dim: int,
             weight_std: float,
@@ -104,6 +112,12 @@ def network_options(
         ) -> Any:
             from nnft_ppl.registry import network
 
+            if name is None:
+                if without is None or rest.get(without) is None:
+                    raise click.UsageError("Missing argument 'NAME'.")
+                return function(network=1 if width is None else width, **rest)
+            if width is None:
+                raise click.UsageError("Missing option '--width'.")
             return function(
                 network=network(
                     name,
@@ -181,7 +195,7 @@ def input_options(function: Function) -> Function:
     )
     @wraps(function)
     def command(
-        network: "Network", inputs: Path | None, given: str | None, **rest: Any
+        network: "Network | int", inputs: Path | None, given: str | None, **rest: Any
     ) -> Any:
         points = _points(network, inputs, given)
         return function(network=network, points=points, **rest)
@@ -189,17 +203,25 @@ def input_options(function: Function) -> Function:
     return command
 
 
-def _points(network: "Network", inputs: Path | None, given: str | None) -> "Points":
-    """Inputs from a file, from the command line, or the suggested ones."""
+def _points(
+    network: "Network | int", inputs: Path | None, given: str | None
+) -> "Points":
+    """Inputs from a file, from the command line, or the suggested ones.
+
+    Without a network they are as they are written.
+    """
     if inputs is not None and given is not None:
         raise SpecError("`--inputs` and `--points` are both given; expected one")
     if inputs is not None:
         from nnft_ppl._inputs import read_points
 
-        return network.check_inputs(read_points(inputs, "--inputs"), distinct=True)
+        there = read_points(inputs, "--inputs")
+        if isinstance(network, int):
+            return there
+        return network.check_inputs(there, distinct=True)
     import numpy as np
 
-    dim = network.hyperparameters.input_dim
+    dim = 1 if isinstance(network, int) else network.hyperparameters.input_dim
     if given is not None:
         separator = ";" if ";" in given or dim > 1 else ","
         try:
@@ -213,7 +235,11 @@ def _points(network: "Network", inputs: Path | None, given: str | None) -> "Poin
                 f"`--points {given}`: {error}; write numbers such as "
                 '"0.2,0.4,0.6", in more dimensions "1,0;0,1"'
             ) from error
+        if isinstance(network, int):
+            return np.array(values)
         return network.check_inputs(np.array(values), distinct=True)
+    if isinstance(network, int):
+        raise SpecError("draws need their inputs; give --inputs or --points")
     suggested = network.architecture.suggested_inputs.get(dim)
     if suggested is None:
         raise SpecError(

@@ -181,6 +181,7 @@ def check_same_work(
     from nnft_ppl._load import load
     from nnft_ppl._seed import seed_key
     from nnft_ppl.correlators.correlators import Correlators
+    from nnft_ppl.correlators.orders import check_orders
 
     found = load(files.output)
     if not isinstance(found, Correlators) or found.is_exact:
@@ -197,7 +198,7 @@ def check_same_work(
     ours = {
         **_flat(json.loads(network.to_json())),
         "inputs": points.tolist(),
-        "orders": list(range(2, max(orders) + 1, 2)),
+        "orders": list(check_orders(orders, len(points))),
         "estimator": found.estimator if estimator == "auto" else estimator,
     }
     theirs = _work(found)

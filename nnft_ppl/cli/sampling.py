@@ -9,7 +9,13 @@ from click.core import ParameterSource
 from nnft_ppl._errors import SpecError
 from nnft_ppl.cli.events import Events
 from nnft_ppl.cli.interruption import interruptible
-from nnft_ppl.cli.measuring import MANY_DRAWS, NUM_DRAWS, measure, print_correlators
+from nnft_ppl.cli.measuring import (
+    MANY_DRAWS,
+    NUM_DRAWS,
+    correlators_of_file,
+    measure,
+    print_correlators,
+)
 from nnft_ppl.cli.options import (
     Function,
     as_json,
@@ -45,7 +51,7 @@ _OF_SAMPLING = (
     "devices",
     "scheduler",
 )
-"""What `--exact` has no use for."""
+"""What `--exact` and `--from-draws` have no use for."""
 
 _ANY_GENERATOR = (
     "Of random numbers: fused13, fused, of more rounds, or jax, several times slower."
@@ -149,18 +155,29 @@ def _measurement_options(function: Function) -> Function:
 
 
 @click.command()
-@network_options()
+@network_options(without="from_draws")
 @input_options
 @click.option(
     "--order",
     "orders",
     type=int,
     multiple=True,
-    default=(2, 4),
-    show_default=True,
-    help="Order of a correlator, 2, 4, 6 or 8; may be repeated.",
+    help="Order of a correlator, 1 to 8; may be repeated.  [default: 2 and 4; with "
+    "--from-draws 1 to 4]",
 )
 @click.option("--exact", is_flag=True, help="Exact correlators, nothing sampled.")
+@click.option(
+    "--from-draws",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Of draws in a file, .npy or .nc with axes (draw, point[, output]), wherever "
+    "they are from. NAME may be left out; it gives the kernel.",
+)
+@click.option(
+    "--chains",
+    is_flag=True,
+    help="The first axis of the draws counts Markov chains: errors by the Γ-method.",
+)
 @_measurement_options
 @seed
 @output_file
@@ -171,6 +188,8 @@ def correlators(
     points: "Points",
     orders: tuple[int, ...],
     exact: bool,
+    from_draws: Path | None,
+    chains: bool,
     extension: "Extension | None",
     output: Path,
     force: bool,
@@ -178,6 +197,8 @@ def correlators(
     **options: Any,
 ) -> None:
     """Measure the correlators of architecture NAME, or compute them exactly.
+
+    Or those of your own draws, --from-draws.
 
     Sums over the networks are kept in OUTPUT.sums as they grow. After Ctrl-C, SIGTERM
     or a crash the same command goes on from there (without --force, which begins anew),
@@ -189,15 +210,27 @@ def correlators(
     files, events = Files(output), Events(as_json=as_json)
     with files.held():
         files.check(force=force, extension=extension)
-        if exact:
-            _refuse_options_of_sampling()
-            found = exact_correlators(network, points, orders)
+        if chains and from_draws is None:
+            raise SpecError("`--chains` is of draws; give them with --from-draws FILE")
+        if from_draws is not None:
+            _refuse_options_of_sampling("--from-draws")
+            if exact:
+                raise SpecError(
+                    "`--exact` and `--from-draws` are both given; expected one"
+                )
+            found = correlators_of_file(
+                from_draws, network, points, orders or (1, 2, 3, 4), chains=chains
+            )
+            found.save(output)
+        elif exact:
+            _refuse_options_of_sampling("--exact")
+            found = exact_correlators(network, points, orders or (2, 4))
             found.save(output)
         else:
             found = measure(
                 network,
                 points,
-                orders,
+                orders or (2, 4),
                 files,
                 events,
                 extension=extension,
@@ -207,7 +240,7 @@ def correlators(
     print_correlators(found, output, events)
 
 
-def _refuse_options_of_sampling() -> None:
+def _refuse_options_of_sampling(flag: str) -> None:
     context = click.get_current_context()
     for parameter in context.command.params:
         name = parameter.name
@@ -216,6 +249,6 @@ def _refuse_options_of_sampling() -> None:
             and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         ):
             raise SpecError(
-                f"`--exact` samples nothing, but `{parameter.opts[0]}` is given; leave "
+                f"`{flag}` samples nothing, but `{parameter.opts[0]}` is given; leave "
                 "one of them out"
             )

@@ -4,8 +4,8 @@ What `measure_correlators` and `exact_correlators` return, and what the effectiv
 is fitted to. Tensors are packed (`symmetric.py`).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,18 @@ import xarray as xr
 from jaxtyping import Int
 
 from nnft_ppl import store
-from nnft_ppl._arguments import check_whole, is_whole
+from nnft_ppl._arguments import check_whole
 from nnft_ppl._arrays import real_numbers
+from nnft_ppl._drawn_network import (
+    Kernel,
+    network_beside,
+    table_to_save,
+    with_saved_table,
+)
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
 from nnft_ppl.correlators.origin import Origin, origin_of
-from nnft_ppl.correlators.partitions import MAX_ORDER
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 from nnft_ppl.correlators.wick import (
     gaussian_moment,
@@ -28,43 +33,8 @@ from nnft_ppl.correlators.wick import (
 )
 from nnft_ppl.ensemble.fingerprint import network_record, recorded_network
 
-MAX_ENTRIES = 20_000
-"""Joint covariances beyond this would take more than 3 GB."""
 MIN_EFFECTIVE_BATCHES = 50
 """Error estimates that rest on fewer are off by more than about 15 %."""
-
-
-def check_orders(
-    orders: int | Iterable[int], num_points: int, num_outputs: int = 1
-) -> tuple[int, ...]:
-    """All even orders from 2 to the largest asked for.
-
-    The lower ones are needed to go between connected and full correlators.
-
-    Raises:
-        SpecError: An order is odd, below 2 or above `MAX_ORDER`, or there are too many
-            entries.
-    """
-    allowed = range(2, MAX_ORDER + 1, 2)
-    choice = ", ".join(map(str, allowed))
-    wanted = (orders,) if isinstance(orders, int) else tuple(orders or ())
-    for order in wanted:
-        if not is_whole(order) or order not in allowed:
-            raise SpecError(
-                f"order {order!r} in `orders` is not supported; choose among {choice} "
-                "(odd correlators vanish by the symmetry f → −f)"
-            )
-    if not wanted:
-        raise SpecError(f"`orders` is empty; choose among {choice}")
-    complete = tuple(range(2, max(wanted) + 1, 2))
-    total = sum(num_entries(num_points * num_outputs, k) for k in complete)
-    if total > MAX_ENTRIES:
-        legs = f" with {num_outputs} outputs each" if num_outputs > 1 else ""
-        raise SpecError(
-            f"{num_points} inputs{legs} have {total} correlator entries up to order "
-            f"{max(wanted)}; the limit is {MAX_ENTRIES}: use fewer inputs or orders"
-        )
-    return complete
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +47,8 @@ class Correlators:
     Attributes:
         network: What they belong to.
         x: Inputs, float64 (point, dim).
-        orders: Even orders present, from 2 up.
+        orders: Orders present: all from 1 up, or all even ones from 2 up where the
+            odd ones vanish.
         estimator: `exact`, `recursion` (to first order in 1/width: no sampling error,
             but an error of its own), `conditional`, `wick` or `moments`.
         num_draws: Networks behind the estimate; 0 when exact.
@@ -92,6 +63,8 @@ class Correlators:
             dominate and neither the value nor its error can be trusted. Empty when
             exact.
         num_batches: Batch means that the covariance was estimated from; 0 when exact.
+        autocorrelation: order -> (entry,) integrated autocorrelation time in draws, ½
+            where they are independent; empty unless the draws are of chains.
 
     Raises:
         SpecError: A connected correlator is not finite, or an array holds no real
@@ -108,6 +81,7 @@ class Correlators:
     numerical_error: Mapping[int, Packed]
     effective_batches: Mapping[int, Packed]
     num_batches: int
+    autocorrelation: Mapping[int, Packed] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse arrays of something else."""
@@ -196,6 +170,7 @@ class Correlators:
             else self.joint_covariance[np.ix_(rows, rows)],
             numerical_error=keep(self.numerical_error),
             effective_batches=keep(self.effective_batches),
+            autocorrelation=keep(self.autocorrelation),
         )
 
     def connected(self, order: int) -> Packed:
@@ -247,19 +222,22 @@ class Correlators:
     def gaussian_moment(self, order: int) -> Packed:
         """G^(k) of the Gaussian process whose 2-pt function is the network's kernel.
 
+        Where there is a mean, `connected(1)`, the process has the same.
         It is what the network becomes as it widens, where it becomes Gaussian at all:
         see `Network.no_gp_limit`. Outputs are alike and uncorrelated at infinite width:
         the kernel times the unit matrix. Where no kernel is known, the 2-pt function is
         the measured one.
         """
         self._check(order)
+        mean = self.connected_values.get(1)
         if self.network.has_kernel:
             kernel = self.network.kernel(self.x)
-            return gaussian_moment(np.kron(kernel, np.eye(self.num_outputs)), order)
+            kernel = np.kron(kernel, np.eye(self.num_outputs))
+            return gaussian_moment(kernel, order, mean)
         kernel = np.zeros((self.num_legs,) * 2)
         rows, columns = entries(self.num_legs, 2).T
         kernel[rows, columns] = kernel[columns, rows] = self.connected(2)
-        return gaussian_moment(kernel, order)
+        return gaussian_moment(kernel, order, mean)
 
     def gaussian_moment_error(self, order: int) -> Packed:
         """Absolute error of `gaussian_moment` from that of the kernel, packed.
@@ -267,6 +245,8 @@ class Correlators:
         To first order; that of the measured 2-pt function where no kernel is known.
         """
         self._check(order)
+        if order == 1:
+            return np.zeros(self.num_legs)  # the same mean is on both sides
         if self.network.has_kernel:
             kernel, error = (
                 pack_kernel(np.kron(table, np.eye(self.num_outputs)))
@@ -277,11 +257,10 @@ class Correlators:
             )
         else:
             kernel, error = self.connected(2), self.connected_error(2)
-        gaussian = {2: kernel} | {
-            k: np.zeros(num_entries(self.num_legs, k)) for k in self.orders if k > 2
-        }
-        slope = moment_from_connected(gaussian, self.num_legs, order)[1][2]
-        return np.asarray(np.abs(slope) @ error)
+        gaussian = {k: np.zeros(num_entries(self.num_legs, k)) for k in self.orders}
+        gaussian |= {1: self.connected(1)} if 1 in self.orders else {}
+        slopes = moment_from_connected(gaussian | {2: kernel}, self.num_legs, order)[1]
+        return np.asarray(np.abs(slopes[2]) @ error)
 
     def heavy_tailed(self, order: int) -> np.ndarray:
         """(entry,) whether a few networks dominate the estimate and its error."""
@@ -289,6 +268,18 @@ class Correlators:
         if self.is_exact:
             return np.zeros(num_entries(self.num_legs, order), dtype=bool)
         return self.effective_batches[order] < MIN_EFFECTIVE_BATCHES
+
+    def with_kernel(self, kernel: Kernel) -> "Correlators":
+        """The same draws beside a kernel, given or another than before.
+
+        Args:
+            kernel: As `correlators_from_draws` takes it.
+
+        Raises:
+            SpecError: These are no correlators of draws, or the kernel is unusable.
+        """
+        network = network_beside(self.network, kernel, self.x)
+        return replace(self, network=network)
 
     @property
     def data(self) -> xr.DataTree:
@@ -309,6 +300,9 @@ class Correlators:
             if not self.is_exact:
                 batches = ("entry", self.effective_batches[order])
                 children[f"order_{order}"]["effective_batches"] = batches
+            if self.autocorrelation:
+                times = ("entry", self.autocorrelation[order])
+                children[f"order_{order}"]["autocorrelation"] = times
         root = xr.Dataset(
             {
                 "x": (("point", "dim"), self.x),
@@ -317,6 +311,9 @@ class Correlators:
         )
         if not self.is_exact:
             root["joint_covariance"] = (("row", "column"), self.joint_covariance)
+        table = table_to_save(self.network, self.x)
+        if table is not None:
+            root["kernel"] = (("point", "other_point"), table)
         root.attrs = store.provenance(
             "correlators",
             **network_record(self.network),
@@ -337,9 +334,14 @@ class Correlators:
         record = store.metadata(tree)
         orders = tuple(record["orders"])
         exact = not origin_of(record["estimator"]).is_sampled
+        x = store.array(tree, "x")
+        recorded = recorded_network(record, network)
+        if "kernel" in tree:
+            recorded = with_saved_table(recorded, x, store.array(tree, "kernel"))
+        autocorrelated = "autocorrelation" in tree[f"order_{orders[0]}"]
         return Correlators(
-            network=recorded_network(record, network),
-            x=store.array(tree, "x"),
+            network=recorded,
+            x=x,
             orders=orders,
             estimator=record["estimator"],
             num_draws=record["num_draws"],
@@ -356,6 +358,11 @@ class Correlators:
             if exact
             else {k: store.array(tree, f"order_{k}/effective_batches") for k in orders},
             num_batches=record["num_batches"],
+            autocorrelation={
+                k: store.array(tree, f"order_{k}/autocorrelation") for k in orders
+            }
+            if autocorrelated
+            else {},
         )
 
     def _check(self, order: int) -> None:
@@ -376,13 +383,3 @@ def _checked(name: str, given: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
     if values.shape != shape:
         raise SpecError(f"{name} has shape {values.shape}; expected {shape}")
     return values
-
-
-def check_single_output(correlators: Correlators) -> None:
-    """Raise SpecError unless the correlators are of one output."""
-    if correlators.num_outputs != 1:
-        raise SpecError(
-            f"the correlators are of {correlators.num_outputs} outputs; couplings are "
-            "fitted to one output: build the network with output_dim=1, or take "
-            "correlators.for_output(0)"
-        )

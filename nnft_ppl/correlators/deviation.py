@@ -10,6 +10,7 @@ import numpy as np
 
 from nnft_ppl._typing import Packed
 from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.correlators.wick import moment_from_connected
 
 _NEGLIGIBLE = 1e-9
@@ -20,7 +21,8 @@ _NEGLIGIBLE = 1e-9
 class Deviation:
     """Mean over entries of |G^(k) − G_GP^(k)| / |G_GP^(k)|.
 
-    G_GP is `Correlators.gaussian_moment`; entries where it vanishes are left out.
+    G_GP is `Correlators.gaussian_moment`; entries where it vanishes are left out. Of an
+    odd k it is relative to Π_i √G_c^(2)(x_i, x_i), as there G_GP is small or zero.
 
     Attributes:
         order: k.
@@ -55,19 +57,24 @@ def mean_deviation(correlators: Correlators, order: int) -> Deviation:
         spread of ten experiments.
     """
     gaussian = correlators.gaussian_moment(order)
-    keep = np.abs(gaussian) > _NEGLIGIBLE * np.abs(gaussian).max()
-    relative = (correlators.moment(order) - gaussian)[keep] / gaussian[keep]
+    scale = gaussian
+    if order % 2:
+        first, second = correlators.entries(2).T
+        variance = correlators.connected(2)[first == second]
+        scale = entry_size(np.maximum(variance, 0.0), order)
+    keep = np.abs(scale) > _NEGLIGIBLE * np.abs(scale).max()
+    relative = (correlators.moment(order) - gaussian)[keep] / scale[keep]
     value = float(np.mean(np.abs(relative)))
     kernel_error = correlators.gaussian_moment_error(order)[keep]
-    doubt = float(np.mean(kernel_error / np.abs(gaussian[keep])))
+    doubt = float(np.mean(kernel_error / np.abs(scale[keep])))
     if correlators.is_exact:
-        error = correlators.error(order)[keep] / np.abs(gaussian[keep])
+        error = correlators.error(order)[keep] / np.abs(scale[keep])
         return Deviation(order, value, float(np.mean(error)) + doubt, doubt, False)
     if not correlators.network.has_kernel:
         doubt = 0.0  # the same 2-pt function is on both sides
-    background = correlators.error(order)[keep] / np.abs(gaussian[keep])
+    background = correlators.error(order)[keep] / np.abs(scale[keep])
     weight = np.zeros(len(gaussian))
-    weight[keep] = np.sign(relative) / gaussian[keep] / len(relative)
+    weight[keep] = np.sign(relative) / scale[keep] / len(relative)
     error = _error_of_sum(correlators, order, weight)
     return Deviation(
         order=order,
@@ -83,11 +90,12 @@ def _error_of_sum(correlators: Correlators, order: int, weight: Packed) -> float
     jacobian = moment_from_connected(
         correlators.connected_values, correlators.num_legs, order
     )[1]
-    if not correlators.network.has_kernel:
-        # The Gaussian moment moves with the same 2-pt function.
-        pairs = {k: v * (k == 2) for k, v in correlators.connected_values.items()}
-        gaussian = moment_from_connected(pairs, correlators.num_legs, order)[1]
-        jacobian = {**jacobian, 2: jacobian[2] - gaussian[2]}
+    # The Gaussian moment moves with the same mean, and 2-pt function if none is known.
+    moved = {1} if correlators.network.has_kernel else {1, 2}
+    parts = {k: v * (k <= 2) for k, v in correlators.connected_values.items()}
+    gaussian = moment_from_connected(parts, correlators.num_legs, order)[1]
+    for k in moved & set(jacobian):
+        jacobian[k] = jacobian[k] - gaussian[k]
     slope = weight @ np.concatenate([jacobian[k] for k in sorted(jacobian)], axis=1)
     size = len(slope)
     covariance = correlators.joint_covariance[:size, :size]

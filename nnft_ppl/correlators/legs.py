@@ -3,6 +3,8 @@
 import jax
 import numpy as np
 
+from nnft_ppl._errors import SpecError
+from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.symmetric import entries, positions
 
 
@@ -20,3 +22,13 @@ def over_outputs[A: (jax.Array, np.ndarray)](
     trailing = (slice(None),) + (None,) * (packed.ndim - 1)
     spread: A = packed[positions(num_points, points)] * same[trailing]
     return spread
+
+
+def check_single_output(correlators: Correlators) -> None:
+    """Raise SpecError unless the correlators are of one output."""
+    if correlators.num_outputs != 1:
+        raise SpecError(
+            f"the correlators are of {correlators.num_outputs} outputs; couplings are "
+            "fitted to one output: build the network with output_dim=1, or take "
+            "correlators.for_output(0)"
+        )

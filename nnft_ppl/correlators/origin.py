@@ -10,7 +10,7 @@ class Origin:
     Attributes:
         label: In a word or two.
         function: The public function that gives such correlators.
-        is_sampled: Whether networks were drawn.
+        is_sampled: Whether there are draws.
         error: What their error is made of; empty where there is none but rounding.
         advice: What would make it smaller.
     """
@@ -33,6 +33,13 @@ MEASURED = Origin(
     error="sampling noise",
     advice="measure more networks",
 )
+DRAWN = Origin(
+    label="measured",
+    function="correlators_from_draws",
+    is_sampled=True,
+    error="sampling noise",
+    advice="take more draws",
+)
 EXACT = Origin(
     label="exact",
     function="exact_correlators",
@@ -51,7 +58,10 @@ FIRST_ORDER = Origin(
 UNSAMPLED = {"exact": EXACT, "recursion": FIRST_ORDER}
 """`Correlators.estimator` -> origin, where no networks are drawn."""
 
+DRAWS = "draws"
+"""`Correlators.estimator` of those that come from draws of elsewhere."""
+
 
 def origin_of(estimator: str) -> Origin:
     """The origin of correlators by their estimator."""
-    return UNSAMPLED.get(estimator, MEASURED)
+    return DRAWN if estimator == DRAWS else UNSAMPLED.get(estimator, MEASURED)

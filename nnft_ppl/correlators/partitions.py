@@ -1,10 +1,10 @@
-"""Partitions of the legs of a correlator into blocks of even size.
+"""Partitions of the legs of a correlator into blocks.
 
-All odd correlators of the fields treated here vanish, so only these partitions enter
-the sums between moments and cumulants, and the Wick theorem is the case of pairs.
+Where all odd correlators vanish only blocks of even size enter the sums between moments
+and cumulants, and the Wick theorem is the case of pairs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from math import factorial
 
@@ -17,7 +17,17 @@ type Partition = tuple[tuple[int, ...], ...]
 @lru_cache(maxsize=16)
 def even_partitions(order: int) -> tuple[Partition, ...]:
     """All set partitions of range(order) into blocks of even size, blocks sorted."""
-    return tuple(sorted(_even_partitions(tuple(range(order)))))
+    return partitions(order, range(2, order + 1, 2))
+
+
+def partitions(order: int, sizes: Iterable[int]) -> tuple[Partition, ...]:
+    """All set partitions of range(order) into blocks of these sizes, blocks sorted."""
+    return _partitions(order, frozenset(sizes))
+
+
+@lru_cache(maxsize=64)
+def _partitions(order: int, sizes: frozenset[int]) -> tuple[Partition, ...]:
+    return tuple(sorted(_partitions_of(tuple(range(order)), sizes)))
 
 
 def cumulant_weight(num_blocks: int) -> float:
@@ -35,16 +45,16 @@ def pairings(order: int) -> tuple[Partition, ...]:
     )
 
 
-def _even_partitions(legs: tuple[int, ...]) -> Iterator[Partition]:
+def _partitions_of(legs: tuple[int, ...], sizes: frozenset[int]) -> Iterator[Partition]:
     """Yield partitions in which the first leg's block comes first."""
     if not legs:
         yield ()
         return
     first, others = legs[0], legs[1:]
     for mask in range(1 << len(others)):
-        block = (first, *(leg for i, leg in enumerate(others) if mask >> i & 1))
-        if len(block) % 2:
+        if mask.bit_count() + 1 not in sizes:
             continue
+        block = (first, *(leg for i, leg in enumerate(others) if mask >> i & 1))
         rest = tuple(leg for leg in others if leg not in block)
-        for partition in _even_partitions(rest):
+        for partition in _partitions_of(rest, sizes):
             yield (block, *partition)

@@ -1,4 +1,4 @@
-"""The law of one output weight, as correlators need it: even moments and cumulants.
+"""The law of one output weight, as correlators need it: moments and cumulants.
 
 In: a `Network`. Out: numbers by order, or a clear refusal where the law is so
 heavy-tailed that a correlator does not exist at finite width.
@@ -20,11 +20,13 @@ def normal_moment(order: int) -> int:
 
 
 def weight_moments(network: Network, highest: int) -> dict[int, float]:
-    """Even k -> E[a^k]/E[a²]^{k/2} of one output weight, up to order `highest`.
+    """K -> E[a^k]/E[a²]^{k/2} of one output weight, up to order `highest`.
+
+    Of even k alone where the weight is symmetric.
 
     Args:
         network: One with a linear last layer.
-        highest: Even.
+        highest: Order.
 
     Raises:
         UnavailableError: The weights have no such moment, so that neither has the
@@ -33,11 +35,15 @@ def weight_moments(network: Network, highest: int) -> dict[int, float]:
     readout = network.readout()
     law = None if readout is None else readout.weight_moment
     moments: dict[int, float] = {}
-    for order in range(2, highest + 1, 2):
-        moment = float(normal_moment(order) if law is None else law(order))
+    odd = None if readout is None else readout.odd_weight_moment
+    for order in range(1, highest + 1):
+        if order % 2 and odd is None:
+            continue
+        of_order = odd if order % 2 else law
+        moment = float(normal_moment(order) if of_order is None else of_order(order))
         if not isfinite(moment):
             below = (
-                f"ask for orders up to {order - 2}"
+                f"ask for orders up to {order - (2 if odd is None else 1)}"
                 if order > 2
                 else "choose weights of finite variance"
             )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nnft_ppl._typing import Matrix, Packed
-from nnft_ppl.correlators.partitions import cumulant_weight, even_partitions
+from nnft_ppl.correlators.partitions import cumulant_weight, partitions
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 
 type Array = Any
@@ -83,18 +83,18 @@ def partition_sums(
     """Moments from cumulants, by recursion on the block that holds the first leg.
 
     Args:
-        cumulants: Even order from 2 up -> (entry, ...) packed; orders left out are 0.
+        cumulants: Order -> (entry, ...) packed; orders left out are 0.
         num_points: Number of inputs.
-        orders: Even orders wanted.
+        orders: Orders wanted, of sums that do not vanish.
 
     Returns:
         order -> (entry, ...) packed.
     """
-    sums: dict[int, Array] = {2: cumulants[2]}
-    for order in range(4, max(orders) + 1, 2):
+    sums: dict[int, Array] = {}
+    for order in range(1, max(orders) + 1):
         table = entries(num_points, order)
         terms = []
-        for size in (k for k in cumulants if k < order):
+        for size in (k for k in cumulants if order - k in sums):
             for others in combinations(range(1, order), size - 1):
                 block = [0, *others]
                 rest = np.delete(table, block, axis=1)
@@ -104,22 +104,35 @@ def partition_sums(
                 )
         if order in cumulants:
             terms.append(cumulants[order])
-        sums[order] = sum(terms)
+        if terms:  # of even cumulants alone there are no odd sums
+            sums[order] = sum(terms)
     return {order: sums[order] for order in orders}
 
 
-def gaussian_moment(kernel: Matrix, order: int) -> Packed:
-    """G^(k) of the Gaussian process with the (point, point) covariance `kernel`."""
-    return np.asarray(pairing_sums(pack_kernel(kernel), len(kernel), (order,))[order])
+def gaussian_moment(kernel: Matrix, order: int, mean: Packed | None = None) -> Packed:
+    """G^(k) of the Gaussian process with the (point, point) covariance `kernel`.
+
+    Args:
+        kernel: (point, point).
+        order: k; without a mean, odd ones vanish.
+        mean: (point,) of the process; zero when `None`.
+    """
+    num_points = len(kernel)
+    if mean is None and order % 2:
+        return np.zeros(num_entries(num_points, order))
+    cumulants = {} if mean is None else {1: mean}
+    cumulants |= {2: pack_kernel(kernel)}
+    return np.asarray(partition_sums(cumulants, num_points, (order,))[order])
 
 
 def moment_from_connected(
     connected: Mapping[int, Packed], num_points: int, order: int
 ) -> tuple[Packed, dict[int, Matrix]]:
-    """G^(k) = Σ over even partitions of the product of connected correlators.
+    """G^(k) = Σ over partitions of the product of connected correlators.
 
     Args:
-        connected: Even order -> packed connected correlator; orders up to k.
+        connected: Order -> packed connected correlator; those left out vanish, as all
+            odd ones of a field with the symmetry f → −f.
         num_points: Number of inputs.
         order: k.
 
@@ -143,15 +156,16 @@ def _partition_sum(
     order: int,
     weight: Callable[[int], float],
 ) -> tuple[Packed, dict[int, Matrix]]:
-    """Weighted sum over even partitions of products of `parts`, with its Jacobian."""
+    """Weighted sum over partitions of products of `parts`, with its Jacobian."""
     table = entries(num_points, order)
     rows = np.arange(len(table))
     total = np.zeros(len(table))
     jacobian = {
         k: np.zeros((len(table), num_entries(num_points, k)))
-        for k in range(2, order + 1, 2)
+        for k in sorted(parts)
+        if k <= order
     }
-    for partition in even_partitions(order):
+    for partition in partitions(order, parts):
         places = [positions(num_points, table[:, list(block)]) for block in partition]
         factors = [
             parts[len(block)][place]

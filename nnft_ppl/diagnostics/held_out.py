@@ -15,7 +15,8 @@ from nnft_ppl._arguments import check_kind
 from nnft_ppl._errors import SpecError
 from nnft_ppl._rms import rms
 from nnft_ppl._typing import Packed
-from nnft_ppl.correlators.correlators import Correlators, check_single_output
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.legs import check_single_output
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.inference.couplings.omitted_orders import TruncationPrior
 from nnft_ppl.inference.couplings.prediction import predict_moment

@@ -15,6 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nnft_ppl._drawn_network import (
+    DRAWN,
+    NetworkKernel,
+    is_drawn,
+    kernel_network,
+    recorded_drawn_network,
+)
 from nnft_ppl._errors import NnftError, SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._seed import seed_key
@@ -35,8 +42,13 @@ class UncheckedNetworkWarning(UserWarning):
 
 def network_record(network: Network) -> dict[str, Any]:
     """What a file carries of a network: fields of its provenance, for JSON."""
-    values = None if _is_of_plugin(network) else list(fingerprint(network))
-    return {"network": json.loads(network.to_json()), "fingerprint": values}
+    told = _is_of_plugin(network) or is_drawn(network)
+    values = None if told else list(fingerprint(network))
+    record = {"network": json.loads(network.to_json()), "fingerprint": values}
+    of_kernel = kernel_network(network)
+    if of_kernel is not None:
+        record["kernel_of"] = network_record(of_kernel)
+    return record
 
 
 def recorded_network(
@@ -55,9 +67,24 @@ def recorded_network(
     Warns:
         UncheckedNetworkWarning: See `check_recorded`.
     """
+    if given is None and record["network"]["architecture"] == DRAWN:
+        return _recorded_draws(record)
     network = network_from_json(record["network"], given)
-    check_recorded(network, record, record["versions"]["jax"])
+    if not is_drawn(network):
+        check_recorded(network, record, record["versions"]["jax"])
     return network
+
+
+def _recorded_draws(record: Mapping[str, Any]) -> Network:
+    """With the kernel of a network, where a plugin here supplies that one."""
+    kernel = None
+    if "kernel_of" in record:
+        of_kernel = {**record["kernel_of"], "versions": record["versions"]}
+        try:
+            kernel = NetworkKernel(recorded_network(of_kernel))
+        except NnftError:  # the file has its table too
+            kernel = None
+    return recorded_drawn_network(record["network"], kernel)
 
 
 def check_recorded(network: Network, record: Mapping[str, Any], jax_there: str) -> None:

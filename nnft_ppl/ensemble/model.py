@@ -16,7 +16,7 @@ import numpy as np
 from numpyro import handlers
 
 from nnft_ppl._arguments import check_choice, check_number
-from nnft_ppl._errors import PluginError, SpecError
+from nnft_ppl._errors import PluginError, SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key, Params, Points
@@ -127,6 +127,8 @@ def check_prior(network: Network) -> None:
         # The trace handler refuses what seeding alone lets pass, such as two sites of
         # one name.
         jax.eval_shape(handlers.trace(sample), seed_key(0))
+    except UnavailableError:  # there is nothing to draw
+        raise
     except Exception as error:
         raise PluginError(
             f"the prior of architecture {network.name!r} does not run under NumPyro: "

@@ -14,8 +14,9 @@ from jaxtyping import Float
 from nnft_ppl._errors import FitError, SpecError, UnavailableError
 from nnft_ppl._rms import rms
 from nnft_ppl._typing import Packed
-from nnft_ppl.correlators.correlators import Correlators, check_single_output
+from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.deep.recursion import recursion_error
+from nnft_ppl.correlators.legs import check_single_output
 from nnft_ppl.correlators.origin import FIRST_ORDER
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.eft.action import Action
@@ -27,6 +28,10 @@ from nnft_ppl.inference.covariance import (
     noise_modes,
 )
 from nnft_ppl.inference.measured_propagator import measured_error
+from nnft_ppl.inference.own_propagator import (
+    covariance_of_difference,
+    has_own_propagator,
+)
 from nnft_ppl.inference.propagator_error import error_from_kernel
 
 _EXACT_FLOOR = 1e-9
@@ -177,7 +182,12 @@ def build_likelihood(
     elif correlators.is_exact:
         modes = no_noise(len(data))
     else:
-        covariance = correlators.joint_block(action.orders)[np.ix_(alive, alive)]
+        covariance = correlators.joint_block(action.orders)
+        if has_own_propagator(correlators):
+            covariance = covariance_of_difference(
+                correlators, action, cutoffs, _least_squares(design, data) / scale
+            )
+        covariance = covariance[np.ix_(alive, alive)]
         modes = noise_modes(
             covariance / np.outer(size[alive], size[alive]),
             correlators.num_batches,
@@ -185,10 +195,8 @@ def build_likelihood(
             np.concatenate(responses, axis=1),
         )
     if network.kernel_draws is not None:
-        couplings = np.array(
-            [np.linalg.lstsq(columns, data, rcond=None)[0] for columns in design]
-        )
-        factors = measured_error(network, action, x, cutoffs, couplings / scale)
+        couplings = _least_squares(design, data) / scale
+        factors = measured_error(network, action, x, cutoffs, couplings)
         factors = factors[:, alive] / size[alive, None]
         modes = modes.plus(factors[np.sum(factors**2, axis=(1, 2)).argmax()])
     within = modes.rotation
@@ -217,6 +225,15 @@ def build_likelihood(
             if network.kernel_draws is None
             else np.zeros(scale.shape)  # it is in the noise
         ),
+    )
+
+
+def _least_squares(
+    design: Float[np.ndarray, "cutoff entry operator"], data: Packed
+) -> Float[np.ndarray, "cutoff operator"]:
+    """Dimensionless couplings at every cutoff, all entries alike."""
+    return np.array(
+        [np.linalg.lstsq(columns, data, rcond=None)[0] for columns in design]
     )
 
 

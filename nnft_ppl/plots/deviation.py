@@ -23,6 +23,7 @@ _ZERO = 1e-13
 def plot_deviation(correlators: Sequence[Correlators]) -> Figure:
     """Mean over entries of |G − G_GP|/|G_GP| against width, one panel per order.
 
+    Of even orders: odd ones are for `sign_symmetry`.
     Where no kernel is known the 2-pt function is that of the Gaussian process, and has
     no panel.
 
@@ -36,7 +37,7 @@ def plot_deviation(correlators: Sequence[Correlators]) -> Figure:
     """
     if not correlators:
         raise SpecError("no correlators to plot; give at least one")
-    orders = sorted({order for c in correlators for order in c.orders})
+    orders = sorted({k for c in correlators for k in c.orders if k % 2 == 0})
     if len(orders) > 1 and not any(c.network.has_kernel for c in correlators):
         orders.remove(2)  # the Gaussian process has the 2-pt function of each
     with look():

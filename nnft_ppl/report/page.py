@@ -19,7 +19,7 @@ from nnft_ppl._numbers import (
     with_error,
 )
 from nnft_ppl._typing import Points
-from nnft_ppl.correlators.origin import EXACT
+from nnft_ppl.correlators.origin import DRAWN, EXACT
 from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.correlators.sampled.measurement import relative_error
 from nnft_ppl.diagnostics.answers import PREFERRED
@@ -159,6 +159,8 @@ def _run_rows(results: Results) -> list[RunRow]:
     origin = (
         f"{data.origin} correlators, no sampling"
         if data.is_exact
+        else f"{data.num_draws:,} draws from a file"
+        if data.origin is DRAWN
         else f"{data.num_draws:,} networks, {data.estimator} estimator"
     )
     rows.append(("Data of the fit", origin))

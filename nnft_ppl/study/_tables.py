@@ -88,6 +88,7 @@ def _number(expected: str, allowed: Callable[[float], bool]) -> One[float]:
 
 
 TEXT = One("a text", lambda v: isinstance(v, str) and bool(v.strip()), str)
+BOOLEAN = One("true or false", lambda v: isinstance(v, bool), bool)
 WHOLE = _whole(1, LARGEST, "a whole number ≥ 1, up to 2⁵³")
 COUNT = _whole(0, LARGEST, "a whole number ≥ 0, up to 2⁵³")
 SEED = _whole(0, 2**32 - 1, "a whole number from 0 to 2³² − 1")

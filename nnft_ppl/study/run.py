@@ -107,7 +107,7 @@ def run_study(
     """
     with opened(study.directory, say) as directory:
         keep = directory.check(study.record(), study.versions()) and not rerun
-        if study.eft is not None:
+        if study.eft is not None and study.network.has_kernel:
             _check_integrals(study.network, study.eft)
         check_memory(memory, None)
         choose_devices(devices)

@@ -39,6 +39,9 @@ class EnsembleTable:
             arXiv:2008.08601, shown beside the other; 0 leaves it out.
         kernel_draws: Networks that the kernel is measured on; `None` where it is the
             architecture's own, or nothing needs one.
+        file: Draws that take the place of networks drawn here, or `None`.
+        chains: Whether their first axis counts Markov chains; `None` without a file.
+        digest: Of the file, by which a changed one is known.
     """
 
     num_draws: int
@@ -47,6 +50,14 @@ class EnsembleTable:
     estimator: str
     plain_draws: int
     kernel_draws: int | None
+    file: Path | None = None
+    chains: bool | None = None
+    digest: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values; what is not asked for is as it was before it could be."""
+        fields = {k: v for k, v in vars(self).items() if v is not None}
+        return {k: v for k, v in fields.items() if k != "file"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +152,7 @@ class Study:
                 "widths": list(self.widths),
             },
             "inputs": {"points": self.points.tolist()},
-            # A study without a target is what it was before there were any.
-            "ensemble": {k: v for k, v in vars(self.ensemble).items() if v is not None},
+            "ensemble": self.ensemble.record(),
             "eft": None if self.eft is None else self.eft.record(),
         }
 

@@ -28,6 +28,7 @@ from nnft_ppl.study.directory import (
     Say,
     correlators,
 )
+from nnft_ppl.study.draws_file import correlators_of_file
 from nnft_ppl.study.finished import read_correlators
 from nnft_ppl.study.spec import ORDERS, EftTable, Study
 
@@ -71,6 +72,9 @@ class Steps:
     def measure_widths(self) -> None:
         """Correlators of every width by every estimator."""
         ensemble = self.study.ensemble
+        if ensemble.file is not None:
+            self._read_draws(correlators(self.study.widths[0], ensemble.estimator))
+            return
         for width in self.study.widths:
             network = self.study.network.with_width(width)
             key = jax.random.fold_in(self.keys.widths, width)
@@ -90,6 +94,19 @@ class Steps:
                 )
             if network.neuron() is not None:
                 self._exact(correlators(width, "exact"), network)
+
+    def _read_draws(self, name: str) -> None:
+        """Correlators of the draws in the file of the study."""
+        study = self.study
+
+        def make() -> None:
+            found = correlators_of_file(study.ensemble, study.network, study.points)
+            self.directory.save(name, found)
+
+        file = study.ensemble.file
+        assert file is not None
+        what = f"{study.ensemble.num_draws:,} draws of {file.name}"
+        self._make(name, what, make)
 
     def _measure(
         self,
@@ -137,6 +154,9 @@ class Steps:
     def measure_fit_data(self, eft: EftTable) -> None:
         """Correlators at the inputs of the fit."""
         network, target_error = self.study.network, self.study.ensemble.target_error
+        if self.study.ensemble.file is not None:
+            self._read_draws(FIT_DATA)
+            return
         if eft.data == "exact":
             self._make(
                 FIT_DATA,

@@ -33,6 +33,11 @@ from nnft_ppl.registry import network
 from nnft_ppl.study import _tables as kinds
 from nnft_ppl.study._tables import Table
 from nnft_ppl.study._toml import read_toml
+from nnft_ppl.study.draws_file import (
+    check_fit_of_file,
+    ensemble_of_file,
+    network_of_inputs,
+)
 from nnft_ppl.study.spec import ORDERS, EftTable, EnsembleTable, Study, kernel_key
 
 _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -54,6 +59,8 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "estimator",
             "plain_draws",
             "kernel_draws",
+            "file",
+            "chains",
         ),
         "eft": (
             "width",
@@ -121,9 +128,17 @@ def parse_study(
         key: Table(key, root.take(key, kinds.ANYTHING, {}), keys)
         for key, keys in _KEYS.items()
     }
-    net, widths = _network(tables["network"])
+    from_file = "file" in tables["ensemble"]
+    widths: tuple[int, ...] = (1,)
+    if from_file and "network" not in raw:
+        net = network_of_inputs(tables["inputs"], folder)
+    else:
+        net, widths = _network(tables["network"])
     points = _inputs(tables["inputs"], net, folder)
-    ensemble = _ensemble(tables["ensemble"], net, points)
+    if from_file:
+        ensemble = ensemble_of_file(tables["ensemble"], widths, points, folder)
+    else:
+        ensemble = _ensemble(tables["ensemble"], net, points)
     if ensemble.kernel_draws is not None:
         measured = partial(measured_kernel, net, ensemble.kernel_draws)
         key = kernel_key(ensemble.seed)
@@ -201,6 +216,11 @@ def _inputs(table: Table, net: Network, folder: Path) -> Points:
 
 def _ensemble(table: Table, net: Network, points: Points) -> EnsembleTable:
     """The [ensemble] table; the number of draws must serve the full covariance."""
+    if "chains" in table:
+        raise SpecError(
+            f"`{table.path('chains')}` is of draws of `{table.path('file')}`, which is "
+            "not given; leave it out"
+        )
     estimator = _choice(table, "estimator", ("auto", *ESTIMATORS))
     num_draws = table.take("num_draws", kinds.WHOLE)
     target_error = table.take("target_error", kinds.POSITIVE, None)
@@ -237,7 +257,9 @@ def _eft(
     folder: Path,
 ) -> EftTable:
     """The [eft] table; inputs, cutoffs and operators checked against each other."""
-    if not net.has_kernel:
+    if ensemble.file is not None:
+        check_fit_of_file(table)
+    elif not net.has_kernel:
         raise UnavailableError(
             f"`network.architecture`: {net.unknown_kernel}, which the effective theory "
             "needs for its propagator; have one measured with `ensemble.kernel_draws`, "

@@ -45,7 +45,10 @@ def check_cumulants(
     few = points[:QUARTIC_POINTS]
     one_output = replace(network.hyperparameters, output_dim=1)  # they are all alike
     network = replace(network, hyperparameters=one_output)
-    if network.neuron() is not None:
+    readout = network.readout()
+    if readout is not None and not readout.is_symmetric:
+        yield from _check_all_orders(network, few, sample)
+    elif network.neuron() is not None:
         with plugin_code(network, "exact-four-point"):
             try:
                 exact = exact_correlators(network, few, orders=(2, 4))
@@ -75,6 +78,36 @@ def check_cumulants(
             first_order,
             known,
             f"first order in 1/width of its hidden layers, at width {width}",
+        )
+
+
+def _check_all_orders(
+    network: Network, few: Points, sample: Sample
+) -> Iterator[CheckResult]:
+    """G1 to G3 of the declared neuron and weights, where f and −f are not alike."""
+    if network.neuron() is None:
+        yield not_compared("exact-odd-orders", "there is no neuron to tell them")
+        return
+    with plugin_code(network, "exact-odd-orders"):
+        try:
+            exact = exact_correlators(network, few, orders=(1, 2, 3))
+        except UnavailableError as refusal:
+            yield not_compared("exact-odd-orders", str(refusal))
+            return
+    field = sample.values[:, : len(few), 0].astype(np.float64)
+    two_point = exact.moment(2)
+    size = two_point[[i == j for i, j in exact.entries(2)]]
+    for order in exact.orders:
+        draws = field[:, exact.entries(order)].prod(axis=2)
+        mean, error = mean_and_error(draws)
+        yield within_errors(
+            f"exact-order-{order}",
+            mean,
+            exact.moment(order),
+            np.hypot(error, exact.error(order)),
+            scale=entry_size(size, order),
+            where=f"at entry {{}} of the first inputs; G{order} sampled, and exact by "
+            "its neuron, weight law and mean of the bias",
         )
 
 

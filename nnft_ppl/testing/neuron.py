@@ -59,7 +59,7 @@ def check_neuron(
             yield _check_homogeneity(neuron, neuron.homogeneity, covariance)
         if neuron.product_mean is not None:
             yield _check_product_mean(neuron, num_draws, mean_key)
-    if network.has_kernel:
+    if network.has_kernel and readout.odd_weight_moment is None:
         kernel = network.kernel(points)
         mean, error = mean_and_error(features[:, :, None] * features[:, None, :])
         weight = readout.weight_std**2

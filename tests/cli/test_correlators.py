@@ -169,7 +169,7 @@ def test_force_discards_output_and_sums(output):
     run(*NETWORK, "--num-draws", BLOCK, "--force", "-o", output)
     assert_equal(nnft.load(output), measure(BLOCK))
     # A file is lost only to work that has begun, and so are its sums.
-    for refused in (("--order", 3), ("--devices", 99), ("--estimator", "guess")):
+    for refused in (("--order", 9), ("--devices", 99), ("--estimator", "guess")):
         run(*NETWORK, *refused, "--force", "-o", output, code=2)
         assert_equal(nnft.load(output), measure(BLOCK))
         assert names(output) == ["out.nc", "out.nc.sums"]

@@ -19,7 +19,7 @@ from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
 from nnft_ppl.architecture import HiddenLayers, Readout
-from nnft_ppl.correlators.correlators import Correlators, check_orders
+from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.deep.layer_recursion import (
     LayerStep,
     Pairs,
@@ -37,6 +37,8 @@ from nnft_ppl.correlators.neuron.moments import (
     gaussian_moments,
     preactivation_covariance,
 )
+from nnft_ppl.correlators.odd_orders import with_vanishing_odd_orders
+from nnft_ppl.correlators.orders import check_orders
 from nnft_ppl.correlators.origin import FIRST_ORDER
 from nnft_ppl.correlators.symmetric import entries, positions
 
@@ -64,7 +66,7 @@ def recursion_correlators(
     Args:
         network: Its architecture gives `hidden_layers` and a Gaussian readout.
         x: Inputs (point, input_dim), finite and distinct.
-        orders: 2 and 4; 2 is added.
+        orders: Up to 4; 2 is added. Odd ones vanish.
 
     Returns:
         `Correlators` without sampling error, estimator `recursion`;
@@ -86,29 +88,27 @@ def recursion_correlators(
     if max(complete) > 4:
         raise SpecError(
             f"order {max(complete)} is beyond the first order in 1/width; choose among "
-            "2, 4, or use measure_correlators"
+            "1 to 4, or use measure_correlators"
         )
-
+    even = tuple(k for k in complete if k % 2 == 0)
     output = random_kernel_of(network, points)
     num_outputs = network.hyperparameters.output_dim
     connected, error = connected_functions(output, len(points), num_outputs)
     found = Correlators(
         network=network,
         x=points,
-        orders=complete,
+        orders=even,
         estimator="recursion",
         num_draws=0,
-        connected_values={k: connected[k][0] for k in complete},
+        connected_values={k: connected[k][0] for k in even},
         joint_covariance=np.zeros((0, 0)),
-        numerical_error={k: error[k][0] for k in complete},
+        numerical_error={k: error[k][0] for k in even},
         effective_batches={},
         num_batches=0,
     )
     left_out = recursion_error(found)
-    return replace(
-        found,
-        numerical_error={k: found.numerical_error[k] + left_out[k] for k in complete},
-    )
+    told = {k: found.numerical_error[k] + left_out[k] for k in even}
+    return with_vanishing_odd_orders(replace(found, numerical_error=told), complete)
 
 
 def random_kernel_of(network: Network, points: Points) -> RandomKernel:

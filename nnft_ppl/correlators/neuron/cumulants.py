@@ -18,7 +18,7 @@ from nnft_ppl.correlators.neuron.moments import neuron_moments
 from nnft_ppl.correlators.partitions import (
     MAX_ORDER,
     cumulant_weight,
-    even_partitions,
+    partitions,
 )
 from nnft_ppl.correlators.readout_weights import weight_moments
 from nnft_ppl.correlators.symmetric import entries, positions
@@ -32,19 +32,22 @@ def exact_cumulants(
     With h_i = a_i φ/√N one neuron's contribution to output i, a_i of variance σ_W², the
     joint cumulant of the sum over N independent neurons is N times that of one. With
     m_k the standardised moment of an output weight, (k−1)!! if normal, and zero if k is
-    odd,
+    odd and the weight symmetric,
 
     .. math:: G^{(k)}_c = \sigma_W^k N^{1-k/2} \sum_\pi (-1)^{|\pi|-1} (|\pi|-1)!
-        \prod_{B \in \pi} E[\phi_B] \prod_i m_{n_i(B)} \;+\; \sigma_b^2 \delta_{k2}
+        \prod_{B \in \pi} E[\phi_B] \prod_i m_{n_i(B)} \;+\;
+        \mu_b \delta_{k1} + \sigma_b^2 \delta_{k2}
 
-    over the partitions π of the legs into blocks B of even size, n_i(B) of them of
-    output i. A joint cumulant has no factorials beside it: G4c is the coefficient of a
-    product of four different sources, positive where tails are heavier than Gaussian.
+    over the partitions π of the legs into blocks B, n_i(B) of them of output i; of even
+    size alone where weights are symmetric, and of odd functions the mean μ_b of the
+    bias is then all. A joint cumulant has no factorials beside it: G4c is the
+    coefficient of a product of four different sources, positive where tails are heavier
+    than Gaussian.
 
     Args:
         network: Its architecture gives `neuron` and `readout`.
         x: Inputs, (point, input_dim).
-        orders: Even numbers up to `MAX_ORDER`.
+        orders: Numbers up to `MAX_ORDER`.
 
     Returns:
         By order, the connected correlators, output bias included, and their absolute
@@ -63,14 +66,15 @@ def exact_cumulants(
     points = network.check_inputs(x)
     # A partition of k legs has blocks of every even size up to k. Weights without a
     # moment come first: then there is nothing to measure either.
-    weights = weight_moments(network, max(orders))
+    weights = weight_moments(network, max(2, *orders))
     neuron, readout = network.neuron(), network.readout()
     if neuron is None or readout is None:
         raise UnavailableError(
             f"architecture {network.name!r} gives no i.i.d. neuron, so its correlators "
             "have no exact form here; use measure_correlators"
         )
-    moments, errors = neuron_moments(neuron, points, tuple(weights))
+    wanted = {k + k % 2 for k in weights} | set(weights)
+    moments, errors = neuron_moments(neuron, points, tuple(sorted(wanted)))
     num_outputs = network.hyperparameters.output_dim
     connected, bounds = {}, {}
     for order in orders:
@@ -79,6 +83,8 @@ def exact_cumulants(
         )
         scale = readout.weight_std**order * network.width ** (1 - order / 2)
         connected[order], bounds[order] = scale * value, scale * bound
+    if 1 in connected:
+        connected[1] = connected[1] + readout.bias_mean
     if 2 in connected:
         first, second = entries(len(points) * num_outputs, 2).T % num_outputs
         connected[2] = connected[2] + readout.bias_std**2 * (first == second)
@@ -87,14 +93,14 @@ def exact_cumulants(
 
 def _check_orders(orders: Sequence[int]) -> None:
     """Refuse orders that have no exact cumulants here."""
-    allowed = list(range(2, MAX_ORDER + 1, 2))
+    allowed = list(range(1, MAX_ORDER + 1))
     if not orders:
         raise SpecError(f"`orders` is empty; choose from {allowed}")
     for order in orders:
         if not is_whole(order) or order not in allowed:
             raise SpecError(
                 f"order {order!r} has no exact connected correlator; choose from "
-                f"{allowed} (odd ones vanish by symmetry)"
+                f"{allowed}"
             )
 
 
@@ -109,7 +115,7 @@ def _cumulant(
     """Joint cumulant of a_i φ, E[a_i²] = 1, all entries, and a bound on its error."""
     points, outputs = np.divmod(entries(num_points * num_outputs, order), num_outputs)
     total, bound = np.zeros(len(points)), np.zeros(len(points))
-    for partition in even_partitions(order):
+    for partition in partitions(order, weights):
         value = np.full(len(points), cumulant_weight(len(partition)))
         largest = np.abs(value)
         for block in partition:

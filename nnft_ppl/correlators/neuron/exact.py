@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from nnft_ppl._network import Network
-from nnft_ppl.correlators.correlators import Correlators, check_orders
+from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.neuron.cumulants import exact_cumulants
+from nnft_ppl.correlators.orders import check_odd_orders, check_orders
 from nnft_ppl.correlators.sizes import check_sizes
 from nnft_ppl.correlators.symmetric import positions
 
@@ -35,15 +36,17 @@ def exact_correlators(
     Args:
         network: Must supply a neuron.
         x: Inputs (point, input_dim), finite and distinct.
-        orders: Among 2, 4, 6, 8; lower even ones are added.
+        orders: From 1 to 8; lower even ones are added and, where odd ones are asked
+            for, lower odd ones.
 
     Returns:
         `Correlators` without sampling error; `connected_error` is the quadrature's
         bound on its own error.
 
     Raises:
-        UnavailableError: The architecture gives no neuron, or the output weights lack a
-            moment of the highest order.
+        UnavailableError: The architecture gives no neuron, the output weights lack a
+            moment of the highest order, or odd orders do not vanish and are not asked
+            for.
         SpecError: Inputs or orders are unusable.
 
     Warns:
@@ -53,6 +56,7 @@ def exact_correlators(
     """
     points = network.check_inputs(x, distinct=True)
     orders = check_orders(orders, len(points), network.hyperparameters.output_dim)
+    check_odd_orders(network, orders)
     if network.has_kernel:
         sizes = np.sqrt(np.diag(network.kernel(points)))
         check_sizes(network, sizes, max(orders), sampled=False)

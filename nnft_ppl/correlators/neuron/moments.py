@@ -37,7 +37,7 @@ def neuron_moments(
     Args:
         neuron: The hidden neuron.
         x: Inputs, (point, dim).
-        orders: Even numbers k.
+        orders: Numbers k; beside an odd one the even one above it.
 
     Returns:
         By order, the packed moments and their absolute errors, float64, (entry,). The
@@ -47,7 +47,7 @@ def neuron_moments(
         outside the region of integration, and rounding.
 
     Raises:
-        SpecError: An order is not a positive even number.
+        SpecError: An order is not positive, or an odd one without the even one above.
         UnavailableError: The neuron has no closed form and products of as many
             activations depend on more than `quadrature.MAX_RANK` independent
             preactivations; or a moment is infinite or not a finite number.
@@ -57,7 +57,13 @@ def neuron_moments(
     """
     _check(orders)
     s = preactivation_covariance(neuron.covariance, x)
-    if neuron.product_mean is None:
+    if any(k % 2 for k in orders) and neuron.activation is None:
+        raise UnavailableError(
+            "the neuron gives products of an even number of features alone, by "
+            "`product_mean`, and no activation, so that odd correlators have no exact "
+            "form here; use measure_correlators"
+        )
+    if neuron.product_mean is None or any(k % 2 for k in orders):
         assert neuron.activation is not None  # as `Neuron` ensures
         return gaussian_moments(s, neuron.activation, neuron.homogeneity, orders)
     with on_host(), jax.enable_x64(True):
@@ -91,7 +97,7 @@ def gaussian_moments(
         covariance: Of z, (point, point).
         activation: (z, variance of z) -> φ, elementwise.
         homogeneity: See `nnft_ppl.Neuron`.
-        orders: Even numbers k.
+        orders: As `neuron_moments`.
         tolerance: Relative error that is small enough; by default what double
             precision and some seconds allow.
 
@@ -114,8 +120,11 @@ def gaussian_moments(
 def _check(orders: Sequence[int]) -> None:
     """Refuse orders that are none."""
     for order in orders:
-        if order < 2 or order % 2:
-            raise SpecError(f"order {order!r} is not an even number ≥ 2")
+        if order < 1 or (order % 2 and order + 1 not in orders):
+            raise SpecError(
+                f"order {order!r} is not an even number ≥ 2, or an odd one beside the "
+                "even one above it"
+            )
 
 
 def _finite(

@@ -28,36 +28,45 @@ def means_over_nodes(
 ) -> Moments:
     """Σ_nodes w Π φ for all sets of legs: products of packed monomials of half degree.
 
-    √w multiplies the monomials, so that the sum is a symmetric product P Pᵀ.
+    √w multiplies the monomials, so that the sum is a symmetric product P Pᵀ; of an odd
+    order the first half is the longer one.
     """
     num_points, rank = factor.shape
-    columns = num_entries(num_points, max(orders) // 2)
+    longest = (max(orders) + 1) // 2
+    columns = num_entries(num_points, longest)
     size = 1 << min(16, max(10, (_BLOCK // columns).bit_length() - 1))
     sums: dict[int, Any] = dict.fromkeys(orders, 0.0)
     for nodes, weights in _rechunked(rule, size, rank):
         phi = activation(factor @ nodes.T)
         root = np.sqrt(weights)
-        monomials = {1: phi}
-        for half in range(2, max(orders) // 2 + 1):
+        monomials = {0: np.ones((1, len(weights))), 1: phi}
+        for half in range(2, longest + 1):
             legs = entries(num_points, half)
             start = positions(num_points, legs[:, :-1])
             monomials[half] = monomials[half - 1][start] * phi[legs[:, -1]]
         for order in orders:
-            scaled = monomials[order // 2] * root
-            sums[order] += scaled @ scaled.T
+            scaled = monomials[(order + 1) // 2] * root
+            other = scaled if order % 2 == 0 else monomials[order // 2] * root
+            sums[order] += scaled @ other.T
     moments = {}
     for order in orders:
         legs = entries(num_points, order)
-        left = positions(num_points, legs[:, : order // 2])
-        right = positions(num_points, legs[:, order // 2 :])
+        half = (order + 1) // 2
+        left = positions(num_points, legs[:, :half])
+        right = positions(num_points, legs[:, half:])
         moments[order] = sums[order][left, right]
     return moments
 
 
-def hoelder_bound(values: Packed, num_points: int, order: int) -> Packed:
-    """Π_i E[φ_i^k]^{1/k} over the legs i of every entry: no entry is larger."""
-    diagonal = np.repeat(np.arange(num_points)[:, None], order, axis=1)
-    root = np.maximum(values[positions(num_points, diagonal)], 0.0) ** (1 / order)
+def hoelder_bound(moments: Moments, num_points: int, order: int) -> Packed:
+    """Π_i E[φ_i^m]^{1/m} over the legs i of every entry: no entry is larger.
+
+    m is the order, or the even one above it, which must be among the moments.
+    """
+    even = order + order % 2
+    diagonal = np.repeat(np.arange(num_points)[:, None], even, axis=1)
+    alone = moments[even][positions(num_points, diagonal)]
+    root = np.maximum(alone, 0.0) ** (1 / even)
     return np.asarray(root[entries(num_points, order)].prod(axis=1))
 
 

@@ -120,7 +120,7 @@ def integrated(
         )
     slack = _slack(_evaluate(integrand.activation, s), np.sqrt(np.diagonal(s)), dropped)
     errors = {
-        k: (relative[k] + k**2 * slack) * hoelder_bound(moments[k], num_points, k)
+        k: (relative[k] + k**2 * slack) * hoelder_bound(moments, num_points, k)
         for k in orders
     }
     return moments, errors
@@ -174,7 +174,7 @@ def _homogeneous(
         return np.asarray(np.abs(z) ** degree * at_sign)
 
     cones = simplicial_cones(factor[np.any(factor != 0, axis=1)])
-    columns = num_entries(len(s), max(orders) // 2)
+    columns = num_entries(len(s), (max(orders) + 1) // 2)
 
     def levels() -> Iterator[Moments]:
         for num_nodes in (5, 7, 9, 12, 15, 19, 24, 30):
@@ -203,8 +203,8 @@ def _smooth(
     target, std = integrand.target(rank), np.sqrt(np.diagonal(s))
     radius, outside = enclosing_radius(activation, std, rank, orders, target / 10)
     ball = np.pi ** (rank / 2) / scipy.special.gamma(rank / 2 + 1) * radius**rank
-    columns = num_entries(len(s), max(orders) // 2)
-    even = has_parity(activation, std)
+    columns = num_entries(len(s), (max(orders) + 1) // 2)
+    even = has_parity(activation, std) and not any(k % 2 for k in orders)
     gradable = rank <= graded.MAX_RANK
     budget = _BUDGET / 100 if gradable else _BUDGET
 
@@ -253,7 +253,7 @@ def _refine(
     for before, moments in pairwise(levels):
         relative = {}
         for order, values in moments.items():
-            bound = hoelder_bound(values, num_points, order)
+            bound = hoelder_bound(moments, num_points, order)
             ratio = np.abs(values - before[order])
             np.divide(ratio, bound, out=ratio, where=bound > 0)
             change = float(ratio.max())

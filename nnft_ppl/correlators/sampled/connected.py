@@ -6,7 +6,11 @@ from math import prod
 import numpy as np
 
 from nnft_ppl._typing import Matrix, Packed
-from nnft_ppl.correlators.partitions import cumulant_weight, even_partitions
+from nnft_ppl.correlators.partitions import (
+    cumulant_weight,
+    even_partitions,
+    partitions,
+)
 from nnft_ppl.correlators.sampled.estimators import BiasCorrection
 from nnft_ppl.correlators.sampled.sums import Mean
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
@@ -54,19 +58,15 @@ def connected_estimate(
     span = {k: slice(offsets[i], offsets[i + 1]) for i, k in enumerate(orders)}
     raw = {k: mean.value[span[k]] for k in orders}
     point = {**raw, 2: np.zeros_like(raw[2])} if bias == "linear" else raw
-    jacobian = np.eye(offsets[-1])
-    connected = {2: kernel + raw[2]}
-    plain = {}
+    plain, jacobian = cumulants(point, num_legs)
+    connected = {orders[0]: raw[orders[0]]}
     for order in orders[1:]:
-        value, slopes = connected_from_moments(point, num_legs, order)
-        plain[order] = value
-        for k, slope in slopes.items():
-            jacobian[span[order], span[k]] = slope
+        value = plain[order]
         if bias == "linear":
             excess = _product_excess(
                 mean.covariance, raw, span, num_legs, order, linear=True
             )
-            value = value - excess + slopes[2] @ raw[2]
+            value = value - excess + jacobian[span[order], span[2]] @ raw[2]
         elif bias == "covariance":
             value = value - _product_excess(
                 mean.covariance, raw, span, num_legs, order, linear=False
@@ -75,7 +75,30 @@ def connected_estimate(
             products = _squares(plain[4], num_legs) if order == 8 else 0 * value
             value = _k_statistic(value + products, products, order, num_draws)
         connected[order] = value
+    connected[2] = kernel + connected[2]
     return connected, jacobian @ mean.covariance @ jacobian.T
+
+
+def cumulants(
+    moments: Mapping[int, Packed], num_legs: int
+) -> tuple[dict[int, Packed], Matrix]:
+    """Connected correlators by the sum over partitions, nothing done about its bias.
+
+    Args:
+        moments: Order -> packed moment, sorted.
+        num_legs: Number of legs.
+
+    Returns:
+        By order, and the derivatives of all of them by all moments, concatenated.
+    """
+    parts = {k: connected_from_moments(moments, num_legs, k) for k in moments}
+    jacobian = np.zeros((sum(map(len, moments.values())),) * 2)
+    start = 0
+    for value, slopes in parts.values():
+        block = np.concatenate([slopes[k] for k in sorted(slopes)], axis=1)
+        jacobian[start : start + len(value), : block.shape[1]] = block
+        start += len(value)
+    return {k: value for k, (value, _) in parts.items()}, jacobian
 
 
 def _product_excess(
@@ -94,7 +117,7 @@ def _product_excess(
     """
     table = entries(num_legs, order)
     total = np.zeros(len(table))
-    for partition in even_partitions(order):
+    for partition in partitions(order, averages):
         count = len(partition)
         if count < 2 or (linear and (count > 2 or order == 4)):
             continue

@@ -18,11 +18,14 @@ from nnft_ppl._checkpoint import check_checkpoint_path, saved_record
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Points
-from nnft_ppl.correlators.correlators import Correlators, check_orders
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.odd_orders import with_vanishing_odd_orders
+from nnft_ppl.correlators.orders import check_orders
 from nnft_ppl.correlators.readout_weights import weight_moments
 from nnft_ppl.correlators.sampled.accumulate import Goal, Reached, accumulate, forecast
 from nnft_ppl.correlators.sampled.draws import draws_preactivations
 from nnft_ppl.correlators.sampled.estimators import (
+    PLAIN,
     Estimator,
     Inputs,
     choose_estimator,
@@ -83,7 +86,9 @@ def measure_correlators(
     Args:
         network: From `nnft_ppl.network`.
         x: Inputs (point, input_dim), finite and distinct.
-        orders: Among 2, 4, 6, 8; lower even ones are added.
+        orders: From 1 to 8; lower even ones are added and, where odd ones are asked
+            for, lower odd ones. Those that a symmetry forbids are zero; `moments`
+            measures them nevertheless.
         num_draws: Number of networks, more than there are correlator entries; with a
             `target_error` the largest number.
         key: A JAX random key; network j is a function of (key, j).
@@ -126,9 +131,12 @@ def measure_correlators(
     sampling_inputs(points)  # refuses
     num_outputs = network.hyperparameters.output_dim
     num_legs = len(points) * num_outputs
-    orders = check_orders(orders, len(points), num_outputs)
+    wanted = check_orders(orders, len(points), num_outputs)
     check_block_size(block_size)
-    route = choose_estimator(network, estimator)
+    route = choose_estimator(network, estimator, wanted)
+    orders = wanted
+    if route is not PLAIN:  # they hold for networks whose odd orders vanish
+        orders = tuple(k for k in wanted if k % 2 == 0)
     if generator is not None:
         check_generator(generator)
     weight_moments(network, max(orders))  # refuses
@@ -185,13 +193,18 @@ def measure_correlators(
             monitor=monitor,
         )
     number = reached.num_draws
+
+    def found() -> Correlators:
+        even_or_all = measurement.correlators(reached.mean(), number)
+        return with_vanishing_odd_orders(even_or_all, wanted)
+
     if not reached.interrupted:
-        return measurement.correlators(reached.mean(), number)
+        return found()
     enough = number > num_quantities and number // reached.job.batch > 1
     raise SamplingInterrupted(
         number,
         place if number else None,
-        measurement.correlators(reached.mean(), number) if enough else None,
+        found() if enough else None,
     )
 
 

@@ -35,7 +35,7 @@ class Measurement:
     Attributes:
         network: What is drawn.
         points: Inputs, float64 (point, dim).
-        orders: All even orders from 2 up to the highest.
+        orders: All orders from 1, or all even ones from 2, up to the highest.
         estimator: By which route.
         kernel: (entry,) packed 2-pt function to subtract, over legs, output bias left
             out where the estimator leaves it out.
@@ -174,6 +174,8 @@ def _rounding(
     size one, or of products of fields.
     """
     size = float(np.sqrt(np.mean(connected[order] ** 2)))
+    if 1 in connected:  # moments about zero, of which the mean is taken off
+        size = max(size, (1 + float(np.abs(connected[1]).max())) ** order)
     cancelled = 1.0
     if 4 in connected:
         spread = float(np.sqrt(np.sqrt(np.mean(connected[4] ** 2)) / 3))

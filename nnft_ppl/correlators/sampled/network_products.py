@@ -33,7 +33,7 @@ def means_over_networks(
         draws: Outputs leg by leg, or packed cumulants of orders 2, 4, … given the
             features.
         num_legs: Number of legs.
-        orders: All even orders from 2 up to the highest.
+        orders: All even orders from 2 up to the highest; of outputs, or all from 1.
         group: Networks in a group; a divisor of their number.
         outputs: The draws are outputs: products of them; else sums over partitions
             of the legs into cumulants.
@@ -98,29 +98,42 @@ def wick_matrix(
     return full[:, :-1], full[:, -1]
 
 
+def monomials(field: Draws, order: int) -> Draws:
+    """Packed products of `order` fields, (entry, network)."""
+    table = entries(len(field), order)
+    products = field[table[:, 0]]
+    for column in table.T[1:]:
+        products = products * field[column]
+    return products
+
+
 def _monomial_means(field: Draws, order: int, group: int) -> Means:
     """Means of f_1 … f_k: of a product of the lower and one of the upper half.
 
     An entry is sorted, so that its lower half ends where the upper begins or before.
     With m the first leg of the upper half, all entries are in the rectangles (lower
-    halves that end by m) × (upper halves that begin with m), each exactly once.
+    halves that end by m) × (upper halves that begin with m), each exactly once. Of an
+    odd order the lower half is the longer one.
     """
+    if order == 1:
+        return _group_means(field, group)
     num_legs, half = len(field), order // 2
     table = entries(num_legs, half)
-    halves = field[table[:, 0]]
-    for column in table.T[1:]:
-        halves = halves * field[column]
+    halves = jax.lax.optimization_barrier(monomials(field, half))
+    longer = order - half
+    below = entries(num_legs, longer)
+    lower_halves = halves if longer == half else monomials(field, longer)
     # Sorted by the last leg, lower halves lie side by side, too.
-    by_last = np.lexsort(table.T)
-    halves = jax.lax.optimization_barrier(halves)
-    lower_halves = jax.lax.optimization_barrier(halves[by_last])
+    by_last = np.lexsort(below.T)
+    lower_halves = jax.lax.optimization_barrier(lower_halves[by_last])
     parts, legs = [], []
     for m in range(num_legs):
-        lower, upper = slice(num_entries(m + 1, half)), _beginning(num_legs, half, m)
+        lower, upper = slice(num_entries(m + 1, longer)), _beginning(num_legs, half, m)
         parts.append(_outer_means(lower_halves[lower], halves[upper], group))
-        first, second = np.broadcast_arrays(
-            table[by_last[lower], None], table[None, upper]
-        )
+        rows, columns = below[by_last[lower]], table[upper]
+        shape = len(rows), len(columns)
+        first = np.broadcast_to(rows[:, None], (*shape, longer))
+        second = np.broadcast_to(columns[None], (*shape, half))
         legs.append(np.concatenate([first, second], axis=2).reshape(-1, order))
     order_of = np.argsort(positions(num_legs, np.concatenate(legs)))
     return _joined(parts)[order_of]

@@ -230,7 +230,7 @@ class Plan:
         if not self.estimator.draws_outputs and len(self.drawn) > 1:
             return rows + 2 * quantities
         lower = quantities - num_entries(self.num_legs, self.orders[-1])
-        half = max(num_entries(self.num_legs, k // 2) for k in self.orders)
+        half = max(num_entries(self.num_legs, (k + 1) // 2) for k in self.orders)
         outer = half**2 if self.estimator.draws_outputs else max(lower, 1) * rows
         return rows + lower + (outer + quantities) / self._group
 

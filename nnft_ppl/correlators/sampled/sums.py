@@ -138,14 +138,15 @@ class Sums(NamedTuple):
             + 3 * fewer * centre**4,
         )
 
-    def mean(self, num_draws: int, batch: int) -> Mean:
+    def mean(self, num_draws: int, batch: int, number: int | None = None) -> Mean:
         """The mean over `num_draws` networks and its covariance.
 
         Args:
             num_draws: Networks summed over.
             batch: Networks in a batch.
+            number: Whole batches, where they are not as many as fit.
         """
-        number = num_draws // batch
+        number = num_draws // batch if number is None else number
         centre = self.means / number
         scatter = self.squares - number * np.outer(centre, centre)
         return Mean(

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnft_ppl.correlators.sampled.network_products import Draws, Means
+from nnft_ppl.correlators.sampled.network_products import Draws, Means, monomials
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 from nnft_ppl.correlators.wick import partition_sums
 
@@ -39,17 +39,17 @@ def wide_means(
 
 def _monomial_means(field: Draws, order: int, group: int) -> Means:
     """Means of f_1 … f_k: of a product of the lower and one of the upper half."""
+    if order == 1:
+        return _group_means(field, group)
     num_legs, half = len(field), order // 2
-    table = entries(num_legs, half)
-    halves = field[table[:, 0]]
-    for column in table.T[1:]:
-        halves = halves * field[column]
-    products = _outer_means(halves, halves, group)
+    halves = monomials(field, half)
+    longer = halves if order % 2 == 0 else monomials(field, order - half)
+    products = _outer_means(longer, halves, group)
     whole = entries(num_legs, order)
     lower, upper = (
-        positions(num_legs, part) for part in (whole[:, :half], whole[:, half:])
+        positions(num_legs, part) for part in np.split(whole, [order - half], axis=1)
     )
-    return products[lower * len(table) + upper]
+    return products[lower * len(halves) + upper]
 
 
 def _pairing_means(

@@ -21,6 +21,7 @@ from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.identifiability import NOT_IDENTIFIABLE, null_combination
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.mcmc.sampling import Sampling
+from nnft_ppl.inference.own_propagator import as_fitted
 from nnft_ppl.inference.priors import Prior, prior_or_default
 from nnft_ppl.inference.verdict import TOLERANCE, check_tolerance
 
@@ -113,6 +114,7 @@ def fit_alike(
     operators = {o.name: o for action in actions for o in action.operators}
     one = actions[0]
     together = Action(operators.values(), measure=one.measure, scheme=one.scheme)
+    correlators = as_fitted(correlators)
     likelihood = build_likelihood(correlators, together, (value,))
     # Not `fit_couplings`, which refuses couplings that cannot be told apart: the
     # evidence and the predictions of such an action are as good as any.

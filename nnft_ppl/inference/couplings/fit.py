@@ -34,6 +34,7 @@ from nnft_ppl.inference.identifiability import check_identifiable
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.mcmc.chains import arviz_statistics
 from nnft_ppl.inference.mcmc.sampling import Sampling
+from nnft_ppl.inference.own_propagator import as_fitted
 from nnft_ppl.inference.priors import Prior, prior_or_default
 from nnft_ppl.inference.propagator_error import widened
 
@@ -66,14 +67,17 @@ def fit_couplings(
     operator the 6-pt function holds the trees of two four-field ones, of the same order
     1/N²; in the bare scheme, which is of first order alone, it does not.
 
-    The kernel's own error, where it is a quadrature or a measurement, makes couplings
-    uncertain by one factor, which the draws carry.
+    Of a field with a mean the field less the mean is fitted, and predicted. The
+    kernel's own error, where it is a quadrature or a measurement, makes couplings
+    uncertain by one factor, which the draws carry. Where no kernel is known at all the
+    measured 2-pt function is the propagator: at the inputs, so that the measure must be
+    `Empirical` at inputs of the data, and its noise is in that of the fit.
 
     The same random numbers serve every cutoff, so that couplings at two cutoffs differ
     by the running and not by sampling noise.
 
     Args:
-        correlators: Measured or exact, of a network whose kernel is known.
+        correlators: Measured or exact.
         action: The operators.
         cutoffs: Λ > 0 of the measure; `math.inf` where the integrals converge.
         key: A JAX random key.
@@ -105,7 +109,7 @@ def fit_couplings(
     Raises:
         SpecError: An argument is out of range, the checkpoint is of another fit, or no
             data on these inputs could tell the couplings apart.
-        UnavailableError: The architecture gives no kernel.
+        UnavailableError: The kernel is not known where the measure is.
         FitError: A cutoff integral, the kernel or the posterior is not usable.
         KeyboardInterrupt: Interrupted while NUTS ran; answered within a second or so,
             the state saved first, and the message says how far it came.
@@ -129,6 +133,7 @@ def fit_couplings(
                 f"`checkpoint` is {str(checkpoint)!r}, but sampler {sampler!r} has "
                 "nothing to keep; leave it out"
             )
+    correlators = as_fitted(correlators)
     likelihood = build_likelihood(correlators, action, values)
     check_identifiable(likelihood.design, action.names, values)
     return infer_couplings(

@@ -41,6 +41,7 @@ from nnft_ppl.inference.law.result import RunningFit
 from nnft_ppl.inference.likelihood import build_likelihood
 from nnft_ppl.inference.mcmc.chains import arviz_statistics, run_chains
 from nnft_ppl.inference.mcmc.sampling import Sampling
+from nnft_ppl.inference.own_propagator import as_fitted
 from nnft_ppl.inference.priors import Prior, prior_or_default
 from nnft_ppl.inference.propagator_error import PerCoupling
 
@@ -111,6 +112,7 @@ def fit_running(
     sampling = Sampling(num_warmup, num_samples, num_chains)
     values = _check_law_cutoffs(cutoffs, curvature)
     key = check_key(key)
+    correlators = as_fitted(correlators)
     likelihood = build_likelihood(correlators, action, tuple(values))
     check_identifiable(likelihood.design, action.names, tuple(values))
     forms = [

@@ -281,7 +281,7 @@ def test_a_loose_tolerance_is_kept_and_says_its_error(function, homogeneity):
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])
-def test_odd_orders_are_refused(order):
+def test_odd_orders_without_the_even_one_above_are_refused(order):
     with pytest.raises(SpecError, match=f"order {order} is not an even number"):
         neuron_moments(neuron_of("relu-net", 1, 0.0), np.ones((1, 1)), (order,))
 

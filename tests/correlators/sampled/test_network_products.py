@@ -12,6 +12,7 @@ from nnft_ppl.correlators.sampled.network_products import (
     means_over_networks,
     wick_matrix,
 )
+from nnft_ppl.correlators.sampled.wide_products import wide_means
 from nnft_ppl.correlators.wick import pack_kernel, wick_powers
 
 EPSILON = 2.0**-24
@@ -188,3 +189,23 @@ def test_wick_matrix_at_one_input_is_that_of_hermite_polynomials():
     expected = [[1, 0, 0], [-6 * v, 1, 0], [45 * v**2, -15 * v, 1]]
     np.testing.assert_allclose(matrix, expected, rtol=1e-14)
     np.testing.assert_allclose(constant, [-v, 3 * v**2, -15 * v**3], rtol=1e-14)
+
+
+@pytest.mark.parametrize("group", [1, 64])
+def test_products_of_odd_orders_are_those_written_out(group):
+    field = np.random.default_rng(8).standard_normal((3, 128)).astype(np.float32)
+    orders = (1, 2, 3, 4, 5)
+    found = np.asarray(mean_of(field, 3, orders, group, outputs=True))
+    wide = np.asarray(
+        jax.jit(wide_means, static_argnums=(1, 2, 3), static_argnames="outputs")(
+            field, 3, orders, group, outputs=True
+        )
+    )
+    expected = np.concatenate(
+        [group_means(products(field.astype(float), k), group) for k in orders]
+    )
+    size = np.concatenate(
+        [group_means(abs(products(field.astype(float), k)), group) for k in orders]
+    )
+    for means in (found, wide):
+        assert (abs(means - expected) <= 100 * EPSILON * size).all()
