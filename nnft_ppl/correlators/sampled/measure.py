@@ -146,7 +146,7 @@ def measure_correlators(
     _check_target(target_error, error_of, orders)
     memory = check_memory(memory, block_size)
     place = None if checkpoint is None else check_checkpoint_path(checkpoint)
-    generator = generator or _generator_of(place)
+    generator = _generator_of(generator, place)
     used = choose_devices(devices)
     check_prior(network)
     check_outputs(network)
@@ -208,12 +208,20 @@ def measure_correlators(
     )
 
 
-def _generator_of(checkpoint: Path | None) -> str:
-    """The generator of sums that are to be gone on with; else the default."""
-    if checkpoint is None:
-        return DEFAULT_GENERATOR
-    record = from_first(lambda: saved_record(checkpoint)) or {}
-    named = record.get("generator")
+def _generator_of(asked: str | None, checkpoint: Path | None) -> str:
+    """The generator asked for; else that of sums to be gone on with; else the default.
+
+    Every process takes part, whatever it was given, so that differences are told later.
+    """
+
+    def saved() -> object:
+        if asked is not None or checkpoint is None:
+            return None
+        return (saved_record(checkpoint) or {}).get("generator")
+
+    named = from_first(saved)
+    if asked is not None:
+        return asked
     # Sums of another release's generator are refused later, with all else they are of.
     return str(named) if named in GENERATORS else DEFAULT_GENERATOR
 
