@@ -154,8 +154,9 @@ def simulated_kernel(width, num_draws, x):
 @pytest.mark.slow_but("conditional")
 @pytest.mark.parametrize("estimator", ["conditional", "wick"])
 def test_where_the_two_point_function_is_not_the_kernel_nothing_is_flagged(estimator):
-    # With 100,000 the Wick products of three runs in eight rest on few networks.
-    x, num_draws = np.array([0.3, 2.0]), 400_000
+    # Of 400,000 the Wick products of one run in sixteen rest on few networks.
+    x, num_simulated = np.array([0.3, 2.0]), 400_000
+    num_draws = num_simulated if estimator == "conditional" else 1_600_000
     net = deep("erf", 3, weight_std=2.0, bias_std=0.2)
     found = nnft.measure_correlators(
         net,
@@ -170,9 +171,9 @@ def test_where_the_two_point_function_is_not_the_kernel_nothing_is_flagged(estim
     kernel = net.kernel(x)[np.triu_indices(2)]
     off = np.abs(found.connected(2) - kernel) / found.connected_error(2)
     assert off.max() > 6  # or the case would show nothing
-    simulated = simulated_kernel(3, num_draws, x)
+    simulated = simulated_kernel(3, num_simulated, x)
     pairs = simulated[:, *np.triu_indices(2)]
-    error = np.hypot(found.connected_error(2), pairs.std(axis=0) / num_draws**0.5)
+    error = np.hypot(found.connected_error(2), pairs.std(axis=0) / num_simulated**0.5)
     assert (np.abs(found.connected(2) - 0.04 - pairs.mean(axis=0)) < 4.5 * error).all()
     for entry, (a, b, c, d) in enumerate(found.entries(4)):
         terms = [
@@ -181,7 +182,9 @@ def test_where_the_two_point_function_is_not_the_kernel_nothing_is_flagged(estim
             for p, q, r, s in ((a, b, c, d), (a, c, b, d), (a, d, b, c))
         ]
         total = np.sum(terms, axis=0)
-        error = np.hypot(found.connected_error(4)[entry], total.std() / num_draws**0.5)
+        error = np.hypot(
+            found.connected_error(4)[entry], total.std() / num_simulated**0.5
+        )
         assert abs(found.connected(4)[entry] - total.mean()) < 4.5 * error
 
 
