@@ -5,7 +5,7 @@ f = Φ v with standard normal v, where Φ holds σ_W φ_j/√F and, last, σ_b f
 bias: K̂ = Φ Φᵀ (theory.md §3). All that is computed given the features starts from Φ.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -56,6 +56,7 @@ def kernel_features(
     return jnp.concatenate([features, bias], axis=1)
 
 
+@lru_cache(maxsize=64)
 def num_features(network: Network) -> int:
     """F, or F + 1 with an output bias."""
     points = jax.ShapeDtypeStruct((1, network.hyperparameters.input_dim), jnp.float32)

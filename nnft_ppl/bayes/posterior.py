@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -10,17 +11,19 @@ from jaxtyping import ArrayLike
 from numpyro.distributions import Distribution
 
 from nnft_ppl._arguments import check_choice, check_kind
+from nnft_ppl._checkpoint import check_checkpoint_path
 from nnft_ppl._errors import FitError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
 from nnft_ppl.bayes.answer import Answer, Draws
+from nnft_ppl.bayes.by_weights import check_route, weigh
 from nnft_ppl.bayes.data import check_interpolation, check_memory, checked_data
 from nnft_ppl.bayes.features import check_gaussian_readout, num_features
 from nnft_ppl.bayes.nuts import run_nuts
 from nnft_ppl.bayes.result import Posterior, posterior_tree
 from nnft_ppl.bayes.scales import Scales
 from nnft_ppl.bayes.smc import run_smc
-from nnft_ppl.bayes.weighting import Job, draw_posterior, weigh
+from nnft_ppl.bayes.weighting import Job, draw_posterior
 from nnft_ppl.bayes.weights import MIN_DRAWS, Weights
 from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR
 from nnft_ppl.ensemble.local import choose_devices
@@ -59,7 +62,10 @@ def posterior(
     num_samples: int = 1000,
     num_chains: int = 4,
     generator: str = DEFAULT_GENERATOR,
+    target_error: float | None = None,
+    checkpoint: str | Path | None = None,
     devices: Sequence[jax.Device] | int | None = None,
+    scheduler: str | None = None,
     progress: bool | Monitor = False,
 ) -> Posterior:
     """The field of a network of finite width given targets with normal noise.
@@ -92,8 +98,15 @@ def posterior(
             SMC a chain is a population of so many particles.
         num_chains: Chains that the draws are laid out in.
         generator: As in `sample_ensemble`.
+        target_error: Stop once no mean at the new inputs has a larger error, in units
+            of its standard deviation, and the weights are good; `num_draws` is then
+            the largest number. By weights alone, as the next and the scheduler.
+        checkpoint: File where the sums are saved as they grow, and from which the same
+            call goes on, whatever its `num_draws`; it is kept at the end.
         devices: Devices of this process to use, or how many; all when `None`. SMC and
             NUTS run on one.
+        scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers
+            then draw and weigh the networks.
         progress: Show a progress bar, on a terminal or in a notebook, or a function
             that is told.
 
@@ -103,13 +116,15 @@ def posterior(
     Source: theory.md §6.
 
     Raises:
-        SpecError: Data, a number, key or devices are unusable; or memory is too small;
-            or networks give NaN or overflow.
-        UnavailableError: The network has no Gaussian readout.
+        SpecError: Data, a number, key, devices or scheduler are unusable; or memory is
+            too small; or networks give NaN or overflow; or the checkpoint is of other
+            work.
+        UnavailableError: The network has no Gaussian readout, or Dask is not installed.
         PluginError: The prior does not run under NumPyro, or what the architecture's
             functions return is not real or of a wrong shape.
         FitError: By `weights`, a few networks have all the weight, or none can have
             the targets.
+        SamplingInterrupted: Ctrl-C while networks are streamed; sums are saved.
 
     Warns:
         PosteriorWarning: Weights failed, or chains have not converged.
@@ -121,6 +136,10 @@ def posterior(
     check_choice("method", method, METHODS)
     sampling = Sampling(num_warmup, num_samples, num_chains)
     check_generator(generator)
+    target_error = check_route(
+        method, target_error, checkpoint=checkpoint, scheduler=scheduler
+    )
+    place = None if checkpoint is None else check_checkpoint_path(checkpoint)
     job = Job(
         network,
         data,
@@ -137,8 +156,13 @@ def posterior(
     check_memory(data, num_features(network))
     weights = None
     if method in ("auto", "weights"):
-        with watching(progress, "posterior") as monitor:
-            weights, answer = weigh(job, monitor)
+        job, weights, answer = weigh(
+            job,
+            target_error=target_error,
+            checkpoint=place,
+            scheduler=scheduler,
+            progress=progress,
+        )
         failed = (
             f"weights of {job.num_draws:,} networks failed: Pareto k "
             f"{weights.pareto_k:.2f} (at most {weights.largest_k:.2f} is good), "

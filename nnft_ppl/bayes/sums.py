@@ -37,11 +37,12 @@ class Sums:
 
     def plus(
         self,
+        numbers: np.ndarray,
         log_evidence: Float[np.ndarray, " draw"],
         mean: Float[np.ndarray, "draw new output"],
         variance: Float[np.ndarray, "draw new"],
     ) -> "Sums":
-        """With more networks."""
+        """With more networks; which, by `numbers`, does not matter here."""
         unit = max(self.unit, float(log_evidence.max()))
         if unit == -np.inf:
             return self
@@ -49,6 +50,20 @@ class Sums:
         some = weight > 0  # moments of others may be NaN
         return self.in_units_of(unit)._with(
             np.stack([weight, weight**2])[:, some], mean[some], variance[some]
+        )
+
+    def merged(self, other: "Sums") -> "Sums":
+        """With the networks of other sums."""
+        unit = max(self.unit, other.unit)
+        if unit == -np.inf:
+            return self
+        one, two = self.in_units_of(unit), other.in_units_of(unit)
+        return Sums(
+            unit,
+            one.weight + two.weight,
+            one.first + two.first,
+            one.second + two.second,
+            one.variance + two.variance,
         )
 
     def in_units_of(self, unit: float) -> "Sums":

@@ -2,8 +2,9 @@
 
 Given its features a network gives evidence, mean and variance in closed form, so that
 the posterior is a mixture over networks weighted by their evidences. One pass keeps 8
-bytes a network, its log evidence, and sums; those few networks whose weights smoothing
-changes, and those that draws of the field are taken from, are drawn again by number.
+bytes a network, its log evidence, and sums (`stream.py`, `by_weights.py`); those few
+networks whose weights smoothing changes, and those that draws of the field are taken
+from, are drawn again by number.
 """
 
 from collections.abc import Generator, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 from nnft_ppl._errors import FitError, SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
-from nnft_ppl.bayes.answer import Answer, Draws
+from nnft_ppl.bayes.answer import Draws
 from nnft_ppl.bayes.data import Data, bytes_per_network
 from nnft_ppl.bayes.device_programs import (
     condition_networks,
@@ -27,8 +28,7 @@ from nnft_ppl.bayes.device_programs import (
 )
 from nnft_ppl.bayes.features import num_features
 from nnft_ppl.bayes.scales import Scales
-from nnft_ppl.bayes.sums import Sums
-from nnft_ppl.bayes.weights import Weights, resampled, smoothed
+from nnft_ppl.bayes.weights import Weights, resampled
 from nnft_ppl.ensemble.blocks import (
     chunk_size,
     device_mesh,
@@ -38,9 +38,7 @@ from nnft_ppl.ensemble.blocks import (
 from nnft_ppl.ensemble.device_sizes import DeviceSizes, sizes_of
 from nnft_ppl.ensemble.local import run_locally
 from nnft_ppl.ensemble.model import numbered_keys, stream_at
-from nnft_ppl.ensemble.not_finite import NotFiniteError, not_finite
 from nnft_ppl.ensemble.out_of_memory import is_out_of_memory
-from nnft_ppl.ensemble.progress import Monitor, Pace
 
 _BLOCK_BYTES = 1 << 26
 """Memory that a block takes: 64 MiB."""
@@ -66,6 +64,7 @@ class Job:
         key: Network j is a function of (key, j).
         generator: One of `GENERATORS`.
         devices: Each takes a block at a time.
+        block_size: Networks in a block; `None` for a good number.
     """
 
     network: Network
@@ -75,10 +74,13 @@ class Job:
     key: Key
     generator: str
     devices: tuple[jax.Device, ...]
+    block_size: int | None = None
 
     @cached_property
     def block(self) -> int:
         """Networks in a block, on which no result depends but by rounding."""
+        if self.block_size is not None:
+            return self.block_size
         few = power_of_two_below(self.num_draws / _FEW_BLOCKS)
         # Of one chunk or group the compiler would make another program.
         least = 2 * max(self.chunk, self.group)
@@ -100,7 +102,8 @@ class Job:
         """Networks drawn side by side."""
         chunk = chunk_size(self.network, len(self.data.points), self.sizes)
         few = power_of_two_below(self.num_draws / _FEW_BLOCKS)
-        return min(chunk, few, max(1, self._fits // 2))
+        most = self._fits if self.block_size is None else self.block_size
+        return min(chunk, few, max(1, most // 2))
 
     @cached_property
     def group(self) -> int:
@@ -117,6 +120,93 @@ class Job:
         """Noise, and what else is unknown, of these networks: name -> (network,)."""
         return self.scales.draw(self.special_key(_SCALES), numbers)
 
+    def of_networks(
+        self,
+        parts: Sequence[np.ndarray],
+        devices: tuple[jax.Device, ...],
+        places: Sequence[int] | None = None,
+    ) -> list[np.ndarray]:
+        """What is known of networks, (network, …) for each part.
+
+        Without parts the programs are compiled.
+
+        Args:
+            parts: Numbers of networks, uint32, a block at most; one part a device, or
+                fewer.
+            devices: That do it.
+            places: Draw the field, in place of `Given`: where in the list of draws each
+                part begins, as every draw has its own random numbers.
+
+        Raises:
+            SpecError: Memory runs out.
+        """
+        block = self.block
+        # A device without networks of its own has none to draw.
+        padded = np.zeros((len(devices), block), np.uint32)
+        for row, part in zip(padded, parts, strict=False):
+            row[: len(part)] = part
+        counts = [len(part) for part in parts] + [0] * (len(devices) - len(parts))
+        try:
+            found = self._of_networks(padded, counts, devices, places)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise SpecError(
+                f"out of memory with {block} networks at a time, the fewest, at "
+                f"{len(self.data.x)} data; use fewer data, or new inputs in several "
+                "calls"
+            ) from error
+        return [
+            each[: len(part)]
+            for each, part in zip(np.asarray(found), parts, strict=False)
+        ]
+
+    def _of_networks(
+        self,
+        numbers: np.ndarray,
+        counts: Sequence[int],
+        devices: tuple[jax.Device, ...],
+        places: Sequence[int] | None,
+    ) -> np.ndarray:
+        """The same of as many networks for each device, (device, network, …)."""
+        data, mesh = self.data, device_mesh(devices)
+        names = tuple(sorted(self.scales.of_network))
+        scales = [self.draw_scales(row) for row in numbers]
+        streams, _ = stack_streams(self.key, [0] * len(numbers))
+        features = draw_features(
+            streams,
+            numbers,
+            np.array([-(-count // self.chunk) for count in counts], np.uint32),
+            tuple(np.stack([each[name] for each in scales]) for name in names),
+            jnp.asarray(data.points),
+            mesh,
+            self.network,
+            self.generator,
+            names,
+            self.chunk,
+            self.sizes,
+        )
+        where = data.rows, data.new_rows, data.y
+        with jax.enable_x64(True):
+            noise = np.stack([each["noise_std"] for each in scales])
+            if places is None:
+                found = condition_networks(features, noise, *where, mesh, self.group)
+                return np.asarray(found)
+            begun = [*places, *[0] * (len(devices) - len(places))]
+            draws = np.add.outer(begun, np.arange(self.block)).astype(np.uint32)
+            keys = jax.random.key_data(
+                numbered_keys(self.special_key(_FIELDS), draws.ravel())
+            )
+            found = draw_fields(
+                features,
+                noise,
+                keys.reshape(*draws.shape, -1),
+                *where,
+                mesh,
+                self.group,
+            )
+            return np.asarray(found)
+
     def results(
         self, numbers: np.ndarray, *, fields: bool
     ) -> Generator[np.ndarray, None, None]:
@@ -129,118 +219,16 @@ class Job:
         Raises:
             SpecError: Memory runs out.
         """
-        total, block, data = len(numbers), self.block, self.data
-        points = jnp.asarray(data.points)
-        names = tuple(sorted(self.scales.of_network))
-        own = self.special_key(_FIELDS)
 
         def run(
             starts: Sequence[int], devices: tuple[jax.Device, ...]
         ) -> list[np.ndarray]:
-            # A device without networks of its own has none to draw.
-            begun = [*starts, *[total] * (len(devices) - len(starts))]
-            parts = [numbers[start : start + block] for start in begun]
-            padded = np.zeros((len(begun), block), np.uint32)
-            for row, part in zip(padded, parts, strict=True):
-                row[: len(part)] = part
-            scales = [self.draw_scales(row) for row in padded]
-            streams, _ = stack_streams(self.key, [0] * len(begun))
-            mesh = device_mesh(devices)
-            features = draw_features(
-                streams,
-                padded,
-                np.array([-(-len(part) // self.chunk) for part in parts], np.uint32),
-                tuple(np.stack([each[name] for each in scales]) for name in names),
-                points,
-                mesh,
-                self.network,
-                self.generator,
-                names,
-                self.chunk,
-                self.sizes,
-            )
-            with jax.enable_x64(True):
-                noise = np.stack([each["noise_std"] for each in scales])
-                where = data.rows, data.new_rows, data.y
-                if fields:
-                    places = np.add.outer(begun, np.arange(block)).astype(np.uint32)
-                    keys = jax.random.key_data(numbered_keys(own, places.ravel()))
-                    found = draw_fields(
-                        features,
-                        noise,
-                        keys.reshape(*places.shape, -1),
-                        *where,
-                        mesh,
-                        self.group,
-                    )
-                else:
-                    found = condition_networks(
-                        features, noise, *where, mesh, self.group
-                    )
-                return [
-                    each[: len(part)]
-                    for each, part in zip(np.asarray(found), parts, strict=True)
-                ][: len(starts)]
+            parts = [numbers[start : start + self.block] for start in starts]
+            return self.of_networks(parts, devices, starts if fields else None)
 
-        try:
-            with closing(
-                run_locally(run, range(0, total, block), self.devices)
-            ) as blocks:
-                yield from blocks
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise SpecError(
-                f"out of memory with {block} networks at a time, the fewest, at "
-                f"{len(data.x)} data; use fewer data, or new inputs in several calls"
-            ) from error
-
-
-def weigh(job: Job, monitor: Monitor | None) -> tuple[Weights, Answer]:
-    """Weights of all networks, and mean and variance of the field with them.
-
-    Raises:
-        NotFiniteError: Networks give NaN or overflow.
-        FitError: No network can have the targets.
-        SpecError: Memory runs out.
-    """
-    shape = (len(job.data.x_new), job.data.num_outputs)
-    sums, done, pace = Sums.zero(shape), 0, Pace(0)
-    try:
-        log_evidence = np.empty(job.num_draws)
-    except (MemoryError, ValueError) as error:
-        raise SpecError(
-            f"`num_draws` is {job.num_draws}: {8 * job.num_draws / 1e9:.3g} GB of log "
-            "weights, 8 bytes each; use fewer"
-        ) from error
-    with closing(
-        job.results(np.arange(job.num_draws, dtype=np.uint32), fields=False)
-    ) as blocks:
-        for part in blocks:
-            found = part[:, 0]
-            bad = np.isnan(found)
-            if bad.any():
-                raise NotFiniteError(not_finite(job.network, bad, done))
-            log_evidence[done : done + len(part)] = found
-            sums = sums.plus(found, *moments(part, shape))
-            done += len(part)
-            if monitor is not None:
-                monitor(pace.at(done, job.num_draws))
-    weights = smoothed(log_evidence)
-    sums = sums.in_units_of(weights.log_evidence + np.log(job.num_draws))
-    with closing(
-        job.results(weights.changed.astype(np.uint32), fields=False)
-    ) as blocks:
-        first = 0
-        for part in blocks:
-            which = weights.changed[first : first + len(part)]
-            sums = sums.corrected(
-                np.exp(weights.raw[which]),
-                np.exp(weights.log_weights[which]),
-                *moments(part, shape),
-            )
-            first += len(part)
-    return weights, sums.answer()
+        starts = range(0, len(numbers), self.block)
+        with closing(run_locally(run, starts, self.devices)) as blocks:
+            yield from blocks
 
 
 def draw_posterior(

@@ -82,9 +82,17 @@ def test_sums_do_not_depend_on_the_blocks_and_can_be_corrected():
     rng = np.random.default_rng(4)
     log_evidence = rng.normal(-700, 3, 600)  # beyond what exp can hold
     mean, variance = rng.normal(size=(600, 2, 1)), rng.random((600, 2))
-    sums = Sums.zero((2, 1))
+    empty, numbers = Sums.zero((2, 1)), np.arange(600)
+
+    def over(part):
+        return empty.plus(numbers[part], log_evidence[part], mean[part], variance[part])
+
+    sums = empty
     for part in (slice(0, 100), slice(100, 101), slice(101, 600)):
-        sums = sums.plus(log_evidence[part], mean[part], variance[part])
+        sums = sums.merged(over(part))
+    nothing = empty.plus(numbers[:1], np.array([-np.inf]), mean[:1], variance[:1])
+    assert empty.merged(nothing).unit == -np.inf
+    sums = sums.merged(nothing)
     top = log_evidence.max()
     weight = np.exp(log_evidence - top)
     changed = np.array([3, 500])

@@ -253,3 +253,32 @@ def test_a_worker_that_hangs_is_told_of(address: str, monkeypatch):
             measure(BLOCK, scheduler=address)
     finally:
         os.kill(stopped, signal.SIGCONT)
+
+
+@pytest.mark.slow
+def test_a_posterior_is_the_same_by_workers(address: str, tmp_path):
+    net = nnft.network("erf-net", width=6, input_dim=1, bias_std=0.5)
+
+    def posterior(**options):
+        return nnft.posterior(
+            net,
+            [-1.0, 0.3, 0.9],
+            [0.5, -0.4, 0.1],
+            [0.5],
+            noise_std=dist.LogNormal(-1.0, 0.3),
+            num_draws=30_000,
+            key=jax.random.key(3),
+            num_samples=50,
+            **options,
+        )
+
+    def interrupt(progress: Progress):
+        if progress.num_draws > 10_000:
+            raise KeyboardInterrupt
+
+    here = posterior()
+    assert posterior(scheduler=address).data.equals(here.data)
+    place = tmp_path / "sums"
+    with pytest.raises(SamplingInterrupted):
+        posterior(scheduler=address, checkpoint=place, progress=interrupt)
+    assert posterior(checkpoint=place).data.equals(here.data)

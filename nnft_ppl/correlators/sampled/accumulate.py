@@ -156,7 +156,7 @@ def accumulate(
         nonlocal error
         if goal is None or (goal.target is None and monitor is None):
             return False
-        checked = number == job.num_draws or _is_checked(number // job.block)
+        checked = number == job.num_draws or is_checked(number // job.block)
         if checked or error is None:
             error = goal.relative_error(job, total, number)
         reached = checked and (
@@ -193,13 +193,13 @@ def accumulate(
         interrupted = True
     except Exception as failure:
         # A dead worker, a full disk: what there is stays, and the error goes on.
-        _save_after(failure, save, checkpoint)
+        save_after(failure, save, checkpoint)
         raise
     save_or_warn(finished=not interrupted)
     return Reached(job, final[1], final[0], interrupted)
 
 
-def _save_after(
+def save_after(
     failure: Exception, save: Callable[[], None], checkpoint: Path | None
 ) -> None:
     """Save what there is, and add to the error how the work goes on."""
@@ -214,7 +214,7 @@ def _save_after(
         failure.add_note(f"the same work goes on from `{checkpoint}`")
 
 
-def _is_checked(blocks: int) -> bool:
+def is_checked(blocks: int) -> bool:
     """Whether the error is looked at after so many whole blocks."""
     check = 1
     while check < blocks:

@@ -1,0 +1,115 @@
+"""The route by weights: networks streamed, their weights smoothed, moments corrected.
+
+In: a `Job`. Out: `Weights`, and mean and variance of the field with them. The few
+networks whose weights smoothing changes are drawn again by number.
+"""
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from nnft_ppl._arguments import check_number
+from nnft_ppl._errors import SpecError
+from nnft_ppl.bayes.answer import Answer
+from nnft_ppl.bayes.stream import Goal, open_runner, stream
+from nnft_ppl.bayes.sums import Sums
+from nnft_ppl.bayes.weighting import Job, moments
+from nnft_ppl.bayes.weights import Weights, smoothed
+from nnft_ppl.ensemble.progress import Monitor, watching
+
+
+def weigh(
+    job: Job,
+    *,
+    target_error: float | None,
+    checkpoint: Path | None,
+    scheduler: str | None,
+    progress: bool | Monitor,
+) -> tuple[Job, Weights, Answer]:
+    """Weights of networks, and mean and variance of the field with them.
+
+    Args:
+        job: Networks and data.
+        target_error: Stop once no mean has a larger error, in units of its standard
+            deviation; `None` to go on to the end.
+        checkpoint: Where the sums are saved, and gone on from.
+        scheduler: Address of a Dask scheduler whose workers run the blocks.
+        progress: Show a bar, or a function that is told.
+
+    Returns:
+        The job, of as many networks as there were in the end; weights; moments.
+
+    Raises:
+        NotFiniteError: Networks give NaN or overflow.
+        FitError: No network can have the targets.
+        SpecError: Memory runs out; or the checkpoint or the scheduler are of no use.
+        UnavailableError: Dask is not installed.
+        SamplingInterrupted: Ctrl-C; what there is has been saved.
+    """
+    shape = (len(job.data.x_new), job.data.num_outputs)
+    goal = None if target_error is None else Goal(largest_error, target_error)
+    with (
+        open_runner(job.devices, scheduler) as run,
+        watching(progress, "posterior", target_error, "mean") as monitor,
+    ):
+        found = stream(
+            job,
+            Sums.zero(shape),
+            run,
+            goal=goal,
+            checkpoint=checkpoint,
+            monitor=monitor,
+        )
+    number = len(found.log_evidence)
+    weights = smoothed(found.log_evidence)
+    sums = found.sums.in_units_of(weights.log_evidence + np.log(number))
+    with closing(
+        job.results(weights.changed.astype(np.uint32), fields=False)
+    ) as blocks:
+        first = 0
+        for part in blocks:
+            which = weights.changed[first : first + len(part)]
+            sums = sums.corrected(
+                np.exp(weights.raw[which]),
+                np.exp(weights.log_weights[which]),
+                *moments(part, shape),
+            )
+            first += len(part)
+    # Blocks as they were, on which the last bits of what is drawn again may depend.
+    job = replace(job, num_draws=number, block_size=job.block)
+    return job, weights, sums.answer()
+
+
+def largest_error(sums: Sums) -> float:
+    """Of a mean, in units of the standard deviation there; infinite without any."""
+    if sums.weight[0] == 0:
+        return np.inf
+    answer = sums.answer()
+    errors, std = answer.mean_error, np.sqrt(answer.variance)
+    return float(np.max(errors[errors > 0] / std[errors > 0], initial=0.0))
+
+
+def check_route(
+    method: str, target_error: float | None, **asked: object
+) -> float | None:
+    """The target error; refuse what is asked of a route that does not do it.
+
+    Raises:
+        SpecError: Not of weights, or not a positive number.
+    """
+    for name, value in {"target_error": target_error, **asked}.items():
+        if value is not None and method not in ("auto", "weights"):
+            raise SpecError(
+                f"`{name}` is given with method={method!r}; networks are streamed by "
+                "method='weights' alone: leave one of them out"
+            )
+    if target_error is None:
+        return None
+    return check_number(
+        "target_error",
+        target_error,
+        lambda error: 0 < error < np.inf,
+        "an error in standard deviations, such as 0.01",
+    )
