@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from nnft_ppl.bayes.evidence import EvidenceCurve as EvidenceCurve
     from nnft_ppl.bayes.evidence import evidence_by_width as evidence_by_width
     from nnft_ppl.bayes.posterior import posterior as posterior
+    from nnft_ppl.bayes.posterior_width import PosteriorWidth as PosteriorWidth
+    from nnft_ppl.bayes.posterior_width import posterior_width as posterior_width
     from nnft_ppl.bayes.random_kernel import random_kernel as random_kernel
     from nnft_ppl.bayes.result import Posterior as Posterior
     from nnft_ppl.correlators.correlators import Correlators as Correlators
@@ -145,6 +147,8 @@ _HOME = {
     "EvidenceCurve": "bayes.evidence",
     "evidence_by_width": "bayes.evidence",
     "posterior": "bayes.posterior",
+    "PosteriorWidth": "bayes.posterior_width",
+    "posterior_width": "bayes.posterior_width",
     "random_kernel": "bayes.random_kernel",
     "Correlators": "correlators.correlators",
     "PairCorrelators": "correlators.deep.recursion",

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -452,6 +453,61 @@ def test_width_says_where_no_width_is_enough():
 )
 def test_width_refuses_bad_input(given, message):
     assert message in nnft_command("width", "mlp", *given, code=2).output
+
+
+def data_files(folder: Path) -> tuple[object, ...]:
+    """Inputs and targets of three points, of a line with a slope of 1.3."""
+    x = np.array([0.3, 0.7, 1.1])
+    np.save(folder / "x.npy", x)
+    np.savetxt(folder / "y.csv", 1.3 * x)
+    linear = ("--option", "depth=1", "--option", "activation=identity")
+    data = ("--inputs", folder / "x.npy", "--targets", folder / "y.csv")
+    return ("width", "mlp", *linear, *data)
+
+
+def test_width_of_a_posterior(tmp_path: Path):
+    command = (*data_files(tmp_path), "--noise", 0.5, "--num-draws", 20_000)
+    found = document(*command, "--tolerance", 0.1, "--total-variation", 0.5)
+    x = np.array([0.3, 0.7, 1.1])
+    net = nnft.network("mlp", width=1, input_dim=1, depth=1, activation="identity")
+    expected = nnft.posterior_width(
+        net,
+        x,
+        1.3 * x,
+        noise_std=0.5,
+        total_variation=0.5,
+        num_draws=20_000,
+        key=jax.random.key(0),
+    )
+    assert (found["low"], found["width"]) == expected.interval
+    assert found["binds"] == "distance of means"
+    assert found["message"] == expected.message
+    assert [row["width"] for row in found["widths"]] == list(expected.table.index)
+    assert found["widths"][0]["mean"] == expected.table["mean"].iloc[0]
+    text = nnft_command(*command, "--new", tmp_path / "x.npy").stdout
+    assert "WIDTH  MEAN" in text
+    assert "0.1 standard deviations (means) and 0.05 (total variation)" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((), "`--targets` is given without `--noise`"),
+        (("--noise", 0), "`noise_std` is 0.0"),
+        (("--noise", 0.1, "--groups", 2), "`--groups` is given with `--targets`"),
+        (("--noise", 0.1, "--new", "no.npy"), "`--new`: cannot read 'no.npy'"),
+        (("--noise", 0.1, "--targets", "no.txt"), "`--targets`: 'no.txt' is neither"),
+    ],
+    ids=str,
+)
+def test_width_of_a_posterior_refuses_bad_input(tmp_path: Path, given, message):
+    command = data_files(tmp_path)
+    assert message in nnft_command(*command, *given, code=2).output
+
+
+def test_width_refuses_what_is_of_targets():
+    result = nnft_command("width", "mlp", "--noise", 0.1, code=2)
+    assert "`--noise` is given without `--targets`; give both" in result.output
 
 
 def test_infinities_are_json(tmp_path: Path):

@@ -1,9 +1,11 @@
-"""`nnft width`: how wide is wide enough for the Gaussian process on given inputs."""
+"""`nnft width`: how wide is wide enough, for the Gaussian process or a posterior."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from nnft_ppl._errors import SpecError
 from nnft_ppl.cli.events import Events
 from nnft_ppl.cli.options import (
     as_json,
@@ -15,6 +17,8 @@ from nnft_ppl.cli.options import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from nnft_ppl._network import Network
     from nnft_ppl._typing import Points
 
@@ -25,9 +29,8 @@ if TYPE_CHECKING:
 @click.option(
     "--tolerance",
     type=float,
-    default=0.01,
-    show_default=True,
-    help="Largest distance from the Gaussian process, between 0 and 1.",
+    help="Largest distance from the Gaussian process, between 0 and 1; with targets of "
+    "means, in standard deviations. Default: 0.01, with targets 0.1.",
 )
 @click.option(
     "--group-size",
@@ -47,19 +50,38 @@ if TYPE_CHECKING:
 @click.option(
     "--num-draws",
     type=int,
-    default=20_000,
-    show_default=True,
-    help="Networks sampled at each width, where nothing is known exactly.",
+    help="Networks sampled at each width, where nothing is known exactly; with targets "
+    "at most. Default: 20000, with targets 200000.",
+)
+@click.option(
+    "--targets",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Targets at the inputs, .npy or .csv: judge the posterior given these.",
+)
+@click.option("--noise", type=float, help="Standard deviation of the targets.")
+@click.option(
+    "--new",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="New inputs where the posterior is judged. Default: those of the data.",
+)
+@click.option(
+    "--total-variation",
+    type=float,
+    help="Largest total variation distance of predictive laws. Default: 0.05.",
 )
 @seed
 @as_json
 def width(
     network: "Network",
     points: "Points",
-    tolerance: float,
+    tolerance: float | None,
     group_size: int,
     num_groups: int,
-    num_draws: int,
+    num_draws: int | None,
+    targets: Path | None,
+    noise: float | None,
+    new: Path | None,
+    total_variation: float | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -67,7 +89,28 @@ def width(
 
     Judged by the relative connected 4-pt function and by the total variation distance
     of the outputs, on groups of a few inputs.
+
+    With --targets it is the posterior that must be the Gaussian process's: its means
+    at the new inputs, and the total variation distance of its predictive laws.
     """
+    if targets is not None:
+        _of_posterior(
+            network,
+            points,
+            targets,
+            noise,
+            new,
+            total_variation=0.05 if total_variation is None else total_variation,
+            tolerance=0.1 if tolerance is None else tolerance,
+            num_draws=200_000 if num_draws is None else num_draws,
+            seed=seed,
+            as_json=as_json,
+        )
+        return
+    given = {"--noise": noise, "--new": new, "--total-variation": total_variation}
+    for option, value in given.items():
+        if value is not None:
+            raise SpecError(f"`{option}` is given without `--targets`; give both")
     from nnft_ppl._seed import seed_key
     from nnft_ppl.diagnostics.width.required_width import required_width
 
@@ -75,11 +118,11 @@ def width(
         result = required_width(
             network,
             points,
-            tolerance,
+            0.01 if tolerance is None else tolerance,
             key=seed_key(seed),
             group_size=group_size,
             num_groups=num_groups,
-            num_draws=num_draws,
+            num_draws=20_000 if num_draws is None else num_draws,
             progress=monitor or False,
         )
     rows = [
@@ -104,3 +147,80 @@ def width(
         + f"\n{result.message}",
         as_json=as_json,
     )
+
+
+def _of_posterior(
+    network: "Network",
+    points: "Points",
+    targets: Path,
+    noise: float | None,
+    new: Path | None,
+    *,
+    tolerance: float,
+    total_variation: float,
+    num_draws: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """The same of the posterior given targets."""
+    from nnft_ppl._inputs import read_points
+    from nnft_ppl._numbers import with_error
+    from nnft_ppl._seed import seed_key
+    from nnft_ppl.bayes.posterior_width import posterior_width
+
+    if noise is None:
+        raise SpecError("`--targets` is given without `--noise`; give both")
+    asked = click.get_current_context().get_parameter_source
+    for option in ("--group-size", "--groups"):
+        name = "num_groups" if option == "--groups" else "group_size"
+        if asked(name) is click.core.ParameterSource.COMMANDLINE:
+            raise SpecError(
+                f"`{option}` is given with `--targets`, where each input is judged by "
+                "itself; leave it out"
+            )
+    with Events(as_json=as_json).watching_each() as progress:
+        result = posterior_width(
+            network,
+            points,
+            _targets(read_points(targets, "--targets")),
+            None if new is None else read_points(new, "--new"),
+            noise_std=noise,
+            tolerance=tolerance,
+            total_variation=total_variation,
+            num_draws=num_draws,
+            key=seed_key(seed),
+            progress=progress,
+        )
+    low, high = result.interval
+    records = result.table.reset_index().to_dict("records")
+    rows = [
+        [
+            str(row["width"]),
+            with_error(row["mean"], row["mean_error"]),
+            with_error(row["variation"], row["variation_error"]),
+            str(row["num_draws"]),
+            row["enough"],
+        ]
+        for row in records
+    ]
+    emit(
+        {
+            "architecture": network.name,
+            "tolerance": result.tolerance,
+            "total_variation": result.total_variation,
+            "width": result.width,
+            "low": low,
+            "high": high,
+            "binds": result.binds,
+            "widths": records,
+            "message": result.message,
+        },
+        table([["WIDTH", "MEAN", "TOTAL VARIATION", "NETWORKS", "ENOUGH"], *rows])
+        + f"\n{result.message}",
+        as_json=as_json,
+    )
+
+
+def _targets(read: "np.ndarray") -> "np.ndarray":
+    """A .csv with one target a line is a column."""
+    return read[:, 0] if read.ndim == 2 and read.shape[1] == 1 else read

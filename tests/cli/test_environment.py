@@ -112,6 +112,9 @@ def with_key():
         "measured_kernel": lambda key: nnft.measured_kernel(network, 200, key=key),
         "nested_evidence": lambda key: nnft.nested_evidence(fit, 10.0, key=key),
         "posterior": lambda key: nnft.posterior(network, **data, x_new=[0.7], key=key),
+        "posterior_width": lambda key: nnft.posterior_width(
+            network, x, [0.1, 0.2], noise_std=0.5, key=key
+        ),
         "required_width": lambda key: nnft.required_width(network, x, 0.1, key=key),
         "sample_ensemble": lambda key: nnft.sample_ensemble(network, x, 5, key=key),
         "simulation_based_calibration": lambda key: nnft.simulation_based_calibration(

@@ -151,6 +151,33 @@ def deep_linear_noiseless(x, y, x_new, *, widths, weight_std):
     return log_evidence, both[new, data] @ solved, scale * left
 
 
+def linear_distances(x, y, *, width, weight_std, noise_std, num_nodes=500):
+    """How far a linear network with one hidden layer is from its Gaussian process.
+
+    One-dimensional inputs, no biases: f = θ x, given s a Bayesian linear regression
+    with a prior variance σ_W⁴ s of θ, s = χ²(N)/N, so that all predictive laws are that
+    of θ. Densities are compared on a fine grid of θ.
+
+    Returns:
+        The distance of means in standard deviations of the Gaussian process's law, and
+        the total variation distance; the same at every input.
+    """
+    s, prior = gamma_grid(width / 2, num_nodes)
+    s, prior = np.append(s, 1.0), np.append(prior, 0.0)  # last, the Gaussian process
+    variance = 1 / (1 / (weight_std**4 * s) + x @ x / noise_std**2)
+    mean = variance * (x @ y) / noise_std**2
+    # N(y; 0, σ² + σ_W⁴ s x xᵀ) up to what does not depend on s.
+    log_each = -0.5 * np.log(weight_std**4 * s / variance) + 0.5 * mean**2 / variance
+    posterior = prior * np.exp(log_each - log_each.max())
+    posterior = posterior / posterior.sum()
+    theta = mean[-1] + variance[-1] ** 0.5 * np.linspace(-9, 9, 1801)
+    density = np.exp(-((theta - mean[:, None]) ** 2) / (2 * variance[:, None]))
+    density = density / np.sqrt(2 * np.pi * variance[:, None])
+    apart = np.abs(posterior @ density - density[-1])
+    shift = abs(posterior @ mean - mean[-1]) / variance[-1] ** 0.5
+    return shift, 0.5 * apart.sum() * (theta[1] - theta[0])
+
+
 def shallow_linear_noiseless(x, y, x_new, *, width, weight_std):
     """One hidden linear layer, no bias, no noise, fewer data than dimensions: closed.
 
