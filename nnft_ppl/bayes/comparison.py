@@ -4,15 +4,17 @@ In: a network, data, new inputs. Out: `PosteriorComparison`, one table of the Ga
 process, the first order in 1/N, the effective theory and the exact posterior.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 import pandas as pd
 from jaxtyping import ArrayLike, Float
 from scipy.special import logsumexp, ndtri
 from scipy.stats import norm
 
-from nnft_ppl._arguments import check_kind, check_number
+from nnft_ppl._arguments import check_choice, check_kind, check_number
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
@@ -21,9 +23,11 @@ from nnft_ppl.bayes.effective_theory import check_fit, expand_effective_theory
 from nnft_ppl.bayes.features import check_gaussian_readout
 from nnft_ppl.bayes.first_order import Expansion
 from nnft_ppl.bayes.kernel_cumulants import expand
-from nnft_ppl.bayes.posterior import posterior
+from nnft_ppl.bayes.posterior import METHODS, posterior
 from nnft_ppl.bayes.result import Posterior
+from nnft_ppl.ensemble.local import choose_devices
 from nnft_ppl.ensemble.model import check_key, check_num_draws
+from nnft_ppl.ensemble.progress import Monitor, watching
 from nnft_ppl.inference.couplings.result import CouplingFit
 
 GAUSSIAN, FIRST, THEORY, EXACT = (
@@ -212,6 +216,9 @@ def compare_posteriors(
     fit: CouplingFit | None = None,
     y_new: ArrayLike | None = None,
     tolerance: float = 0.1,
+    method: str = "auto",
+    devices: Sequence[jax.Device] | int | None = None,
+    progress: bool | Monitor = False,
 ) -> PosteriorComparison:
     """The Gaussian process, first order in 1/N, effective theory and exact posterior.
 
@@ -230,9 +237,14 @@ def compare_posteriors(
         y_new: Targets at the new inputs, held out, in the shape of `y`.
         tolerance: Distance from the exact posterior, in standard deviations, that is
             close enough.
+        method: How the exact posterior is found, as in `posterior`.
+        devices: As in `posterior`.
+        progress: Show a progress bar for the exact posterior, on a terminal or in a
+            notebook, or a function that is told.
 
     Raises:
-        SpecError: Data or a number are unusable, or the fit is of another network.
+        SpecError: Data, a number or devices are unusable, or the fit is of another
+            network.
         UnavailableError: The network has no Gaussian readout, or no kernel; or the fit
             holds an operator that has not four fields.
 
@@ -249,6 +261,8 @@ def compare_posteriors(
     )
     tolerance = check_number("tolerance", tolerance, lambda t: t > 0, "a number > 0")
     num_draws, key = check_num_draws(num_draws, 100), check_key(key)
+    check_choice("method", method, METHODS)
+    used = choose_devices(devices)
     _check_variance(network, data)
     held_out = None if y_new is None else _held_out_targets(network, data, y_new)
     if fit is not None:
@@ -256,9 +270,19 @@ def compare_posteriors(
         check_fit(fit, network, data)
     expansion = expand(network, data, noise, min(num_draws, _MOST_EXPANDED), key)
     theory = None if fit is None else expand_effective_theory(fit, network, data, noise)
-    exact = posterior(
-        network, x, y, x_new, noise_std=noise, num_draws=num_draws, key=key
-    )
+    with watching(progress, f"width {network.width}") as monitor:
+        exact = posterior(
+            network,
+            x,
+            y,
+            x_new,
+            noise_std=noise,
+            num_draws=num_draws,
+            key=key,
+            method=method,
+            devices=used,
+            progress=monitor or False,
+        )
     return PosteriorComparison(exact, expansion, theory, noise, tolerance, held_out)
 
 

@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 from jaxtyping import ArrayLike
 
-from nnft_ppl._arguments import check_kind, check_number, check_whole
+from nnft_ppl._arguments import check_choice, check_kind, check_number, check_whole
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
 from nnft_ppl.bayes.data import checked_data
 from nnft_ppl.bayes.first_order import gaussian_process
-from nnft_ppl.bayes.posterior import posterior
+from nnft_ppl.bayes.posterior import METHODS, posterior
+from nnft_ppl.ensemble.local import choose_devices
+from nnft_ppl.ensemble.progress import Monitor, watching
 
+_METHODS = tuple(method for method in METHODS if method != "nuts")
 _SURE = 2.0
 """Standard errors by which evidences must differ."""
 
@@ -71,6 +74,9 @@ def evidence_by_width(
     noise_std: float,
     num_draws: int = 100_000,
     key: Key,
+    method: str = "auto",
+    devices: Sequence[jax.Device] | int | None = None,
+    progress: bool | Monitor = False,
 ) -> EvidenceCurve:
     """Log evidence of the data at each width, and at infinite width.
 
@@ -83,9 +89,13 @@ def evidence_by_width(
         noise_std: σ of the targets, > 0.
         num_draws: Networks of each width.
         key: A JAX random key, the same for every width.
+        method: As in `posterior`: `auto`, `weights` or `smc`; NUTS gives no evidence.
+        devices: As in `posterior`.
+        progress: Show a progress bar for each width, on a terminal or in a notebook, or
+            a function that is told.
 
     Raises:
-        SpecError: Data or a number are unusable.
+        SpecError: Data, a number or devices are unusable.
         UnavailableError: The network has no Gaussian readout, or no kernel.
 
     Warns:
@@ -101,6 +111,8 @@ def evidence_by_width(
     noise = check_number(
         "noise_std", noise_std, lambda s: 0 < s < float("inf"), "a finite number > 0"
     )
+    check_choice("method", method, _METHODS)
+    used = choose_devices(devices)
     kernel = network.kernel(data.points.astype(np.float64))
     with jax.enable_x64(True):
         limit = gaussian_process(
@@ -108,16 +120,20 @@ def evidence_by_width(
         )
     rows = []
     for width in chosen:
-        found = posterior(
-            network.with_width(width),
-            x,
-            y,
-            data.x[:1],
-            noise_std=noise,
-            num_draws=num_draws,
-            key=key,
-            num_samples=100,
-        )
+        with watching(progress, f"width {width}") as monitor:
+            found = posterior(
+                network.with_width(width),
+                x,
+                y,
+                data.x[:1],
+                noise_std=noise,
+                num_draws=num_draws,
+                key=key,
+                method=method,
+                num_samples=100,
+                devices=used,
+                progress=monitor or False,
+            )
         error = found.log_evidence_error
         rows.append([width, found.log_evidence, error, found.method])
     table = pd.DataFrame(rows, columns=["width", "log_evidence", "error", "method"])

@@ -143,13 +143,14 @@ class ProgressBar:
             if not done:
                 self._bar = self._first(progress)
                 self._drawn = time.perf_counter()
-        elif done and not self._stays:
+        elif done:
+            if self._stays:
+                self._draw(progress)
             self._bar.close()
-        elif done or time.perf_counter() - self._drawn > _REDRAW_SECONDS:
+            self._bar = None  # what comes next has a bar of its own
+        elif time.perf_counter() - self._drawn > _REDRAW_SECONDS:
             self._draw(progress)
             self._drawn = time.perf_counter()
-            if done:
-                self._bar.close()
 
     def _first(self, progress: Progress) -> Any:
         """The bar itself, as it is shown at first; nothing on what is no terminal."""

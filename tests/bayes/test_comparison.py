@@ -42,7 +42,17 @@ def test_the_first_order_is_nearer_than_the_gaussian_process():
 
 
 def test_few_networks_leave_it_undecided():
-    found = compared(50, num_draws=300, tolerance=0.03)
+    told = []
+    found = compared(
+        50,
+        num_draws=300,
+        tolerance=0.03,
+        method="weights",
+        devices=1,
+        progress=told.append,
+    )
+    assert told[-1].num_draws == told[-1].total == 300
+    assert found.exact.method == "weights"
     assert found.table()["close"][FIRST] == "undecided"
     assert "want of networks" in found.message
 
@@ -67,6 +77,8 @@ def test_a_fitted_theory_has_its_row():
         ({"y_new": [1.0]}, r"`y_new` has shape \(1,\)"),
         ({"tolerance": 0}, r"`tolerance` is 0; expected a number > 0"),
         ({"fit": 3}, r"`fit` is 3; expected nnft_ppl.CouplingFit"),
+        ({"method": "vi"}, r"`method` is 'vi'; choose one of"),
+        ({"devices": 99}, r"`devices` is 99"),
     ],
 )
 def test_bad_arguments(options, message):

@@ -12,9 +12,16 @@ NET = nnft.network(
 )
 
 
-def curve(scale, num_draws=20_000):
+def curve(scale, num_draws=20_000, **options):
     return nnft.evidence_by_width(
-        NET, [8, 2], X, scale * X, noise_std=0.1, num_draws=num_draws, key=KEY
+        NET,
+        [8, 2],
+        X,
+        scale * X,
+        noise_std=0.1,
+        num_draws=num_draws,
+        key=KEY,
+        **options,
     )
 
 
@@ -51,3 +58,24 @@ def test_the_evidence_prefers_the_width_that_data_call_for():
 def test_widths_are_needed():
     with pytest.raises(nnft.SpecError, match="`widths` is empty"):
         nnft.evidence_by_width(NET, [], X, X, noise_std=0.1, key=KEY)
+
+
+def test_devices_and_progress_are_those_of_a_posterior():
+    told = []
+    found = curve(1.0, 2000, method="weights", devices=1, progress=told.append)
+    assert found.table["method"].to_list() == ["weights", "weights"]
+    ends = [p for p in told if p.num_draws == p.total == 2000]
+    assert len(ends) == 2  # of each width
+    with pytest.raises(nnft.SpecError, match="`method` is 'nuts'; choose one of"):
+        curve(1.0, 2000, method="nuts")
+    with pytest.raises(nnft.SpecError, match="`devices` is 99"):
+        curve(1.0, 2000, devices=99)
+
+
+@pytest.mark.slow
+def test_evidences_by_tempering_are_those_by_weights():
+    found, weighted = (curve(1.0, 2000, method=m) for m in ("smc", "weights"))
+    assert found.table["method"].to_list() == ["smc", "smc"]
+    error = np.hypot(found.table["error"], weighted.table["error"])
+    gap = found.table["log_evidence"] - weighted.table["log_evidence"]
+    assert (abs(gap) < 6 * error).all()  # of four populations: itself to a half
