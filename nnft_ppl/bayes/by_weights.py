@@ -4,6 +4,7 @@ In: a `Job`. Out: `Weights`, and mean and variance of the field with them. The f
 networks whose weights smoothing changes are drawn again by number.
 """
 
+import warnings
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from nnft_ppl._arguments import check_number
-from nnft_ppl._errors import SpecError
+from nnft_ppl._errors import FitError, SpecError
 from nnft_ppl.bayes.answer import Answer
 from nnft_ppl.bayes.stream import Goal, open_runner, stream
 from nnft_ppl.bayes.sums import Sums
 from nnft_ppl.bayes.weighting import Job, moments
 from nnft_ppl.bayes.weights import Weights, smoothed
 from nnft_ppl.ensemble.progress import Monitor, watching
+
+
+class PosteriorWarning(UserWarning):
+    """Weights failed, or chains have not converged; says what was done."""
 
 
 def weigh(
@@ -80,6 +85,33 @@ def weigh(
     # Blocks as they were, on which the last bits of what is drawn again may depend.
     job = replace(job, num_draws=number, block_size=job.block)
     return job, weights, sums.answer()
+
+
+def can_be_used(weights: Weights, method: str) -> bool:
+    """Whether weights give the answer, by `weights` or `auto`; else the route is SMC.
+
+    Raises:
+        FitError: By `weights`, a few networks have all the weight.
+
+    Warns:
+        PosteriorWarning: Weights failed; says what is done.
+    """
+    if weights.are_reliable:
+        return True
+    failed = (
+        f"weights of {len(weights.raw):,} networks failed: Pareto k "
+        f"{weights.pareto_k:.2f} (at most {weights.largest_k:.2f} is good), "
+        f"{weights.effective_draws:.1f} effective draws"
+    )
+    if method == "weights" and weights.have_collapsed:
+        raise FitError(f"{failed}; use method='smc', or more networks")
+    then = (
+        "the answer has errors that are not known: use method='smc', or more networks"
+        if method == "weights"
+        else "going on by tempered Monte Carlo over the hidden parameters"
+    )
+    warnings.warn(f"{failed}; {then}", PosteriorWarning, stacklevel=3)
+    return method == "weights"
 
 
 def largest_error(sums: Sums) -> float:

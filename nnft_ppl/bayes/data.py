@@ -12,6 +12,9 @@ from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
 from nnft_ppl.ensemble.model import narrow_inputs
 
+_BYTES_PER_WEIGHT = 100
+"""Of memory at the peak, for every network, as measured with ten million of them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Data:
@@ -118,10 +121,7 @@ def check_memory(data: Data, num_features: int) -> None:
     Raises:
         SpecError: One network takes more than this machine has.
     """
-    try:
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not on every system
-        return
+    there = _memory()
     needed = bytes_per_network(data, num_features)
     if needed > there:
         raise SpecError(
@@ -130,3 +130,26 @@ def check_memory(data: Data, num_features: int) -> None:
             f"factor and its sides; this machine has {there / 1e9:.3g} GB: use fewer "
             "data, or new inputs in several calls"
         )
+
+
+def check_weights(num_draws: int) -> None:
+    """Refuse more networks than there is memory to smooth the weights of.
+
+    Raises:
+        SpecError: Their weights take more than this machine has.
+    """
+    needed, there = _BYTES_PER_WEIGHT * num_draws, _memory()
+    if needed > there:
+        raise SpecError(
+            f"`num_draws` is {num_draws}: log weights take {8 * num_draws / 1e9:.3g} "
+            f"GB, and {needed / 1e9:.3g} GB while they are smoothed; this machine has "
+            f"{there / 1e9:.3g} GB: use fewer"
+        )
+
+
+def _memory() -> float:
+    """Bytes that this machine has; infinite where it does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on every system
+        return np.inf

@@ -1,7 +1,7 @@
 """Evidence against width: do the data prefer a network of finite width?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +13,24 @@ from nnft_ppl._arguments import check_choice, check_kind, check_number, check_wh
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
-from nnft_ppl.bayes.data import checked_data
+from nnft_ppl.bayes.by_weights import can_be_used, weigh
+from nnft_ppl.bayes.data import check_memory, checked_data
+from nnft_ppl.bayes.features import check_gaussian_readout, num_features
 from nnft_ppl.bayes.first_order import gaussian_process
-from nnft_ppl.bayes.posterior import METHODS, posterior
+from nnft_ppl.bayes.posterior import warn_unless_converged
+from nnft_ppl.bayes.scales import Scales
+from nnft_ppl.bayes.smc import run_smc
+from nnft_ppl.bayes.weighting import Job
+from nnft_ppl.bayes.weights import MIN_DRAWS
 from nnft_ppl.ensemble.local import choose_devices
+from nnft_ppl.ensemble.model import check_key, check_num_draws, check_prior
+from nnft_ppl.ensemble.outputs import check_outputs
 from nnft_ppl.ensemble.progress import Monitor, watching
+from nnft_ppl.inference.mcmc.sampling import Sampling
 
-_METHODS = tuple(method for method in METHODS if method != "nuts")
+_METHODS = ("auto", "weights", "smc")
+_PARTICLES, _POPULATIONS = 100, 4
+"""Of tempering: the error is the scatter of the populations."""
 _SURE = 2.0
 """Standard errors by which evidences must differ."""
 
@@ -104,37 +115,56 @@ def evidence_by_width(
     Source: theory.md §6, exact inference at finite width.
     """
     check_kind("network", network, Network)
+    check_gaussian_readout(network)
+    check_prior(network)
+    check_outputs(network)
     chosen = sorted({check_whole("widths", width) for width in widths})
     if not chosen:
         raise SpecError("`widths` is empty; expected at least one whole number")
-    data = checked_data(network, x, y, x)
+    data = checked_data(network, x, y, network.check_inputs(x)[:1])
     noise = check_number(
         "noise_std", noise_std, lambda s: 0 < s < float("inf"), "a finite number > 0"
     )
     check_choice("method", method, _METHODS)
-    used = choose_devices(devices)
     kernel = network.kernel(data.points.astype(np.float64))
     with jax.enable_x64(True):
         limit = gaussian_process(
-            jnp.asarray(kernel), data.rows, data.rows[:1], jnp.asarray(data.y), noise
+            jnp.asarray(kernel), data.rows, data.new_rows, jnp.asarray(data.y), noise
         )
+    job = Job(
+        network,
+        data,
+        Scales.checked(noise),
+        check_num_draws(num_draws, MIN_DRAWS),
+        check_key(key),
+        "fused",
+        choose_devices(devices),
+    )
     rows = []
     for width in chosen:
+        at_width = replace(job, network=network.with_width(width))
         with watching(progress, f"width {width}") as monitor:
-            found = posterior(
-                network.with_width(width),
-                x,
-                y,
-                data.x[:1],
-                noise_std=noise,
-                num_draws=num_draws,
-                key=key,
-                method=method,
-                num_samples=100,
-                devices=used,
-                progress=monitor or False,
-            )
-        error = found.log_evidence_error
-        rows.append([width, found.log_evidence, error, found.method])
+            rows.append([width, *_evidence(at_width, method, monitor)])
     table = pd.DataFrame(rows, columns=["width", "log_evidence", "error", "method"])
     return EvidenceCurve(table.set_index("width"), float(limit.log_evidence))
+
+
+def _evidence(
+    job: Job, method: str, monitor: Monitor | None
+) -> tuple[float, float, str]:
+    """Log evidence, its error, and by what; no draws, whose program takes long."""
+    check_memory(job.data, num_features(job.network))
+    if method != "smc":
+        _, weights, _ = weigh(
+            job,
+            target_error=None,
+            checkpoint=None,
+            scheduler=None,
+            progress=monitor or False,
+        )
+        if can_be_used(weights, method):
+            return weights.log_evidence, weights.log_evidence_error, "weights"
+    sampling = Sampling(1, _PARTICLES, _POPULATIONS)
+    chained, log_evidence, error = run_smc(job, sampling, monitor)
+    warn_unless_converged(chained)
+    return log_evidence, error, "smc"

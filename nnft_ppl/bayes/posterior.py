@@ -12,11 +12,16 @@ from numpyro.distributions import Distribution
 
 from nnft_ppl._arguments import check_choice, check_kind
 from nnft_ppl._checkpoint import check_checkpoint_path
-from nnft_ppl._errors import FitError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
 from nnft_ppl.bayes.answer import Answer, Draws
-from nnft_ppl.bayes.by_weights import check_route, weigh
+from nnft_ppl.bayes.by_weights import (
+    PosteriorWarning,
+    can_be_used,
+    check_route,
+    weigh,
+)
+from nnft_ppl.bayes.chained import Chained
 from nnft_ppl.bayes.data import check_interpolation, check_memory, checked_data
 from nnft_ppl.bayes.features import check_gaussian_readout, num_features
 from nnft_ppl.bayes.nuts import run_nuts
@@ -40,10 +45,6 @@ from nnft_ppl.inference.mcmc.sampling import Sampling
 _LARGEST_RHAT, _MOST_DIVERGENT = 1.05, 0.01
 """Of means at new inputs, and as a share of the draws; beyond, chains are warned of."""
 METHODS = ("auto", "weights", "smc", "nuts")
-
-
-class PosteriorWarning(UserWarning):
-    """Weights failed, or chains have not converged; says what was done."""
 
 
 def posterior(
@@ -73,10 +74,10 @@ def posterior(
     Given its hidden features a network with a normal linear readout is a Gaussian
     process with the random kernel K̂, so that the posterior is, exactly, a mixture over
     networks m of the prior, p(f | y) = Σ w_m p(f | y, K̂_m), w_m ∝ N(y; 0, K̂_m + σ²)
-    (theory.md §6). Networks are streamed and weighted; 8 bytes of each are kept, some
-    five times over while the weights are smoothed. Where the weights fail, the hidden
-    parameters are sampled, the readout integrated out: by tempered sequential Monte
-    Carlo, or by NUTS, which gives no evidence.
+    (theory.md §6). Networks are streamed and weighted; 8 bytes of each are kept, and
+    some 100 are taken while the weights are smoothed. Where the weights fail, the
+    hidden parameters are sampled, the readout integrated out: by tempered sequential
+    Monte Carlo, or by NUTS, which gives no evidence.
 
     Args:
         network: With a linear readout of normal weights, of any depth.
@@ -163,44 +164,16 @@ def posterior(
             scheduler=scheduler,
             progress=progress,
         )
-        failed = (
-            f"weights of {job.num_draws:,} networks failed: Pareto k "
-            f"{weights.pareto_k:.2f} (at most {weights.largest_k:.2f} is good), "
-            f"{weights.effective_draws:.1f} effective draws"
-        )
-        if method == "weights" and weights.have_collapsed:
-            raise FitError(f"{failed}; use method='smc', or more networks")
-        if method == "weights" and not weights.are_reliable:
-            warnings.warn(
-                f"{failed}; the answer has errors that are not known: use "
-                "method='smc', or more networks",
-                PosteriorWarning,
-                stacklevel=2,
-            )
-        if method == "weights" or weights.are_reliable:
+        if can_be_used(weights, method):
             draws = draw_posterior(job, weights, num_chains, num_samples)
             return _of_weights(job, weights, answer, draws)
-        warnings.warn(
-            f"{failed}; going on by tempered Monte Carlo over the hidden parameters",
-            PosteriorWarning,
-            stacklevel=2,
-        )
     log_evidence, error = np.nan, np.inf
     if method == "nuts":
         chained = run_nuts(job, sampling, progress)
     else:
         with watching(progress, "SMC") as monitor:
             chained, log_evidence, error = run_smc(job, sampling, monitor)
-    diverging = chained.statistics.get("diverging", np.zeros(1))
-    if chained.rhat > _LARGEST_RHAT or diverging.mean() > _MOST_DIVERGENT:
-        warnings.warn(
-            f"chains or populations have not converged: largest rhat of a mean "
-            f"{chained.rhat:.3f}, {int(diverging.sum())} divergent steps, "
-            f"{chained.effective_draws:.0f} effective draws; take more `num_samples`, "
-            "and by NUTS `num_warmup`",
-            PosteriorWarning,
-            stacklevel=2,
-        )
+    warn_unless_converged(chained)
     estimates = {
         "log_evidence": log_evidence,
         "log_evidence_error": error,
@@ -223,6 +196,24 @@ def posterior(
         record,
     )
     return Posterior(network, tree)
+
+
+def warn_unless_converged(chained: Chained) -> None:
+    """Say where chains, or populations, do not agree.
+
+    Warns:
+        PosteriorWarning: They do not.
+    """
+    diverging = chained.statistics.get("diverging", np.zeros(1))
+    if chained.rhat > _LARGEST_RHAT or diverging.mean() > _MOST_DIVERGENT:
+        warnings.warn(
+            f"chains or populations have not converged: largest rhat of a mean "
+            f"{chained.rhat:.3f}, {int(diverging.sum())} divergent steps, "
+            f"{chained.effective_draws:.0f} effective draws; take more `num_samples`, "
+            "and by NUTS `num_warmup`",
+            PosteriorWarning,
+            stacklevel=3,
+        )
 
 
 def _of_weights(job: Job, weights: Weights, answer: Answer, draws: Draws) -> Posterior:

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint, warn_unsaved
 from nnft_ppl._errors import SpecError
 from nnft_ppl._version import __version__
+from nnft_ppl.bayes.data import check_weights
 from nnft_ppl.bayes.weighting import Job, moments
 from nnft_ppl.bayes.weights import MIN_DRAWS, smoothed
 from nnft_ppl.correlators.sampled.accumulate import forecast, is_checked, save_after
@@ -185,13 +186,8 @@ def stream[S: Tally](
     Warns:
         CheckpointWarning: It could not be saved; the work goes on.
     """
-    try:
-        log_evidence = np.empty(job.num_draws)
-    except (MemoryError, ValueError) as error:
-        raise SpecError(
-            f"`num_draws` is {job.num_draws}: {8 * job.num_draws / 1e9:.3g} GB of log "
-            "weights, 8 bytes each; use fewer"
-        ) from error
+    check_weights(job.num_draws)
+    log_evidence = np.empty(job.num_draws)
     done, sums = 0, empty
     if checkpoint is not None:
         found = load_checkpoint(checkpoint, _identity(job))

@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 
@@ -56,3 +57,17 @@ def test_more_data_than_memory_holds(monkeypatch):
     monkeypatch.setattr(data, "bytes_per_network", lambda *_: 10**18)
     with pytest.raises(nnft.SpecError, match=r"take 1e\+09 GB for one Cholesky"):
         check_memory(given, 4)
+
+
+def test_more_networks_than_memory_holds_the_weights_of():
+    net = nnft.network("erf-net", width=4, input_dim=1)
+    with pytest.raises(nnft.SpecError, match=r"log weights take 8e\+04 GB, and 1e\+06"):
+        nnft.posterior(
+            net,
+            [0.5],
+            [0.1],
+            [0.7],
+            noise_std=0.3,
+            num_draws=10**13,
+            key=jax.random.key(0),
+        )
