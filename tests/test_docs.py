@@ -128,6 +128,9 @@ def test_the_examples_of_the_posterior_run():
     # As in the table of that page.
     assert post.mean == pytest.approx([-0.3061, 0.3439, 0.2110], abs=0.002)
     assert post.log_evidence == pytest.approx(-4.942, abs=0.006)
+    low, width = names["wide"].interval
+    assert 17 <= low <= width <= 19
+    assert names["wide"].binds == "total variation distance"
     assert abs(post.log_evidence - tempered.log_evidence) < 0.2
     for other in (tempered, chained):
         error = np.hypot(post.mean_error, other.mean_error)
