@@ -195,7 +195,7 @@ def test_what_needs_a_symmetry_is_refused_without_it():
         nnft.measure_correlators(net, X, ORDERS, **SPEC, estimator="conditional")
 
 
-@pytest.mark.slow_but("exponential")
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["exponential", "normal"])
 def test_the_contract_is_checked_without_a_symmetry_too(weights):
     nnft.testing.check_architecture(skewed_net(weights=weights))
