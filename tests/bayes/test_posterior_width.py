@@ -109,7 +109,7 @@ def test_few_networks_are_said_not_to_tell():
 def test_networks_are_not_drawn_beyond_what_a_verdict_takes():
     told = []
     found = wide_enough(1.3, 0.5, 0.0495, 0.5, progress=told.append)
-    assert found.table["num_draws"].min() < 0.1 * found.table["num_draws"].max()
+    assert found.table["num_draws"].min() < 0.2 * found.table["num_draws"].max()
     assert {p.relative_error for p in told} == {None}
 
 
