@@ -140,6 +140,46 @@ def _leading_axes(name: str, shape: Shape, own: Shape) -> Shape:
     return shape[:number]
 
 
+def standard_deviations(prior: Callable[[], Params]) -> dict[str, np.ndarray]:
+    """Sample site -> standard deviation of its entries, of the site's shape.
+
+    NaN where a law does not tell it, or where it depends on other sites; infinite where
+    there is none.
+    """
+
+    def of(seed: int) -> dict[str, np.ndarray]:
+        with handlers.block():
+            trace = handlers.trace(handlers.seed(prior, seed_key(seed))).get_trace()
+        return {
+            name: np.asarray(
+                np.broadcast_to(_deviation(site["fn"]), site["value"].shape)
+            )
+            for name, site in trace.items()
+            if site["type"] == "sample"
+        }
+
+    one, other = of(0), of(1)
+    return {name: np.where(one[name] == other[name], one[name], np.nan) for name in one}
+
+
+def _deviation(law: Any) -> np.ndarray:
+    """Of what is expanded, declared an event, or scaled and moved, too."""
+    if isinstance(law, (dist.ExpandedDistribution, dist.Independent)):
+        inner = np.asarray(_deviation(law.base_dist))
+        return np.broadcast_to(inner, law.batch_shape + law.event_shape)
+    if isinstance(law, dist.TransformedDistribution) and all(
+        isinstance(part, dist.transforms.AffineTransform) for part in law.transforms
+    ):
+        found = _deviation(law.base_dist)
+        for part in law.transforms:
+            found = np.abs(np.asarray(part.scale)) * found
+        return np.asarray(found)
+    try:
+        return np.asarray(np.sqrt(np.asarray(law.variance, np.float64)))
+    except NotImplementedError:
+        return np.asarray(np.nan)
+
+
 class _WholeSites(Messenger):  # type: ignore[misc]
     """Around a prior: each of its sites is one parameter, and no handler divides it.
 
