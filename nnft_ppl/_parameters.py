@@ -141,7 +141,7 @@ def _leading_axes(name: str, shape: Shape, own: Shape) -> Shape:
 
 
 def standard_deviations(prior: Callable[[], Params]) -> dict[str, np.ndarray]:
-    """Sample site -> standard deviation of its entries, of the site's shape.
+    """Sample site -> standard deviation of its entries, or one number for all alike.
 
     NaN where a law does not tell it, or where it depends on other sites; infinite where
     there is none.
@@ -151,15 +151,23 @@ def standard_deviations(prior: Callable[[], Params]) -> dict[str, np.ndarray]:
         with handlers.block():
             trace = handlers.trace(handlers.seed(prior, seed_key(seed))).get_trace()
         return {
-            name: np.asarray(
-                np.broadcast_to(_deviation(site["fn"]), site["value"].shape)
-            )
+            name: np.asarray(_deviation(site["fn"]))
             for name, site in trace.items()
             if site["type"] == "sample"
         }
 
-    one, other = of(0), of(1)
-    return {name: np.where(one[name] == other[name], one[name], np.nan) for name in one}
+    # A caller may be tracing, and a deviation is squared and divided by.
+    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+        one, other = of(0), of(1)
+    found = {
+        name: np.where(one[name] == other[name], one[name], np.nan) for name in one
+    }
+    return {
+        name: std.flat[:1].reshape(())
+        if std.size and (std == std.flat[0]).all()
+        else std
+        for name, std in found.items()
+    }
 
 
 def _deviation(law: Any) -> np.ndarray:
