@@ -126,9 +126,10 @@ def sites_of(network: Network) -> Sites:
     for name, std in others.items():
         if not (np.isfinite(std) & (std > 0)).all():
             raise UnavailableError(
-                f"the site {name!r} of {network.name!r} has no finite standard deviation "
-                "> 0 that is the same for all networks, by which its gradient would be "
-                "measured; give it a normal prior, or one of finite variance"
+                f"the site {name!r} of {network.name!r} has no finite standard "
+                "deviation > 0 that is the same for all networks, by which its "
+                "gradient would be measured; give it a normal prior, or one of finite "
+                "variance"
             )
     return Sites(network, others, deviations)
 
