@@ -23,7 +23,7 @@ from nnft_ppl._measured_kernel import KernelDraws, MeasuredKernel
 from nnft_ppl._pair_table import all_pairs, pair_table
 from nnft_ppl._parameters import Layout
 from nnft_ppl._tangent_kernel import TangentKernel
-from nnft_ppl._travel import Reduced
+from nnft_ppl._travel import Reduced, check_same_options
 from nnft_ppl._typing import Matrix, Params, Points
 from nnft_ppl.activations import Activation
 from nnft_ppl.architecture import (
@@ -395,5 +395,5 @@ def _received(
     kernel_draws: KernelDraws | None,
 ) -> Network:
     """A network that was pickled, of the architecture as it is known here."""
-    architecture.check_received(hyperparameters)
+    check_same_options(architecture.name, hyperparameters.options, architecture.options)
     return Network(architecture, hyperparameters, kernel_draws)

@@ -385,20 +385,6 @@ class Architecture:
                     f"expected {expected}"
                 )
 
-    def check_received(self, hyperparameters: Hyperparameters) -> None:
-        """Refuse hyperparameters that were pickled where there are other options.
-
-        Raises:
-            PluginError: This architecture has others.
-        """
-        sent, known = set(hyperparameters.options), set(self.options)
-        if sent != known:
-            raise PluginError(
-                f"a network of architecture {self.name!r} was pickled with the options "
-                f"{sorted(sent)} and its plugin here has {sorted(known)}; install the "
-                "same version of the plugin on both sides"
-            )
-
     def __reduce__(self) -> Reduced:
         """For pickle; one of a plugin goes by name, see `nnft_ppl.registry`."""
         return by_value(

@@ -26,8 +26,8 @@ _TIME = ("time",)
 class TrainedEnsemble:
     """Networks of one prior, trained on the same data.
 
-    `result[time]` are the correlators of f at the new inputs at one of `times`, its mean
-    among them, with errors.
+    `result[time]` are the correlators of f at the new inputs at one of `times`, its
+    mean among them, with errors.
 
     Attributes:
         network: The prior.

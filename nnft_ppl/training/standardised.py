@@ -24,7 +24,12 @@ from nnft_ppl._seed import seed_key
 from nnft_ppl._tangent_kernel import standard_rate
 from nnft_ppl._typing import Params
 from nnft_ppl.ensemble.device_sizes import DeviceSizes, sizes_of
-from nnft_ppl.ensemble.model import Stream, numbered_keys, stream_at
+from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR, ROUNDS
+from nnft_ppl.ensemble.model import (
+    Stream,
+    numbered_keys,
+    stream_at,
+)
 from nnft_ppl.ensemble.normal_sites import (
     FillNormals,
     plugin_prior,
@@ -66,7 +71,9 @@ class Sites:
             sizes: Of the device.
         """
         normals = {
-            site.name: site_normals(stream.words, numbers, site, sizes)
+            site.name: site_normals(
+                stream.words, numbers, site, sizes, rounds=ROUNDS[DEFAULT_GENERATOR]
+            )
             for site in trace_normal_sites(self.network)
         }
         if not self.others:
