@@ -29,8 +29,11 @@ from nnft_ppl.training.standardised import Standardised
 _TOLERANCE = 1e-3
 """Of the correction in f at the data, relative to the residuals before training. What
 is left out is of the next order in the step."""
-_MAX_STEPS = 5_000
+_MAX_STEPS = 20_000
 """Between two times; a network that needs more ends as NaN."""
+_SHORTEST = 0.1
+"""In units of one over the largest eigenvalue: on the kink of an activation, where the
+gradient jumps, shorter steps would not lessen the correction."""
 _SERIES = 0.3
 """Below it φ₂ is summed, as its closed form loses digits."""
 
@@ -69,25 +72,27 @@ def flow(learner: Learner, state: State, duration: jax.Array) -> State:
     """
 
     def unfinished(carry: tuple[State, jax.Array, jax.Array]) -> jax.Array:
-        _, left, count = carry
-        return (left > 0) & (count < _MAX_STEPS)
+        state, left, count = carry
+        return (left > 0) & (count < _MAX_STEPS) & jnp.isfinite(state.step)
 
     def advance(
         carry: tuple[State, jax.Array, jax.Array],
     ) -> tuple[State, jax.Array, jax.Array]:
         state, left, count = carry
         step = jnp.minimum(state.step, left)
-        moved, correction = _step(learner, state.values, step)
+        moved, correction, largest = _step(learner, state.values, step)
         error = correction / (_TOLERANCE * state.size)
         # Not `error > 1`, which is false of NaN.
-        accepted = error <= 1
+        shortest = _SHORTEST / jnp.maximum(largest, np.finfo(largest.dtype).tiny)
+        accepted = (error <= 1) | (jnp.isfinite(error) & (step <= shortest))
         factor = jnp.clip(0.8 / jnp.sqrt(jnp.maximum(error, 1e-3)), 0.2, 10.0)
         factor = jnp.where(jnp.isnan(factor), 0.2, factor)
         values = jax.tree.map(
             lambda new, old: jnp.where(accepted, new, old), moved, state.values
         )
         # A last step that was cut short tells nothing against longer ones.
-        tried = jnp.maximum(step * factor, jnp.where(accepted, state.step, 0.0))
+        tried = jnp.maximum(step * factor, jnp.where(error <= 1, state.step, 0.0))
+        tried = jnp.maximum(tried, shortest)
         left = jnp.where(accepted, left - step, left)
         return State(values, tried, state.size), left, count + 1
 
@@ -100,8 +105,8 @@ def flow(learner: Learner, state: State, duration: jax.Array) -> State:
 
 def _step(
     learner: Learner, values: Standardised, step: jax.Array
-) -> tuple[Standardised, jax.Array]:
-    """ω', and the size of the correction in f."""
+) -> tuple[Standardised, jax.Array, jax.Array]:
+    """ω', the size of the correction in f, and the largest eigenvalue of Θ."""
     found = learner.linearised(values)
     eigenvalues, vectors = jnp.linalg.eigh(found.tangent_kernel())
     eigenvalues = jnp.maximum(eigenvalues, 0.0)
@@ -123,7 +128,7 @@ def _step(
     correction = {n: step * (rest[n] / 2 + damped[n]) for n in rest}
     squares = jnp.stack([jnp.sum(part**2) for part in correction.values()])
     size = jnp.sqrt(eigenvalues[-1] * jnp.sum(squares))
-    return learner.moved(middle, correction), size
+    return learner.moved(middle, correction), size, eigenvalues[-1]
 
 
 def _phi_one(z: jax.Array) -> jax.Array:
