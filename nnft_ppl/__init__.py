@@ -120,6 +120,18 @@ if TYPE_CHECKING:
     from nnft_ppl.operator import ProductWeight as ProductWeight
     from nnft_ppl.registry import architectures as architectures
     from nnft_ppl.registry import network as network
+    from nnft_ppl.training.measured_tangent_kernel import (
+        MeasuredTangentKernel as MeasuredTangentKernel,
+    )
+    from nnft_ppl.training.measured_tangent_kernel import (
+        measure_tangent_kernel as measure_tangent_kernel,
+    )
+    from nnft_ppl.training.result import TrainedEnsemble as TrainedEnsemble
+    from nnft_ppl.training.train import train_ensemble as train_ensemble
+    from nnft_ppl.training.width_law import TangentKernelLaw as TangentKernelLaw
+    from nnft_ppl.training.width_law import (
+        tangent_kernel_by_width as tangent_kernel_by_width,
+    )
 
 _HOME = {
     "FitError": "_errors",
@@ -153,6 +165,12 @@ _HOME = {
     "posterior": "bayes.posterior",
     "PosteriorWidth": "bayes.posterior_width",
     "posterior_width": "bayes.posterior_width",
+    "MeasuredTangentKernel": "training.measured_tangent_kernel",
+    "measure_tangent_kernel": "training.measured_tangent_kernel",
+    "TangentKernelLaw": "training.width_law",
+    "tangent_kernel_by_width": "training.width_law",
+    "TrainedEnsemble": "training.result",
+    "train_ensemble": "training.train",
     "random_kernel": "bayes.random_kernel",
     "Correlators": "correlators.correlators",
     "PairCorrelators": "correlators.deep.recursion",

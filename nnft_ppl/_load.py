@@ -14,9 +14,18 @@ from nnft_ppl.ensemble.sample import Ensemble
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.law.result import RunningFit
 from nnft_ppl.inference.outputs.result import FunctionSpaceFit
+from nnft_ppl.training.measured_tangent_kernel import MeasuredTangentKernel
+from nnft_ppl.training.result import TrainedEnsemble
 
 type Saved = (
-    Ensemble | Correlators | CouplingFit | FunctionSpaceFit | RunningFit | Posterior
+    Ensemble
+    | Correlators
+    | CouplingFit
+    | FunctionSpaceFit
+    | RunningFit
+    | Posterior
+    | MeasuredTangentKernel
+    | TrainedEnsemble
 )
 
 _KINDS: dict[str, Callable[[xr.DataTree, Network | None], Saved]] = {
@@ -26,6 +35,8 @@ _KINDS: dict[str, Callable[[xr.DataTree, Network | None], Saved]] = {
     "function_space_fit": FunctionSpaceFit.from_data,
     "running_fit": RunningFit.from_data,
     "posterior": Posterior.from_data,
+    "tangent_kernel": MeasuredTangentKernel.from_data,
+    "trained_ensemble": TrainedEnsemble.from_data,
 }
 
 _OVER_CORRELATORS = ("fit", "running_fit")

@@ -15,14 +15,15 @@ from jax.stages import Wrapped
 from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._compile import shared
-from nnft_ppl._errors import PluginError, UnavailableError
+from nnft_ppl._errors import UnavailableError
 from nnft_ppl._hyperparameters import check_size, checked_hyperparameters
 from nnft_ppl._inputs import check_inputs, shaped_inputs
 from nnft_ppl._known_kernel import TableKernel, check_kernel_is_finite
 from nnft_ppl._measured_kernel import KernelDraws, MeasuredKernel
 from nnft_ppl._pair_table import all_pairs, pair_table
 from nnft_ppl._parameters import Layout
-from nnft_ppl._travel import Reduced
+from nnft_ppl._tangent_kernel import TangentKernel
+from nnft_ppl._travel import Reduced, check_same_options
 from nnft_ppl._typing import Matrix, Params, Points
 from nnft_ppl.activations import Activation
 from nnft_ppl.architecture import (
@@ -287,19 +288,31 @@ class Network:
         what = f"the kernel error of architecture {self.name!r} for each pair"
         return pair_table(self._error_rows, rows, columns, what)
 
+    def tangent_kernel(
+        self, x: ArrayLike, y: ArrayLike | None = None, *, parametrization: str = "ntk"
+    ) -> Matrix:
+        """Tangent kernel Θ of one output at infinite width, float64, (len(x), len(y)).
+
+        By gradients with respect to ω where each parameter is θ = σω; `standard` by θ
+        itself, to leading order in the network's width. Parameters of σ = 0 do not
+        count. For what is raised see `TangentKernel`, and `kernel` for inputs.
+        """
+        kernel = TangentKernel(self.architecture, self.hyperparameters, parametrization)
+        rows = self.check_inputs(x)
+        return kernel.table(rows, rows if y is None else self.check_inputs(y))
+
     def _pair_function(
         self, function: PairFunction | None
     ) -> Callable[[jax.Array, jax.Array], jax.Array]:
         """A function of the architecture as one of two flat inputs."""
-        hp, unknown = self.hyperparameters, self.unknown_kernel
+        unknown = self.unknown_kernel
         if unknown is not None:
             advice = f"measure the 2-pt function of {self.name!r} with "
             advice += "measure_correlators(orders=(2,))"
             own = function is None and self.architecture.unknown_kernel is not None
             raise UnavailableError(unknown if own else f"{unknown}; {advice}")
         assert function is not None  # there would be an `unknown_kernel`
-        shape = hp.input_shape
-        return lambda x, y: function(hp, x.reshape(shape), y.reshape(shape))
+        return self._flat(partial(function, self.hyperparameters))
 
     @property
     @shared
@@ -356,19 +369,17 @@ class Network:
 
     def neuron(self) -> Neuron | None:
         """The i.i.d. hidden neuron, or `None`; its covariance takes flat inputs."""
-        make = self.architecture.neuron
-        neuron = None if make is None else make(self.hyperparameters)
-        if neuron is None:
-            return None
-        return replace(neuron, covariance=self._flat(neuron.covariance))
+        return self._of_flat_inputs(self.architecture.neuron)
 
     def hidden_layers(self) -> HiddenLayers | None:
         """The fully connected layers, or `None`; their covariance takes flat inputs."""
-        make = self.architecture.hidden_layers
-        layers = None if make is None else make(self.hyperparameters)
-        if layers is None:
-            return None
-        return replace(layers, covariance=self._flat(layers.covariance))
+        return self._of_flat_inputs(self.architecture.hidden_layers)
+
+    def _of_flat_inputs[T: (Neuron, HiddenLayers)](
+        self, make: Callable[[Hyperparameters], T | None] | None
+    ) -> T | None:
+        made = None if make is None else make(self.hyperparameters)
+        return made and replace(made, covariance=self._flat(made.covariance))
 
     def _flat(
         self, function: Callable[[jax.Array, jax.Array], jax.Array]
@@ -383,16 +394,6 @@ def _received(
     hyperparameters: Hyperparameters,
     kernel_draws: KernelDraws | None,
 ) -> Network:
-    """A network that was pickled, of the architecture as it is known here.
-
-    Raises:
-        PluginError: Its plugin here has other options.
-    """
-    sent, known = set(hyperparameters.options), set(architecture.options)
-    if sent != known:
-        raise PluginError(
-            f"a network of architecture {architecture.name!r} was pickled with the "
-            f"options {sorted(sent)} and its plugin here has {sorted(known)}; install "
-            "the same version of the plugin on both sides"
-        )
+    """A network that was pickled, of the architecture as it is known here."""
+    check_same_options(architecture.name, hyperparameters.options, architecture.options)
     return Network(architecture, hyperparameters, kernel_draws)

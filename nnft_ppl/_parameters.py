@@ -140,6 +140,54 @@ def _leading_axes(name: str, shape: Shape, own: Shape) -> Shape:
     return shape[:number]
 
 
+def standard_deviations(prior: Callable[[], Params]) -> dict[str, np.ndarray]:
+    """Sample site -> standard deviation of its entries, or one number for all alike.
+
+    NaN where a law does not tell it, or where it depends on other sites; infinite where
+    there is none.
+    """
+
+    def of(seed: int) -> dict[str, np.ndarray]:
+        with handlers.block():
+            trace = handlers.trace(handlers.seed(prior, seed_key(seed))).get_trace()
+        return {
+            name: np.asarray(_deviation(site["fn"]))
+            for name, site in trace.items()
+            if site["type"] == "sample"
+        }
+
+    # A caller may be tracing, and a deviation is squared and divided by.
+    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+        one, other = of(0), of(1)
+    found = {
+        name: np.where(one[name] == other[name], one[name], np.nan) for name in one
+    }
+    return {
+        name: std.flat[:1].reshape(())
+        if std.size and (std == std.flat[0]).all()
+        else std
+        for name, std in found.items()
+    }
+
+
+def _deviation(law: Any) -> np.ndarray:
+    """Of what is expanded, declared an event, or scaled and moved, too."""
+    if isinstance(law, (dist.ExpandedDistribution, dist.Independent)):
+        inner = np.asarray(_deviation(law.base_dist))
+        return np.broadcast_to(inner, law.batch_shape + law.event_shape)
+    if isinstance(law, dist.TransformedDistribution) and all(
+        isinstance(part, dist.transforms.AffineTransform) for part in law.transforms
+    ):
+        found = _deviation(law.base_dist)
+        for part in law.transforms:
+            found = np.abs(np.asarray(part.scale)) * found
+        return np.asarray(found)
+    try:
+        return np.asarray(np.sqrt(np.asarray(law.variance, np.float64)))
+    except NotImplementedError:
+        return np.asarray(np.nan)
+
+
 class _WholeSites(Messenger):  # type: ignore[misc]
     """Around a prior: each of its sites is one parameter, and no handler divides it.
 

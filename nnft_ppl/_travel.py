@@ -8,12 +8,12 @@ lambda, pickle cannot take; cloudpickle, which Dask and joblib use, takes its co
 
 import copyreg
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, Never
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._errors import PluginError, SpecError
 
 type Reduced = tuple[Any, ...]
 
@@ -84,3 +84,17 @@ def _refuse(refusal: _Refusal) -> Never:
 
 
 copyreg.pickle(_Refusal, _refuse)
+
+
+def check_same_options(name: str, sent: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a pickled network whose options its architecture here has not.
+
+    Raises:
+        PluginError: Its plugin here has other options.
+    """
+    if set(sent) != set(known):
+        raise PluginError(
+            f"a network of architecture {name!r} was pickled with the options "
+            f"{sorted(sent)} and its plugin here has {sorted(known)}; install the same "
+            "version of the plugin on both sides"
+        )

@@ -276,6 +276,9 @@ class HiddenLayers:
 SYMMETRIES = frozenset({"translation", "rotation", "sign"})
 
 type PairFunction = Callable[[Hyperparameters, jax.Array, jax.Array], jax.Array]
+type PairShares = Callable[
+    [Hyperparameters, jax.Array, jax.Array], Mapping[str, jax.Array]
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,6 +299,9 @@ class Architecture:
         kernel_error: The same arguments -> a bound on the kernel's absolute error,
             where the kernel is itself the result of a quadrature, or its standard
             error, where it was measured.
+        tangent_kernel: The same arguments -> shares of the parameters, by the names of
+            their sites, in the tangent kernel of one output at infinite width: Σ over
+            entries of ∂f/∂θ ∂f'/∂θ times the variance of θ.
         unknown_kernel: hyperparameters -> why `kernel` does not serve there, or `None`.
         no_gp_limit: hyperparameters -> why the ensemble does not become Gaussian as
             the width grows, or `None` where it does.
@@ -322,6 +328,7 @@ class Architecture:
     apply: Callable[[Hyperparameters, Params, jax.Array], jax.Array]
     kernel: PairFunction | None = None
     kernel_error: PairFunction | None = None
+    tangent_kernel: PairShares | None = None
     unknown_kernel: Callable[[Hyperparameters], str | None] | None = None
     no_gp_limit: Callable[[Hyperparameters], str | None] | None = None
     readout: Callable[[Hyperparameters], Readout | None] | None = None

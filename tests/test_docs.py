@@ -157,6 +157,19 @@ def test_the_examples_of_draws_run():
         assert row["verdict"] != "undetermined"
 
 
+@pytest.mark.slow
+def test_the_examples_of_training_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in code_blocks("docs/training.md", "python"):
+        exec(compile(code, "training", "exec"), names)  # our own file
+    trained, wandered, exact = names["trained"], names["wandered"], names["exact"]
+    assert (abs(trained.mean - trained.prediction.mean) < 0.15).all()
+    error = np.hypot(wandered.mean_error[0, :, 0], exact.mean_error)
+    assert (abs(wandered.mean[0, :, 0] - exact.mean) < 4 * error).all()
+    assert abs(names["law"].spread_exponent[0] + 1) < 0.15
+
+
 def test_every_path_that_a_page_names_is_there():
     for page in ("docs/architecture.md", "docs/files.md", "CONTRIBUTING.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
@@ -226,6 +239,7 @@ RUN = {
     "docs/priors.md",
     "docs/running.md",
     "docs/tour.md",
+    "docs/training.md",
     "docs/width.md",
     "docs/your_network.md",
 }

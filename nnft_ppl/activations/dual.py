@@ -1,7 +1,8 @@
 """Means of products of one activation at two Gaussians: the step of a kernel recursion.
 
 In: an `Activation` and the variances and the covariance of two centred Gaussians u and
-v. Out: E[φ(u) φ(v)] (the dual activation), E[φ(z)²], and their errors. Everything is
+v. Out: E[φ(u) φ(v)] (the dual activation), E[φ(z)²], their errors, and
+E[φ'(u) φ'(v)]. Everything is
 elementwise over arrays that broadcast, and for JAX to trace, map and differentiate;
 `jax.enable_x64(True)` makes it double precision. What depends on one variance alone is
 computed in that variance's own shape: pass (n, 1) and (1, m), or use nested `vmap`.
@@ -10,6 +11,9 @@ The method follows from the activation: its own closed form, else the angular in
 of a homogeneous one, else, by what `structure` finds of the function and by the kinks
 that are declared, panels cut at its kinks and its features, or the Hermite series.
 """
+
+from collections.abc import Callable
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +76,50 @@ def mean_square(activation: Activation, variance: ArrayLike) -> jax.Array:
     if found.needs_panels:
         return _square_over_panels(activation, found, q, panels.NODES)
     return hermite.mean_square(activation.function, q)
+
+
+def mean_slope_product(
+    activation: Activation,
+    variance_u: ArrayLike,
+    variance_v: ArrayLike,
+    covariance: ArrayLike,
+) -> jax.Array:
+    """E[φ'(u) φ'(v)] of two centred Gaussians: the step of a tangent kernel.
+
+    By Price's theorem it is the slope of `mean_product` in the covariance, where φ does
+    not jump. Jumps count for nothing, as for automatic differentiation.
+
+    Args:
+        activation: φ.
+        variance_u: q_u = E[u²] ≥ 0.
+        variance_v: q_v = E[v²] ≥ 0.
+        covariance: c = E[u v], |c| ≤ √(q_u q_v) but for rounding.
+
+    Returns:
+        Of the shape that the three broadcast to.
+
+    Source: Price, Trans. IRE IT-4 (1958) 69.
+    """
+    q_u, q_v, c = _aligned(variance_u, variance_v, covariance)
+    slope, degree = _slope_of(activation.function), activation.homogeneity
+    if degree == 0:
+        return jnp.zeros(jnp.broadcast_shapes(q_u.shape, q_v.shape, c.shape), c.dtype)
+    if degree is not None:
+        return homogeneous.mean_product(slope, degree - 1, q_u, q_v, c)
+    if activation.dual is not None:
+        dual, by_c = activation.dual, jnp.ones_like(c)
+        slopes: jax.Array = jax.jvp(lambda c: dual(q_u, q_v, c), (c,), (by_c,))[1]
+        return slopes
+    own = Activation(name=activation.name, function=slope, kinks=activation.kinks)
+    return mean_product(own, q_u, q_v, c)
+
+
+@lru_cache(maxsize=64)  # one function, whose structure is found once
+def _slope_of(
+    function: Callable[[jax.Array], jax.Array],
+) -> Callable[[jax.Array], jax.Array]:
+    """φ', elementwise."""
+    return lambda z: jax.jvp(function, (z,), (jnp.ones_like(z),))[1]
 
 
 def mean_product_error(

@@ -34,6 +34,8 @@ def _sides(function: Function, dtype: jnp.dtype) -> tuple[jax.Array, jax.Array]:
 
 def _overlap(gamma: jax.Array, degree: int) -> jax.Array:
     """J(γ), of the shape of γ."""
+    if degree == 0:
+        return jnp.pi - gamma
     points, weights = np.polynomial.legendre.leggauss(_NODES)
     nodes = jnp.asarray(points, gamma.dtype).reshape((1,) * gamma.ndim + (-1,))
     gamma = jnp.expand_dims(gamma, -1)

@@ -17,6 +17,7 @@ from nnft_ppl.architecture import (
     Neuron,
     Option,
     PairFunction,
+    PairShares,
     Readout,
 )
 
@@ -31,6 +32,7 @@ class Knowledge(TypedDict, total=False):
     description: str
     kernel: PairFunction
     kernel_error: PairFunction
+    tangent_kernel: PairShares
     unknown_kernel: Callable[[Hyperparameters], str | None]
     no_gp_limit: Callable[[Hyperparameters], str | None]
     readout: Callable[[Hyperparameters], Readout | None]

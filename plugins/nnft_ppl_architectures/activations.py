@@ -33,7 +33,9 @@ def determinant(q_u: jax.Array, q_v: jax.Array, c: jax.Array) -> jax.Array:
     rounding = 1e-14 * q_u * q_v
     squared = q_u * q_v - c**2
     lost = (rounding > 1e-6 * (1 + q_u + q_v)) & (squared <= rounding)
-    return jnp.where(lost, 0.0, squared)
+    # Its slopes are those that it has without rounding.
+    rest = jax.lax.stop_gradient(jnp.where(lost, squared, 0.0))
+    return squared - rest
 
 
 def erf_dual(q_u: jax.Array, q_v: jax.Array, c: jax.Array) -> jax.Array:

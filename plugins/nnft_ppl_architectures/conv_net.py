@@ -225,6 +225,47 @@ def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Ar
     return hp.weight_std**2 * jnp.mean(errors[2])
 
 
+def tangent_kernel(
+    hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array
+) -> dict[str, jax.Array]:
+    """Shares of the filters and biases of all layers, each in units of its σ.
+
+    Upward as in `kernel`; back down go the slopes of the output's covariance in that of
+    every layer between positions p and q, by Price's theorem through φ and by the
+    transpose of the average over a filter's offsets.
+
+    Source: Arora et al., arXiv:1904.11955 §4, by parameters.
+    """
+    phi, duals = chosen_activation(hp), nnft.activations
+
+    def up(means: Arrays, _: None) -> tuple[Arrays, Arrays]:
+        averages = tuple(filtered(hp, mean) for mean in means)
+        xx, yy, xy = (layer_covariance(hp, average) for average in averages)
+        pairs = (*aligned(hp, xx, yy), xy)
+        squares = duals.mean_square(phi, xx), duals.mean_square(phi, yy)
+        found = averages[2], duals.mean_slope_product(phi, *pairs)
+        return (*squares, duals.mean_product(phi, *pairs)), found
+
+    start = input_means(hp, x, y)
+    (_, _, last), (averages, slopes) = jax.lax.scan(up, start, length=depth(hp))
+    transpose = jax.linear_transpose(lambda mean: filtered(hp, mean), last)
+
+    def down(by_mean: jax.Array, layer: Arrays) -> tuple[jax.Array, Arrays]:
+        average, slope = layer
+        by_covariance = by_mean * slope
+        (by_average,) = transpose(hp.weight_std**2 * by_covariance)
+        weights = hp.weight_std**2 * jnp.sum(by_covariance * average)
+        return by_average, (weights, hp.bias_std**2 * jnp.sum(by_covariance))
+
+    by_last = jnp.full_like(last, hp.weight_std**2 / last.size)
+    _, (weights, biases) = jax.lax.scan(down, by_last, (averages, slopes), reverse=True)
+    shares = {f"W{layer}": weights[layer] for layer in range(depth(hp))}
+    shares |= {f"b{layer}": biases[layer] for layer in range(depth(hp))}
+    readout = hp.weight_std**2 * jnp.mean(last)
+    bias = jnp.full_like(readout, hp.bias_std**2)
+    return shares | {f"W{depth(hp)}": readout, f"b{depth(hp)}": bias}
+
+
 @nnft.hookimpl
 def nnft_ppl_architecture() -> nnft.Architecture:
     """Convolutions over a line or a plane, wide in channels."""
@@ -235,6 +276,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
         apply=apply,
         kernel=kernel,
         kernel_error=kernel_error,
+        tangent_kernel=tangent_kernel,
         readout=linear_readout(features),
         symmetries=frozenset({"sign"}),
         options=OPTIONS,

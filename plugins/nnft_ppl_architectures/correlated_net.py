@@ -85,6 +85,9 @@ def nnft_ppl_architecture() -> nnft.Architecture:
         prior=prior,
         apply=apply,
         kernel=lambda hp, x, y: hp.bias_std**2 + erf_net.weight_kernel(hp, x, y),
+        tangent_kernel=single_hidden_layer.tangent_shares(
+            erf_net.weight_kernel, erf_net.slope_kernel
+        ),
         no_gp_limit=no_gp_limit,
         readout=linear_readout(features),
         neuron=neuron,

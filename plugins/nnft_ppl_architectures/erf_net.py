@@ -10,6 +10,9 @@ from nnft_ppl_architectures.layers import AROUND_ZERO
 weight_kernel = single_hidden_layer.dual_kernel(erf_dual)
 """K_W = σ_W² (2/π) arcsin[2 s_xy / √((1 + 2 s_xx)(1 + 2 s_yy))] (theory.md §1)."""
 
+slope_kernel = single_hidden_layer.dual_slope(erf_dual)
+"""σ_W² (4/π) / √((1 + 2 s_xx)(1 + 2 s_yy) − 4 s_xy²)."""
+
 
 @nnft.hookimpl
 def nnft_ppl_architecture() -> nnft.Architecture:
@@ -19,6 +22,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
         description="one hidden layer, erf(z); arXiv:2008.08601",
         activation=lambda z, variance: jax.scipy.special.erf(z),
         weight_kernel=weight_kernel,
+        slope_kernel=slope_kernel,
         symmetries=frozenset({"rotation", "sign"}),
         suggested_inputs=AROUND_ZERO,
     )

@@ -26,6 +26,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
         description="one hidden layer, exp(z − s(x,x)); arXiv:2008.08601",
         activation=lambda z, variance: jnp.exp(z - variance),
         weight_kernel=weight_kernel,
+        slope_kernel=weight_kernel,  # φ' = φ
         symmetries=frozenset({"translation", "rotation", "sign"}),
         product_mean=product_mean,
         suggested_inputs={

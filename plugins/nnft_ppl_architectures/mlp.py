@@ -99,6 +99,13 @@ def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Ar
     return fully_connected.kernel_error(hp, x, y, num_steps=depth(hp) - 1)
 
 
+def tangent_kernel(
+    hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array
+) -> dict[str, jax.Array]:
+    """Shares of weights and biases, of whatever law: its variance alone counts."""
+    return fully_connected.tangent_kernel(hp, x, y, num_steps=depth(hp) - 1)
+
+
 def readout(hp: nnft.Hyperparameters) -> nnft.Readout:
     """The last layer; where its weights have no variance, their moments say so."""
     return nnft.Readout(
@@ -144,6 +151,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
         apply=apply,
         kernel=kernel,
         kernel_error=kernel_error,
+        tangent_kernel=tangent_kernel,
         unknown_kernel=lambda hp: weight_laws.weight_law(hp).unlimited,
         no_gp_limit=lambda hp: weight_laws.weight_law(hp).unlimited,
         readout=readout,

@@ -15,6 +15,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
         description="one hidden layer, max(z, 0); arXiv:2008.08601",
         activation=lambda z, variance: jnp.maximum(z, 0.0),
         weight_kernel=single_hidden_layer.dual_kernel(relu_dual),
+        slope_kernel=single_hidden_layer.dual_slope(relu_dual),
         symmetries=frozenset({"rotation", "sign"}),
         homogeneity=1,
         suggested_inputs={

@@ -75,6 +75,13 @@ def kernel_error(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Ar
     return fully_connected.kernel_error(hp, x, y, **blocks(hp))
 
 
+def tangent_kernel(
+    hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array
+) -> dict[str, jax.Array]:
+    """Shares of weights and biases; past a skip gradients go on as they are."""
+    return fully_connected.tangent_kernel(hp, x, y, **blocks(hp))
+
+
 @nnft.hookimpl
 def nnft_ppl_architecture() -> nnft.Architecture:
     """Fully connected blocks on an identity skip."""
@@ -85,6 +92,7 @@ def nnft_ppl_architecture() -> nnft.Architecture:
         apply=apply,
         kernel=kernel,
         kernel_error=kernel_error,
+        tangent_kernel=tangent_kernel,
         readout=linear_readout(features),
         symmetries=frozenset({"rotation", "sign"}),
         options={

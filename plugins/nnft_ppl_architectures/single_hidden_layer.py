@@ -5,8 +5,10 @@ W0 ~ N(0, σ_W²/d_in), b0 ~ N(0, σ_b²), W1 ~ N(0, σ_W²/N), b1 ~ N(0, σ_b²
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
+import jax.numpy as jnp
 
 import nnft_ppl as nnft
 from nnft_ppl_architectures.layers import (
@@ -19,6 +21,9 @@ from nnft_ppl_architectures.layers import (
 
 type Activation = Callable[[jax.Array, jax.Array], jax.Array]
 type Kernel = Callable[[nnft.Hyperparameters, jax.Array, jax.Array], jax.Array]
+type Shares = Callable[
+    [nnft.Hyperparameters, jax.Array, jax.Array], dict[str, jax.Array]
+]
 
 
 def prior(hp: nnft.Hyperparameters) -> Params:
@@ -38,12 +43,49 @@ def dual_kernel(dual: Callable[..., jax.Array]) -> Kernel:
     return weight_kernel
 
 
+def dual_slope(dual: Callable[..., jax.Array]) -> Kernel:
+    """σ_W² E[φ' φ'], the slope of the same in s(x, y) by Price's theorem."""
+
+    def slope_kernel(hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array) -> jax.Array:
+        xx, yy, xy = (input_covariance(hp, a, b) for a, b in ((x, x), (y, y), (x, y)))
+        slope: jax.Array
+        _, slope = jax.jvp(partial(dual, xx, yy), (xy,), (jnp.ones_like(xy),))
+        return hp.weight_std**2 * slope
+
+    return slope_kernel
+
+
+def tangent_shares(weight_kernel: Kernel, slope_kernel: Kernel) -> Shares:
+    """Shares of W0, b0, W1, b1 in the tangent kernel, each in units of its σ.
+
+    The output weights give K_W, the preactivations σ_W² E[φ' φ'] times what they have
+    in common, of weights and of biases. It is the mean at every width.
+
+    Source: Jacot et al., arXiv:1806.07572 theorem 1.
+    """
+
+    def shares(
+        hp: nnft.Hyperparameters, x: jax.Array, y: jax.Array
+    ) -> dict[str, jax.Array]:
+        slope = slope_kernel(hp, x, y)
+        bias = jnp.full_like(slope, hp.bias_std**2)
+        return {
+            "W0": slope * (input_covariance(hp, x, y) - bias),
+            "b0": slope * bias,
+            "W1": weight_kernel(hp, x, y),
+            "b1": bias,
+        }
+
+    return shares
+
+
 def architecture(
     *,
     name: str,
     description: str,
     activation: Activation,
     weight_kernel: Kernel,
+    slope_kernel: Kernel,
     symmetries: frozenset[str],
     suggested_inputs: dict[int, list[list[float]]],
     homogeneity: int | None = None,
@@ -56,6 +98,7 @@ def architecture(
         description: One line.
         activation: (z, variance of z) -> φ.
         weight_kernel: (hyperparameters, x, y) -> K_W, the kernel less the output bias.
+        slope_kernel: The same arguments -> σ_W² E[φ' φ'].
         symmetries: What the kernel obeys.
         suggested_inputs: By input dimension.
         homogeneity: See `nnft_ppl.Neuron`.
@@ -74,6 +117,7 @@ def architecture(
         prior=prior,
         apply=apply,
         kernel=lambda hp, x, y: hp.bias_std**2 + weight_kernel(hp, x, y),
+        tangent_kernel=tangent_shares(weight_kernel, slope_kernel),
         readout=linear_readout(hidden),
         neuron=lambda hp: nnft.Neuron(
             covariance=lambda x, y: input_covariance(hp, x, y),

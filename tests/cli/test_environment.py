@@ -110,6 +110,9 @@ def with_key():
             network, x, num_draws=5, key=key
         ),
         "measured_kernel": lambda key: nnft.measured_kernel(network, 200, key=key),
+        "measure_tangent_kernel": lambda key: nnft.measure_tangent_kernel(
+            network, x, num_draws=20, key=key
+        ),
         "nested_evidence": lambda key: nnft.nested_evidence(fit, 10.0, key=key),
         "posterior": lambda key: nnft.posterior(network, **data, x_new=[0.7], key=key),
         "posterior_width": lambda key: nnft.posterior_width(
@@ -119,6 +122,12 @@ def with_key():
         "sample_ensemble": lambda key: nnft.sample_ensemble(network, x, 5, key=key),
         "simulation_based_calibration": lambda key: nnft.simulation_based_calibration(
             exact, action, 10.0, key=key
+        ),
+        "tangent_kernel_by_width": lambda key: nnft.tangent_kernel_by_width(
+            network, [5, 9], x, num_draws=20, key=key
+        ),
+        "train_ensemble": lambda key: nnft.train_ensemble(
+            network, x, [0.1, 0.2], [0.7], times=[1.0], num_draws=99, key=key
         ),
         "testing.check_architecture": lambda key: nnft.testing.check_architecture(
             network, key=key

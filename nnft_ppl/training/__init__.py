@@ -1,0 +1,1 @@
+"""Networks after training: tangent kernels at finite width, and trained ensembles."""

@@ -1,0 +1,77 @@
+"""Gradients of one network at inputs, and the tangent kernel that they make.
+
+In: a network as a function of its standardised parameters. Out: its Jacobian, one row
+for each output at each input, and products of them.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from nnft_ppl.training.standardised import Sites, Standardised
+
+
+class Linearised(NamedTuple):
+    """A network at inputs, and how it changes with its parameters.
+
+    Attributes:
+        outputs: (leg,) f, the output running faster than the input.
+        jacobian: Site -> (leg, entry) ∂f/∂ω √r, of trained sites.
+    """
+
+    outputs: Float[jax.Array, " leg"]
+    jacobian: dict[str, Float[jax.Array, "leg entry"]]
+
+    def tangent_kernel(self, other: "Linearised | None" = None) -> jax.Array:
+        """J J'ᵀ, (leg, other leg)."""
+        mine = self.jacobian
+        theirs = mine if other is None else other.jacobian
+        products = [_product(mine[name], theirs[name].T) for name in mine]
+        return jnp.sum(jnp.stack(products), axis=0)
+
+    def pulled(self, weights: Float[jax.Array, " leg"]) -> Standardised:
+        """Jᵀ weights, flat for each site: a step of the parameters over √r."""
+        return {n: _product(weights, part) for n, part in self.jacobian.items()}
+
+    def along(self, step: Standardised) -> Float[jax.Array, " leg"]:
+        """J step, for a step that is flat for each site."""
+        parts = [_product(part, step[n]) for n, part in self.jacobian.items()]
+        return jnp.sum(jnp.stack(parts), axis=0)
+
+
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.matmul(a, b, precision="highest")
+
+
+def linearised(
+    sites: Sites,
+    values: Standardised,
+    points: jax.Array,
+    rates: Mapping[str, float],
+) -> Linearised:
+    """One network at inputs (point, input_dim), by reverse differentiation.
+
+    Args:
+        sites: Of its prior.
+        values: Its parameters.
+        points: Inputs.
+        rates: Trained site -> r; the others are fixed.
+    """
+    fixed = {name: v for name, v in values.items() if name not in rates}
+    trained = {name: v for name, v in values.items() if name in rates}
+
+    def outputs(trained: Standardised) -> jax.Array:
+        return sites.outputs(fixed | trained, points)
+
+    found, pull = jax.vjp(outputs, trained)
+    (rows,) = jax.vmap(pull)(jnp.eye(len(found), dtype=found.dtype))
+    return Linearised(
+        found,
+        {
+            name: rates[name] ** 0.5 * row.reshape(len(found), -1)
+            for name, row in rows.items()
+        },
+    )

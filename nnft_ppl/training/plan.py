@@ -1,0 +1,52 @@
+"""How networks are trained: the method, its step, and when f is asked for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+METHODS = ("gradient_flow", "gradient_descent", "langevin")
+TRAINED = ("all", "readout")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What fixes training but for network and data.
+
+    Attributes:
+        method: One of `METHODS`.
+        train: One of `TRAINED`.
+        parametrization: `ntk` or `standard`.
+        times: Ascending; numbers of steps for gradient descent, else t.
+        learning_rate: η of gradient descent, h of Langevin dynamics at most; 0 for
+            the flow, whose steps are its own.
+        temperature: Of Langevin dynamics, else 0.
+    """
+
+    method: str
+    train: str
+    parametrization: str
+    times: tuple[float, ...]
+    learning_rate: float = 0.0
+    temperature: float = 0.0
+
+    @property
+    def intervals(self) -> np.ndarray:
+        """(time,) from each time to the next, from 0."""
+        return np.diff(np.asarray(self.times), prepend=0.0)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """(time,) how many steps each interval takes, but for the flow."""
+        if self.method == "gradient_descent":
+            return self.intervals.astype(np.int32)
+        if self.method == "langevin":
+            steps = np.ceil(self.intervals / self.learning_rate - 1e-9)
+            return np.asarray(steps, np.int32)
+        return np.zeros(len(self.times), np.int32)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(time,) how long a step of each interval is, but for the flow."""
+        if self.method == "langevin":
+            return np.asarray(self.intervals / np.maximum(self.steps, 1))
+        return np.full(len(self.times), self.learning_rate)

@@ -1,0 +1,321 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from oracles.training import Layers, ridge_readout
+
+import nnft_ppl as nnft
+from nnft_ppl.ensemble.device_sizes import CPU
+from nnft_ppl.ensemble.model import stream_at
+from nnft_ppl.training.standardised import sites_of
+
+KEY = jax.random.key(3)
+X = np.linspace(-1.0, 1.0, 6)
+Y = np.sin(3 * X)
+X_NEW = np.array([-0.7, 0.3, 1.4])
+STDS = {"weight_std": 1.3, "bias_std": 0.4}
+
+
+def build(name="erf-net", width=10, **options):
+    return nnft.network(name, width=width, input_dim=1, **STDS, **options)
+
+
+def train(net, times, method="gradient_flow", **options):
+    options = {"num_draws": 10, "key": KEY, "orders": (2,)} | options
+    return nnft.train_ensemble(net, X, Y, X_NEW, times=times, method=method, **options)
+
+
+def first_parameters(net, count):
+    """ω of the first networks, float64."""
+    stream, _ = stream_at(KEY, 0)
+    with jax.enable_x64(False):
+        drawn = sites_of(net).draw(stream, jnp.arange(count, dtype=jnp.uint32), CPU)
+    return {name: np.asarray(value, np.float64) for name, value in drawn.items()}
+
+
+def layers(net, activation):
+    shapes = {n: v.shape[1:] for n, v in first_parameters(net, 1).items()}
+    return Layers(shapes, activation, **STDS)
+
+
+def flat(parameters, network):
+    return np.concatenate([v[network].ravel() for v in parameters.values()])
+
+
+def test_before_training_networks_are_those_of_the_prior():
+    net = build()
+    drawn = nnft.sample_ensemble(net, X_NEW, 10, key=KEY).values
+    for method in ("gradient_flow", "gradient_descent"):
+        np.testing.assert_allclose(
+            train(net, [0], method).at(0), drawn, rtol=1e-5, atol=1e-5
+        )
+
+
+CASES = [
+    ("erf-net", {}, "erf"),
+    ("mlp", {"depth": 1, "activation": "identity"}, "identity"),
+    ("mlp", {"depth": 3, "activation": "identity"}, "identity"),
+    ("mlp", {"depth": 2, "activation": "erf"}, "erf"),
+]
+
+
+@pytest.mark.slow_but("erf-net", "deep-linear")
+@pytest.mark.parametrize(
+    ("name", "options", "activation"),
+    CASES,
+    ids=["erf-net", "linear", "deep-linear", "mlp"],
+)
+def test_flow_is_that_of_an_independent_integrator(name, options, activation):
+    """Within 0.2 % of the residuals before training, which are some 2."""
+    net, times = build(name, **options), [0.3, 2.0, 30.0]
+    found, start = train(net, times), first_parameters(net, 3)
+    hand = layers(net, activation)
+    for network in range(3):
+        way = hand.flow(flat(start, network), X[:, None], Y[:, None], times)
+        expected = [hand.outputs(v, X_NEW[:, None]) for v in way]
+        np.testing.assert_allclose(found.values[:, network], expected, atol=4e-3)
+
+
+@pytest.mark.slow
+def test_flow_over_kinks_is_the_limit_of_short_steps():
+    """An integrator of smooth equations stops at a kink that it is drawn to."""
+    net = build("relu-net")
+    found = train(net, [0.3, 2.0])
+    short = train(net, [300, 2000], "gradient_descent", learning_rate=1e-3)
+    np.testing.assert_allclose(found.values, short.values, atol=0.04)
+
+
+def test_descent_is_that_of_an_independent_loop():
+    """Optax, from the same parameters."""
+    net, steps, rate = build(), 200, 0.02
+    found, start = train(net, [steps], "gradient_descent", learning_rate=rate), None
+    start = {
+        n: jnp.asarray(v, jnp.float32) for n, v in first_parameters(net, 10).items()
+    }
+
+    def outputs(p, x):
+        hidden = jax.scipy.special.erf(
+            x @ p["W0"] * STDS["weight_std"] + p["b0"][None] * STDS["bias_std"]
+        )
+        scale = STDS["weight_std"] / net.width**0.5
+        return hidden @ p["W1"] * scale + p["b1"][None] * STDS["bias_std"]
+
+    x, y, new = (jnp.asarray(a[:, None], jnp.float32) for a in (X, Y, X_NEW))
+    optimiser = optax.sgd(rate)
+
+    def one(p):
+        def step(carry, _):
+            p, state = carry
+            slope = jax.grad(lambda p: jnp.sum((outputs(p, x) - y) ** 2) / 2)(p)
+            change, state = optimiser.update(slope, state)
+            return (optax.apply_updates(p, change), state), None
+
+        (p, _), _ = jax.lax.scan(step, (p, optimiser.init(p)), length=steps)
+        return outputs(p, new)
+
+    expected = jax.jit(jax.vmap(one))(start)
+    np.testing.assert_allclose(found.at(steps), expected, atol=1e-5)
+
+
+def test_in_the_standard_parametrisation_gradients_are_by_the_weights():
+    net, rate, steps = build(width=30), 2e-3, 50
+    found = train(
+        net, [steps], "gradient_descent", learning_rate=rate, parametrization="standard"
+    )
+    hand, start = layers(net, "erf"), first_parameters(net, 8)
+    std = np.concatenate(
+        [np.full(int(np.prod(hand.shapes[n])), hand.std[n]) for n in hand.names]
+    )
+    for network in range(3):
+        vector = flat(start, network)
+        for _ in range(steps):
+            slope = hand.gradient(vector, X[:, None], Y[:, None])
+            vector = vector - rate * slope / std**2
+        expected = hand.outputs(vector, X_NEW[:, None])
+        np.testing.assert_allclose(found.at(steps)[network], expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("method", ["gradient_flow", "gradient_descent"])
+def test_the_readout_alone_has_a_closed_form(method):
+    net, start = build(), first_parameters(build(), 3)
+    flows = method == "gradient_flow"
+    options = {} if flows else {"learning_rate": 0.05}
+    times = [3.0, 400.0] if flows else [1, 150]
+    found = train(net, times, method, train="readout", **options)
+    hand = layers(net, "erf")
+    for network in range(3):
+        p = hand.split(flat(start, network))
+
+        def features(x, p=p):
+            hidden = hand.phi(x[:, None] @ p["W0"] + p["b0"])
+            bias = np.full((len(x), 1), STDS["bias_std"])
+            return np.hstack([STDS["weight_std"] / 10**0.5 * hidden, bias])
+
+        first = np.append(start["W1"][network].ravel(), start["b1"][network])
+        for row, time in enumerate(times):
+            way = {"time": time} if flows else {"rate": 0.05, "steps": time}
+            expected = ridge_readout(features(X), Y, features(X_NEW), first, **way)
+            np.testing.assert_allclose(
+                found.values[row, network, :, 0], expected, atol=3e-3
+            )
+
+
+def test_wide_networks_follow_the_tangent_kernel():
+    """Width 10⁴: within four standard errors and 1 % of the targets."""
+    net = build(width=10_000)
+    found = train(net, [0.5, 5.0, 50.0], num_draws=64)
+    gap = abs(found.mean - found.prediction.mean)
+    assert (gap < 4 * found.mean_error + 0.01).all()
+    expected = np.diagonal(found.prediction.covariance, axis1=1, axis2=2)
+    ratio = found.variance[..., 0] / expected
+    assert (abs(ratio - 1) < 4.5 * (2 / 63) ** 0.5 + 0.05).all()
+
+
+@pytest.mark.slow
+def test_the_distance_from_the_tangent_kernel_falls_as_one_over_the_width():
+    """Mean and variance, halved with the width, within errors."""
+    gaps, errors = [], []
+    for width in (25, 100):
+        found = train(build(width=width), [300], "gradient_descent", num_draws=8000)
+        expected = np.diagonal(found.prediction.covariance, axis1=1, axis2=2)
+        gaps.append((found.variance[..., 0] / expected - 1).mean())
+        errors.append((2 / 8000) ** 0.5)
+    ratio = gaps[0] / gaps[1]
+    assert gaps[1] > 3 * errors[1]
+    assert abs(ratio - 4) < 1.0 + 4 * ratio * errors[1] / gaps[1]
+
+
+@pytest.mark.slow_but("5")
+@pytest.mark.parametrize("width", [5, 20], ids=str)
+def test_langevin_dynamics_ends_in_the_posterior(width):
+    x, y = np.array([-1.2, -0.3, 0.4, 1.1]), np.array([0.4, -0.5, 0.2, 0.9])
+    net, draws = build(width=width), 3000
+    post = nnft.posterior(
+        net, x, y, X_NEW, noise_std=0.4, num_draws=60_000, key=KEY, num_samples=25
+    )
+    found = nnft.train_ensemble(
+        net,
+        x,
+        y,
+        X_NEW,
+        times=[40.0],
+        num_draws=draws,
+        key=KEY,
+        method="langevin",
+        temperature=0.16,
+        learning_rate=0.1,
+        orders=(2,),
+    )
+    error = np.hypot(found.mean_error[0, :, 0], post.mean_error)
+    assert (abs(found.mean[0, :, 0] - post.mean) < 3 * error).all()
+    ratio = found.variance[0, :, 0] / post.variance
+    assert (abs(ratio - 1) < 4.5 * (2 / draws) ** 0.5).all()
+
+
+def test_without_data_to_speak_of_langevin_dynamics_keeps_the_prior():
+    net = build(width=5)
+    found = train(
+        net,
+        [4e-4],  # four relaxation times 1/T
+        "langevin",
+        temperature=1e4,
+        num_draws=3000,
+        learning_rate=5e-6,
+    )
+    first = nnft.sample_ensemble(net, X_NEW, 3000, key=KEY).values
+    assert abs(np.corrcoef(found.at(4e-4)[:, 0, 0], first[:, 0, 0])[0, 1]) < 0.08
+    kernel = np.diag(net.kernel(X_NEW))
+    assert (abs(found.variance[0, :, 0] / kernel - 1) < 0.15).all()
+
+
+def test_correlators_are_those_of_the_draws():
+    """Before training they are exact cumulants; after, the covariance of the draws."""
+    net = build(width=6)
+    found = train(net, [0, 40], "gradient_descent", num_draws=6000, orders=(2, 4))
+    exact = nnft.exact_correlators(net, X_NEW, (2, 4))
+    for order in (2, 4):
+        gap = found[0].connected(order) - exact.connected(order)
+        assert (abs(gap) < 4.5 * found[0].connected_error(order)).all()
+    after = found[40]
+    covariance = np.cov(found.at(40)[..., 0].T)
+    rows, columns = after.entries(2).T
+    np.testing.assert_allclose(after.connected(2), covariance[rows, columns], rtol=1e-3)
+    np.testing.assert_allclose(after.connected(1), found.mean[1, :, 0], rtol=1e-6)
+    assert after.orders == (1, 2, 3, 4)
+    assert not after.network.has_kernel
+    assert list(found) == [0, 40]
+
+
+def test_networks_do_not_depend_on_how_many_there_are():
+    net = build()
+    few, many = (train(net, [1.0], num_draws=n).at(1.0) for n in (10, 300))
+    np.testing.assert_array_equal(few, many[:10])
+
+
+def test_it_is_saved(tmp_path):
+    found = train(build(), [0, 7], "gradient_descent", num_draws=40)
+    found.save(tmp_path / "trained.nc")
+    again = nnft.load(tmp_path / "trained.nc")
+    assert isinstance(again, nnft.TrainedEnsemble)
+    np.testing.assert_array_equal(again.values, found.values)
+    np.testing.assert_array_equal(again[7].covariance(2), found[7].covariance(2))
+    np.testing.assert_array_equal(again.prediction.mean, found.prediction.mean)
+    assert repr(again) == repr(found)
+    assert again.plan == found.plan
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"times": [1.0, 1.0]}, "each larger than the one before"),
+        ({"times": [-1.0]}, "≥ 0"),
+        ({"times": []}, "each larger"),
+        ({"times": [0.5], "method": "gradient_descent"}, "whole numbers of steps"),
+        ({"learning_rate": 0.1}, "gradient flow chooses its own"),
+        (
+            {"learning_rate": 9.0, "method": "gradient_descent", "times": [1]},
+            r"the largest stable one is 2/λ = 0\.",
+        ),
+        ({"method": "langevin"}, "`temperature` is None"),
+        ({"temperature": 1.0}, "`temperature` is 1.0, which gradient_flow has not"),
+        (
+            {"method": "langevin", "temperature": 1.0, "train": "readout"},
+            "moves 'all' parameters",
+        ),
+        ({"y": [np.nan] * 6}, "expected finite numbers"),
+        ({"y": Y[:3]}, "`y` has shape"),
+        ({"x_new": [0.1, 0.1]}, "more than once"),
+        ({"num_draws": 3}, "from 10 to"),
+        ({"method": "adam"}, "choose one of"),
+        ({"train": "last"}, "choose one of"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(changes, message):
+    given = {"y": Y, "x_new": X_NEW, "times": [1.0], "num_draws": 10, "orders": (2,)}
+    given |= changes
+    y, x_new = given.pop("y"), given.pop("x_new")
+    with pytest.raises(nnft.SpecError, match=message):
+        nnft.train_ensemble(build(), X, y, x_new, key=KEY, **given)
+
+
+def test_the_largest_stable_rate_is_two_over_the_largest_eigenvalue():
+    net = build(width=2000)
+    largest = 2 / np.linalg.eigvalsh(net.tangent_kernel(X))[-1]
+    with pytest.raises(nnft.SpecError, match=f"2/λ = {largest:.4g}"):
+        train(net, [1], "gradient_descent", learning_rate=1.01 * largest)
+    calm = train(net, [300], "gradient_descent", learning_rate=0.9 * largest)
+    assert (calm.losses < 2).all()
+
+
+def test_networks_that_are_not_what_a_method_needs_are_refused():
+    with pytest.raises(nnft.UnavailableError, match=r"the sites \['W1', 'W2'\]"):
+        train(build("mlp", weight_law="uniform"), [1.0], "langevin", temperature=1.0)
+    with pytest.raises(nnft.UnavailableError, match="limit of infinite width is not"):
+        _ = train(build("cos-net"), [0.1]).prediction
+
+
+def test_networks_that_diverge_are_told():
+    net = build("relu-net", width=2)
+    with pytest.raises(nnft.SpecError, match=r"use a `learning_rate` below"):
+        train(net, [400], "gradient_descent", learning_rate=0.35, num_draws=400)
