@@ -8,6 +8,8 @@ import xarray as xr
 from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
+from nnft_ppl.bayes.comparison import PosteriorComparison
+from nnft_ppl.bayes.evidence import EvidenceCurve
 from nnft_ppl.bayes.result import Posterior
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.ensemble.sample import Ensemble
@@ -16,7 +18,14 @@ from nnft_ppl.inference.law.result import RunningFit
 from nnft_ppl.inference.outputs.result import FunctionSpaceFit
 
 type Saved = (
-    Ensemble | Correlators | CouplingFit | FunctionSpaceFit | RunningFit | Posterior
+    Ensemble
+    | Correlators
+    | CouplingFit
+    | FunctionSpaceFit
+    | RunningFit
+    | Posterior
+    | PosteriorComparison
+    | EvidenceCurve
 )
 
 _KINDS: dict[str, Callable[[xr.DataTree, Network | None], Saved]] = {
@@ -26,6 +35,8 @@ _KINDS: dict[str, Callable[[xr.DataTree, Network | None], Saved]] = {
     "function_space_fit": FunctionSpaceFit.from_data,
     "running_fit": RunningFit.from_data,
     "posterior": Posterior.from_data,
+    "posterior_comparison": PosteriorComparison.from_data,
+    "evidence_curve": EvidenceCurve.from_data,
 }
 
 _OVER_CORRELATORS = ("fit", "running_fit")
