@@ -105,7 +105,7 @@ def test_data_alone_need_no_correlators(alone, page: Page):
         "Conventions",
         "References",
     ]
-    assert alone.headline.startswith("Finite width ")
+    assert alone.headline.startswith("At width 20 the Gaussian process ")
     assert alone.passed
 
 
@@ -165,7 +165,7 @@ def test_a_fit_serves_as_the_effective_theory(tmp_path: Path):
     assert run.results.checks[-1].name == "posterior"
     page = Page(run.report.read_text(encoding="utf-8"))
     assert page.headings.index("Predictions on data") > page.headings.index("Checks")
-    assert "Finite width " in page.text
+    assert run.results.data.headline in page.text
 
 
 @pytest.mark.slow

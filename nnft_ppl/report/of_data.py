@@ -66,18 +66,16 @@ class DataResults:
 
     @property
     def headline(self) -> str:
-        """Whether finite width matters, in a line."""
+        """Whether the Gaussian process is enough, in a line."""
         width = self.comparison.exact.network.width
         close = self.table["close"][GAUSSIAN]
         words = {
-            "yes": "does not matter for the predictions on these data: the Gaussian "
-            "process is close enough",
-            "no": "matters for the predictions on these data: the Gaussian process is "
-            "not close enough",
-            "undecided": "may matter for the predictions on these data: more networks "
-            "are needed to tell",
+            "yes": "is close enough to the exact posterior of these data",
+            "no": "is not close enough to the exact posterior of these data",
+            "undecided": "may be close enough to the exact posterior of these data: "
+            "more networks are needed to tell",
         }
-        return f"Finite width {words[close]} at width {width}"
+        return f"At width {width} the Gaussian process {words[close]}"
 
 
 def draw_data(found: DataResults) -> dict[str, bytes]:

@@ -77,7 +77,8 @@ def test_columns_are_taken_by_name(folder):
 
 @pytest.mark.filterwarnings("default:weights of 500 networks failed")
 def test_weights_that_fail_end_in_exit_code_1(folder):
-    arguments = [*BASE[:2], "--width", 1, *BASE[4:], *DATA[:-1], 0.02]
+    np.save("y.npy", 8 * Y)  # far from what the prior gives
+    arguments = [*BASE[:2], "--width", 5, *BASE[4:], *DATA]
     found, events = document(*arguments, "--method", "weights", code=1)
     assert not found["checks"][0]["passed"]
     assert "use `smc`" in found["checks"][0]["message"]
