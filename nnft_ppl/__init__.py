@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from nnft_ppl.architecture import Option as Option
     from nnft_ppl.architecture import Readout as Readout
     from nnft_ppl.bayes.comparison import PosteriorComparison as PosteriorComparison
-    from nnft_ppl.bayes.comparison import compare_posteriors as compare_posteriors
     from nnft_ppl.bayes.evidence import EvidenceCurve as EvidenceCurve
     from nnft_ppl.bayes.evidence import evidence_by_width as evidence_by_width
+    from nnft_ppl.bayes.four_methods import compare_posteriors as compare_posteriors
     from nnft_ppl.bayes.posterior import posterior as posterior
     from nnft_ppl.bayes.posterior_width import PosteriorWidth as PosteriorWidth
     from nnft_ppl.bayes.posterior_width import posterior_width as posterior_width
@@ -159,7 +159,7 @@ _HOME = {
     "sample_ensemble": "ensemble.sample",
     "Posterior": "bayes.result",
     "PosteriorComparison": "bayes.comparison",
-    "compare_posteriors": "bayes.comparison",
+    "compare_posteriors": "bayes.four_methods",
     "EvidenceCurve": "bayes.evidence",
     "evidence_by_width": "bayes.evidence",
     "posterior": "bayes.posterior",

@@ -8,6 +8,8 @@ import xarray as xr
 from nnft_ppl import store
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
+from nnft_ppl.bayes.comparison import PosteriorComparison
+from nnft_ppl.bayes.evidence import EvidenceCurve
 from nnft_ppl.bayes.result import Posterior
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.ensemble.sample import Ensemble
@@ -26,6 +28,8 @@ type Saved = (
     | Posterior
     | MeasuredTangentKernel
     | TrainedEnsemble
+    | PosteriorComparison
+    | EvidenceCurve
 )
 
 _KINDS: dict[str, Callable[[xr.DataTree, Network | None], Saved]] = {
@@ -37,6 +41,8 @@ _KINDS: dict[str, Callable[[xr.DataTree, Network | None], Saved]] = {
     "posterior": Posterior.from_data,
     "tangent_kernel": MeasuredTangentKernel.from_data,
     "trained_ensemble": TrainedEnsemble.from_data,
+    "posterior_comparison": PosteriorComparison.from_data,
+    "evidence_curve": EvidenceCurve.from_data,
 }
 
 _OVER_CORRELATORS = ("fit", "running_fit")

@@ -26,6 +26,7 @@ COMMANDS = (
     "diagnose",
     "check",
     "width",
+    "posterior",
     "new-plugin",
     "doctor",
 )

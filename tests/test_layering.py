@@ -21,6 +21,7 @@ LAYERS = (
         "_typing",
         "_version",
         "_checkpoint",
+        "_columns",
         "_compile",
         "_files",
         "_hdf5",

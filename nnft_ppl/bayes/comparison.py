@@ -4,31 +4,22 @@ In: a network, data, new inputs. Out: `PosteriorComparison`, one table of the Ga
 process, the first order in 1/N, the effective theory and the exact posterior.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-import jax
 import numpy as np
 import pandas as pd
-from jaxtyping import ArrayLike, Float
-from scipy.special import logsumexp, ndtri
-from scipy.stats import norm
+import xarray as xr
+from jaxtyping import Float
 
-from nnft_ppl._arguments import check_choice, check_kind, check_number
-from nnft_ppl._errors import SpecError
+from nnft_ppl import store
+from nnft_ppl._arguments import check_choice
 from nnft_ppl._network import Network
-from nnft_ppl._typing import Key
-from nnft_ppl.bayes.data import Data, checked_data
-from nnft_ppl.bayes.effective_theory import check_fit, expand_effective_theory
-from nnft_ppl.bayes.features import check_gaussian_readout
-from nnft_ppl.bayes.first_order import Expansion
-from nnft_ppl.bayes.kernel_cumulants import expand
-from nnft_ppl.bayes.posterior import METHODS, posterior
+from nnft_ppl.bayes.expansion_groups import expansion_dataset, expansion_from
+from nnft_ppl.bayes.first_order import Expansion, Moments
 from nnft_ppl.bayes.result import Posterior
-from nnft_ppl.ensemble.local import choose_devices
-from nnft_ppl.ensemble.model import check_key, check_num_draws
-from nnft_ppl.ensemble.progress import Monitor, watching
-from nnft_ppl.inference.couplings.result import CouplingFit
+from nnft_ppl.bayes.scores import Targets, gaussian_scores, posterior_scores
+from nnft_ppl.ensemble.fingerprint import network_record
 
 GAUSSIAN, FIRST, THEORY, EXACT = (
     "Gaussian process",
@@ -36,10 +27,9 @@ GAUSSIAN, FIRST, THEORY, EXACT = (
     "effective theory",
     "exact",
 )
-_COVERED = 0.9
-"""Probability of the intervals whose coverage is counted."""
 _SURE = 2.0
 """Standard errors within which a distance is not told from the tolerance."""
+_AT_NEW = ("new_point", "output")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +66,7 @@ class PosteriorComparison:
         Gaussian predictives have the mean and variance of their method. The density of
         one with no positive variance is NaN.
         """
-        return pd.DataFrame([self._row(name) for name in self._methods()]).set_index(
+        return pd.DataFrame([self._row(name) for name in self.methods]).set_index(
             "method"
         )
 
@@ -102,38 +92,56 @@ class PosteriorComparison:
             for answer, names in by_answer.items()
             if names
         ]
+        validity = self.expansion.message
+        validity = validity[0].upper() + validity[1:]
         return (
             f"At width {self.exact.network.width}, within {self.tolerance:g} of the "
-            f"standard deviation: {'; '.join(parts)}. {self.expansion.message}."
+            f"standard deviation: {'; '.join(parts)}. {validity}."
         )
 
     def __repr__(self) -> str:
         """The table and what it says."""
         return f"{self.table().to_string()}\n{self.message}"
 
-    def _methods(self) -> list[str]:
+    @property
+    def methods(self) -> list[str]:
+        """Names of the rows, the exact posterior last."""
         fitted = [] if self.effective_theory is None else [THEORY]
         return [GAUSSIAN, FIRST, *fitted, EXACT]
 
-    def _said(self, name: str) -> tuple[float, float, np.ndarray, np.ndarray]:
-        """Log evidence, its error, mean and variance (new, output)."""
-        if name == EXACT:
-            post = self.exact
+    def moments(self, method: str) -> tuple[Targets, Targets]:
+        """Mean and variance of f at the new inputs by one of the methods, no noise.
+
+        Raises:
+            SpecError: There is no such method here.
+        """
+        check_choice("method", method, self.methods)
+        if method == EXACT:
             shape = self.expansion.mean.shape
-            moments = post.mean.reshape(shape), post.variance.reshape(shape)
-            return post.log_evidence, post.log_evidence_error, *moments
-        if name == GAUSSIAN:
-            gaussian = self.expansion.gaussian
-            mean: np.ndarray = gaussian.mean
-            return float(gaussian.log_evidence), 0.0, mean, gaussian.variance
-        found = self.effective_theory if name == THEORY else self.expansion
+            return self.exact.mean.reshape(shape), self.exact.variance.reshape(shape)
+        found = self._found(method)
+        return found.mean, found.variance
+
+    def _found(self, method: str) -> Expansion | Moments:
+        """What one of the methods other than the exact one gives."""
+        if method == GAUSSIAN:
+            return self.expansion.gaussian
+        found = self.effective_theory if method == THEORY else self.expansion
         assert found is not None
-        error = float(found.error.log_evidence)
-        return found.log_evidence, error, found.mean, found.variance
+        return found
+
+    def _evidence(self, method: str) -> tuple[float, float]:
+        """Log evidence and its error."""
+        if method == EXACT:
+            return self.exact.log_evidence, self.exact.log_evidence_error
+        found = self._found(method)
+        error = found.error.log_evidence if isinstance(found, Expansion) else 0.0
+        return float(found.log_evidence), float(error)
 
     def _row(self, name: str) -> dict[str, object]:
-        _, _, exact_mean, exact_variance = self._said(EXACT)
-        log_evidence, error, mean, variance = self._said(name)
+        exact_mean, exact_variance = self.moments(EXACT)
+        log_evidence, error = self._evidence(name)
+        mean, variance = self.moments(name)
         std = np.sqrt(exact_variance)
         away = (mean - exact_mean) / std
         narrow = np.sqrt(np.maximum(variance, 0.0)) / std - 1
@@ -156,7 +164,11 @@ class PosteriorComparison:
             ),
         }
         if self.y_new is not None:
-            row.update(self._held_out(name, mean, variance))
+            row.update(
+                posterior_scores(self.exact, self.noise_std, self.y_new)
+                if name == EXACT
+                else gaussian_scores(mean, variance, self.noise_std, self.y_new)
+            )
         return row
 
     def _close(
@@ -174,146 +186,41 @@ class PosteriorComparison:
             return "yes"
         return "undecided"
 
-    def _held_out(
-        self, name: str, mean: np.ndarray, variance: np.ndarray
-    ) -> dict[str, float]:
-        """How well targets that were held out are predicted."""
-        assert self.y_new is not None
-        y = self.y_new
-        rmse = _rms(mean - y)
-        if name == EXACT:
-            fields = self.exact.data["predictions"]["f"].to_numpy()
-            fields = fields.reshape(-1, *y.shape)
-            each = norm.logpdf(y, fields, self.noise_std)
-            density = logsumexp(each, axis=0) - np.log(len(fields))
-            tail = (1 - _COVERED) / 2
-            low, high = self.exact.quantile(np.array([tail, 1 - tail]), of="y").reshape(
-                2, *y.shape
-            )
-        else:
-            spread = np.sqrt(
-                np.where(variance > 0, variance, np.nan) + self.noise_std**2
-            )
-            density = norm.logpdf(y, mean, spread)
-            reach = ndtri((1 + _COVERED) / 2) * spread
-            low, high = mean - reach, mean + reach
-        return {
-            "log_density": float(density.mean()),
-            "rmse": rmse,
-            "coverage": float(((low <= y) & (y <= high)).mean()),
+    def save(self, path: str | Path) -> None:
+        """Write as netCDF, in one step: the file is complete or absent."""
+        groups: dict[str, xr.DataTree | xr.Dataset] = {
+            "exact": self.exact.data,
+            "expansion": expansion_dataset(self.expansion),
         }
-
-
-def compare_posteriors(
-    network: Network,
-    x: ArrayLike,
-    y: ArrayLike,
-    x_new: ArrayLike,
-    *,
-    noise_std: float,
-    num_draws: int = 100_000,
-    key: Key,
-    fit: CouplingFit | None = None,
-    y_new: ArrayLike | None = None,
-    tolerance: float = 0.1,
-    method: str = "auto",
-    devices: Sequence[jax.Device] | int | None = None,
-    progress: bool | Monitor = False,
-) -> PosteriorComparison:
-    """The Gaussian process, first order in 1/N, effective theory and exact posterior.
-
-    Args:
-        network: With a linear readout of normal weights and a kernel.
-        x: Inputs (point, input_dim).
-        y: Targets (point,), or (point, output).
-        x_new: New inputs (new, input_dim).
-        noise_std: σ of the targets, > 0.
-        num_draws: Networks of the exact posterior; at most 20 000 of the same are used
-            for the first order where the cumulants of the kernel are not known: for
-            deep nets with a skip, say, or at more than 16 different inputs.
-        key: A JAX random key.
-        fit: Couplings of the same network, of operators with four fields, for the
-            effective theory; its first cutoff is used.
-        y_new: Targets at the new inputs, held out, in the shape of `y`.
-        tolerance: Distance from the exact posterior, in standard deviations, that is
-            close enough.
-        method: How the exact posterior is found, as in `posterior`.
-        devices: As in `posterior`.
-        progress: Show a progress bar for the exact posterior, on a terminal or in a
-            notebook, or a function that is told.
-
-    Raises:
-        SpecError: Data, a number or devices are unusable, or the fit is of another
-            network.
-        UnavailableError: The network has no Gaussian readout, or no kernel; or the fit
-            holds an operator that has not four fields.
-
-    Warns:
-        PosteriorWarning: As `posterior`.
-
-    Source: `bayes.first_order`, `bayes.effective_theory`.
-    """
-    check_kind("network", network, Network)
-    check_gaussian_readout(network)
-    data = checked_data(network, x, y, x_new)
-    noise = check_number(
-        "noise_std", noise_std, lambda s: 0 < s < float("inf"), "a finite number > 0"
-    )
-    tolerance = check_number("tolerance", tolerance, lambda t: t > 0, "a number > 0")
-    num_draws, key = check_num_draws(num_draws, 100), check_key(key)
-    check_choice("method", method, METHODS)
-    used = choose_devices(devices)
-    _check_variance(network, data)
-    held_out = None if y_new is None else _held_out_targets(network, data, y_new)
-    if fit is not None:
-        check_kind("fit", fit, CouplingFit)
-        check_fit(fit, network, data)
-    expansion = expand(network, data, noise, min(num_draws, _MOST_EXPANDED), key)
-    theory = None if fit is None else expand_effective_theory(fit, network, data, noise)
-    with watching(progress, f"width {network.width}") as monitor:
-        exact = posterior(
-            network,
-            x,
-            y,
-            x_new,
-            noise_std=noise,
-            num_draws=num_draws,
-            key=key,
-            method=method,
-            devices=used,
-            progress=monitor or False,
+        if self.effective_theory is not None:
+            groups["effective_theory"] = expansion_dataset(self.effective_theory)
+        if self.y_new is not None:
+            groups["held_out"] = xr.Dataset({"y_new": (_AT_NEW, self.y_new)})
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs = store.provenance(
+            "posterior_comparison",
+            **network_record(self.exact.network),
+            noise_std=self.noise_std,
+            tolerance=self.tolerance,
         )
-    return PosteriorComparison(exact, expansion, theory, noise, tolerance, held_out)
+        store.write(tree, path)
 
-
-def _check_variance(network: Network, data: Data) -> None:
-    """Refuse new inputs at which distances have no unit.
-
-    Raises:
-        SpecError: The field is 0 there, as without biases at the origin.
-    """
-    certain = np.flatnonzero(np.diagonal(network.kernel(data.x_new)) == 0)
-    if len(certain):
-        raise SpecError(
-            f"the field of {network.name!r} is 0 at `x_new`[{certain[0]}] for every "
-            "network: leave that input out, or give a `bias_std`"
+    @staticmethod
+    def from_data(
+        tree: xr.DataTree, network: Network | None = None
+    ) -> "PosteriorComparison":
+        """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
+        record = store.metadata(tree)
+        theory = tree.children.get("effective_theory")
+        held_out = tree.children.get("held_out")
+        return PosteriorComparison(
+            Posterior.from_data(store.child(tree, "exact"), network),
+            expansion_from(store.child(tree, "expansion")),
+            None if theory is None else expansion_from(theory),
+            float(record["noise_std"]),
+            float(record["tolerance"]),
+            None if held_out is None else store.array(held_out, "y_new"),
         )
-
-
-_MOST_EXPANDED = 20_000
-"""Networks along whose kernels derivatives are taken: each costs as some ten draws."""
-
-
-def _held_out_targets(network: Network, data: Data, y_new: ArrayLike) -> np.ndarray:
-    """(new, output), checked.
-
-    Raises:
-        SpecError: They do not fit the new inputs.
-    """
-    try:
-        return checked_data(network, data.x_new, y_new, data.x_new).y
-    except SpecError as error:
-        raise SpecError(str(error).replace("`y`", "`y_new`")) from error
 
 
 def _rms(values: np.ndarray) -> float:

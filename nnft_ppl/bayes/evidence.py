@@ -1,14 +1,17 @@
 """Evidence against width: do the data prefer a network of finite width?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import xarray as xr
 from jaxtyping import ArrayLike
 
+from nnft_ppl import store
 from nnft_ppl._arguments import check_choice, check_kind, check_number, check_whole
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
@@ -18,10 +21,12 @@ from nnft_ppl.bayes.data import check_memory, checked_data
 from nnft_ppl.bayes.features import check_gaussian_readout, num_features
 from nnft_ppl.bayes.first_order import gaussian_process
 from nnft_ppl.bayes.posterior import warn_unless_converged
+from nnft_ppl.bayes.result import Posterior
 from nnft_ppl.bayes.scales import Scales
 from nnft_ppl.bayes.smc import run_smc
 from nnft_ppl.bayes.weighting import Job
 from nnft_ppl.bayes.weights import MIN_DRAWS
+from nnft_ppl.ensemble.fingerprint import network_record, recorded_network
 from nnft_ppl.ensemble.generator_names import DEFAULT_GENERATOR
 from nnft_ppl.ensemble.local import choose_devices
 from nnft_ppl.ensemble.model import check_key, check_num_draws, check_prior
@@ -34,6 +39,7 @@ _PARTICLES, _POPULATIONS = 100, 4
 """Of tempering: the error is the scatter of the populations."""
 _SURE = 2.0
 """Standard errors by which evidences must differ."""
+_COLUMNS = ("log_evidence", "error", "method", "effective_draws", "pareto_k")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +47,45 @@ class EvidenceCurve:
     """Log evidence at several widths beside that of infinite width.
 
     Attributes:
-        table: width (ascending), log_evidence, error, method of each.
+        network: Of whatever width.
+        table: width (ascending), log_evidence, error, method, effective_draws and
+            pareto_k of each.
         infinite: Log evidence of the Gaussian process.
+        num_draws: Networks of the prior at each width.
     """
 
+    network: Network
     table: pd.DataFrame
     infinite: float
+    num_draws: int
+
+    @staticmethod
+    def of(
+        posteriors: Iterable[Posterior], infinite: float, num_draws: int
+    ) -> "EvidenceCurve":
+        """From posteriors of different widths, given the same data.
+
+        Args:
+            posteriors: One or more.
+            infinite: Log evidence of the Gaussian process.
+            num_draws: Networks of the prior at each width.
+        """
+        found = sorted(posteriors, key=lambda post: post.network.width)
+        rows = [
+            [
+                post.network.width,
+                post.log_evidence,
+                post.log_evidence_error,
+                post.method,
+                post.effective_draws,
+                post.pareto_k,
+            ]
+            for post in found
+        ]
+        table = pd.DataFrame(rows, columns=["width", *_COLUMNS])
+        return EvidenceCurve(
+            found[0].network, table.set_index("width"), infinite, num_draws
+        )
 
     @property
     def prefers_finite_width(self) -> bool | None:
@@ -69,6 +108,34 @@ class EvidenceCurve:
             return f"the evidence prefers a finite width: {width} of these has {said}"
         return (
             f"the evidence prefers infinite width: {width}, best of these, has {said}"
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write as netCDF, in one step: the file is complete or absent."""
+        columns = {name: ("width", self.table[name].to_numpy()) for name in _COLUMNS}
+        columns["method"] = ("width", self.table["method"].to_numpy(dtype=str))
+        widths = self.table.index.to_numpy()
+        tree = xr.DataTree(xr.Dataset(columns, coords={"width": widths}))
+        tree.attrs = store.provenance(
+            "evidence_curve",
+            **network_record(self.network),
+            infinite=self.infinite,
+            num_draws=self.num_draws,
+        )
+        store.write(tree, path)
+
+    @staticmethod
+    def from_data(tree: xr.DataTree, network: Network | None = None) -> "EvidenceCurve":
+        """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
+        record = store.metadata(tree)
+        columns = {name: store.array(tree, name) for name in _COLUMNS}
+        columns["method"] = columns["method"].astype(object)
+        index = pd.Index(store.array(tree, "width"), name="width")
+        return EvidenceCurve(
+            recorded_network(record, network),
+            pd.DataFrame(columns, index=index),
+            float(record["infinite"]),
+            int(record["num_draws"]),
         )
 
     def _best(self) -> tuple[float, float]:
@@ -146,15 +213,16 @@ def evidence_by_width(
         at_width = replace(job, network=network.with_width(width))
         with watching(progress, f"width {width}") as monitor:
             rows.append([width, *_evidence(at_width, method, monitor)])
-    table = pd.DataFrame(rows, columns=["width", "log_evidence", "error", "method"])
-    return EvidenceCurve(table.set_index("width"), float(limit.log_evidence))
+    table = pd.DataFrame(rows, columns=["width", *_COLUMNS]).set_index("width")
+    return EvidenceCurve(network, table, float(limit.log_evidence), job.num_draws)
 
 
 def _evidence(
     job: Job, method: str, monitor: Monitor | None
-) -> tuple[float, float, str]:
-    """Log evidence, its error, and by what; no draws, whose program takes long."""
+) -> tuple[float, float, str, float, float]:
+    """A row of the table; no draws, whose program takes long."""
     check_memory(job.data, num_features(job.network))
+    pareto_k = np.nan
     if method != "smc":
         _, weights, _ = weigh(
             job,
@@ -163,9 +231,11 @@ def _evidence(
             scheduler=None,
             progress=monitor or False,
         )
+        pareto_k, effective = weights.pareto_k, weights.effective_draws
         if can_be_used(weights, method):
-            return weights.log_evidence, weights.log_evidence_error, "weights"
+            log_evidence, error = weights.log_evidence, weights.log_evidence_error
+            return log_evidence, error, "weights", effective, pareto_k
     sampling = Sampling(1, _PARTICLES, _POPULATIONS)
     chained, log_evidence, error = run_smc(job, sampling, monitor)
     warn_unless_converged(chained)
-    return log_evidence, error, "smc"
+    return log_evidence, error, "smc", chained.effective_draws, pareto_k

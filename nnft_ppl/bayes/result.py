@@ -99,6 +99,11 @@ class Posterior:
         """Shape of the tail of the weights, ArviZ's; NaN where none were tried."""
         return float(self._estimate("pareto_k"))
 
+    @property
+    def rhat(self) -> float:
+        """Largest over means at new inputs; NaN by weights, whose draws are free."""
+        return float(store.metadata(self.data).get("rhat", np.nan))
+
     def _estimate(self, name: str) -> np.ndarray:
         return store.array(self.data, f"estimates/{name}")
 

@@ -17,7 +17,7 @@ from nnft_ppl._errors import FitError
 
 MIN_DRAWS = 100
 """Fewer have no tail to fit."""
-_LEAST_EFFECTIVE = 10.0
+MIN_EFFECTIVE = 10.0
 """With fewer effective draws there is no answer, whatever its error."""
 _ALIKE = 1e-9
 """Difference of log weights that is none."""
@@ -61,7 +61,7 @@ class Weights:
     @property
     def have_collapsed(self) -> bool:
         """Whether a few networks have all the weight."""
-        return self.effective_draws < _LEAST_EFFECTIVE
+        return self.effective_draws < MIN_EFFECTIVE
 
 
 def largest_k(num_draws: int) -> float:

@@ -18,6 +18,7 @@ from nnft_ppl.cli.kept_programs import no_cache
 from nnft_ppl.cli.options import plain, say
 from nnft_ppl.cli.pipeline import diagnose, fit
 from nnft_ppl.cli.plugins import architectures, check
+from nnft_ppl.cli.posterior import posterior
 from nnft_ppl.cli.sampling import correlators, sample
 from nnft_ppl.cli.studies import report, study
 from nnft_ppl.cli.width import width
@@ -166,6 +167,7 @@ for _command in (
     diagnose,
     check,
     width,
+    posterior,
     new_plugin,
     doctor,
 ):

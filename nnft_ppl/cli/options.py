@@ -123,7 +123,10 @@ def network_options(
                     name,
                     width=width,
                     input_dim=_input_shape(
-                        input_dim, rest.get("inputs"), rest.get("given")
+                        input_dim,
+                        rest.get("inputs"),
+                        rest.get("given"),
+                        rest.get("input_columns") or (),
                     ),
                     output_dim=output_dim,
                     weight_std=weight_std,
@@ -139,14 +142,17 @@ def network_options(
 
 
 def _input_shape(
-    given: str | None, inputs: Path | None, points: str | None
+    given: str | None,
+    inputs: Path | None,
+    points: str | None,
+    columns: tuple[str, ...] = (),
 ) -> int | tuple[int, ...]:
     """`8` or `8x8x1` as `nnft_ppl.network` takes it; by default that of the inputs."""
     if given is None:
         if inputs is not None and points is None:  # both are refused further on
-            from nnft_ppl._inputs import read_points
+            from nnft_ppl._columns import read_columns
 
-            shape = read_points(inputs, "--inputs").shape[1:]
+            shape = read_columns(inputs, "--inputs", columns).values.shape[1:]
             return shape if len(shape) > 1 else shape[0] if shape else 1
         first, semicolon, _ = (points or "").partition(";")
         return len(first.split(",")) if semicolon else 1

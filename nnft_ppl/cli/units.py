@@ -1,4 +1,4 @@
-"""What an option's text means: numbers of networks, bytes, devices, extensions."""
+"""What an option's text means: numbers of networks, bytes, devices, names."""
 
 import re
 from dataclasses import dataclass
@@ -95,6 +95,32 @@ class _Devices(_Option):
         return chosen
 
 
+class _Names(_Option):
+    name = "NAMES"
+
+    def read(self, text: str, option: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in text.split(","))
+        if not all(names) or len(set(names)) < len(names):
+            raise SpecError(
+                f"`{option} {text}` is no list of different names of columns, such as "
+                "age,weight"
+            )
+        return names
+
+
+class _Widths(_Option):
+    name = "LIST"
+
+    def read(self, text: str, option: str) -> tuple[int, ...]:
+        found = [_whole_number(part) for part in text.split(",")]
+        widths = tuple(width for width in found if width is not None)
+        if len(set(widths)) < len(found) or not all(0 < w < LARGEST for w in widths):
+            raise SpecError(
+                f"`{option} {text}` is no list of different widths, such as 5,20,100"
+            )
+        return widths
+
+
 class _Extension(_Option):
     name = "FACTORx|NUMBER"
 
@@ -130,6 +156,10 @@ MEMORY = _Memory()
 """Bytes, from a number with a unit."""
 DEVICES = _Devices()
 """A number of devices, or a tuple of their indices."""
+NAMES = _Names()
+"""Names of columns, with commas between."""
+WIDTHS = _Widths()
+"""Whole numbers, with commas between."""
 EXTENSION = _Extension()
 """`10x` or `5e6`."""
 

@@ -11,7 +11,15 @@ from nnft_ppl.correlators.deviation import Deviation, mean_deviation
 from nnft_ppl.correlators.sampled.estimators import PLAIN
 from nnft_ppl.plots import plot_deviation, png
 from nnft_ppl.report.headline import Opening
-from nnft_ppl.report.page import Row, common_fields, common_rows, last_rows, templates
+from nnft_ppl.report.of_data import data_sentences
+from nnft_ppl.report.page import (
+    Row,
+    common_fields,
+    common_rows,
+    figures_of_data,
+    last_rows,
+    templates,
+)
 from nnft_ppl.report.results import Approach
 
 _NEAR = 0.01
@@ -20,8 +28,11 @@ _RESOLVED = 3.0
 
 
 def draw_approach(approach: Approach) -> dict[str, bytes]:
-    """The figure of the page, name -> PNG."""
-    return {"deviation": png(plot_deviation(approach.correlators))}
+    """The figures of the page, name -> PNG."""
+    return {
+        "deviation": png(plot_deviation(approach.correlators)),
+        **figures_of_data(approach.data),
+    }
 
 
 def render_approach(approach: Approach, figures: Mapping[str, bytes]) -> str:
@@ -68,6 +79,7 @@ def write_approach(approach: Approach) -> Opening:
                 "<code>[eft]</code>."
             ),
             *(Markup("{}.").format(c.message) for c in approach.checks if not c.passed),
+            *(() if approach.data is None else data_sentences(approach.data)),
         ),
         is_good=passed,
     )

@@ -10,6 +10,7 @@ from nnft_ppl.diagnostics.answers import QUESTIONS
 from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.inference.verdict import Verdict
 from nnft_ppl.report.numbers import cutoff_text, exponent_text, symbol_html
+from nnft_ppl.report.of_data import data_sentences
 from nnft_ppl.report.results import Results
 
 
@@ -44,6 +45,7 @@ def write_opening(results: Results) -> Opening:
             *_running_sentence(results),
             _prediction_sentence(results),
             _checks_sentence(results),
+            *(() if results.data is None else data_sentences(results.data)),
         ),
         is_good=answers.verdict is Verdict.DESCRIBES and not failed,
     )

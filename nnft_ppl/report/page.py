@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from nnft_ppl._network import Network
 from nnft_ppl._numbers import (
     exact,
     interval_text,
@@ -29,6 +30,7 @@ from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
 from nnft_ppl.plots.prediction import chosen_cutoffs
 from nnft_ppl.report.headline import action_html, write_opening
 from nnft_ppl.report.numbers import cutoff_text, symbol_html
+from nnft_ppl.report.of_data import DataResults, data_fields, data_rows, draw_data
 from nnft_ppl.report.reproduce import python_lines
 from nnft_ppl.report.results import Approach, Results, Target
 
@@ -42,6 +44,7 @@ def draw_figures(results: Results) -> dict[str, bytes]:
         "deviation": png(plot_deviation(results.correlators)),
         "couplings": png(plot_couplings(results.fit)),
         "prediction": png(plot_prediction(results.fit, results.fit.correlators)),
+        **figures_of_data(results.data),
     }
 
 
@@ -77,6 +80,11 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
     )
 
 
+def figures_of_data(data: DataResults | None) -> dict[str, bytes]:
+    """The figures that data add to a page, name -> PNG."""
+    return {} if data is None else draw_data(data)
+
+
 def common_fields(
     results: Results | Approach, figures: Mapping[str, bytes]
 ) -> dict[str, Any]:
@@ -84,18 +92,24 @@ def common_fields(
     return {
         "name": results.name,
         "network": results.network.name,
-        "figures": {
-            key: "data:image/png;base64," + base64.b64encode(data).decode()
-            for key, data in figures.items()
-        },
+        "figures": embedded(figures),
         "shows_exact": any(c.origin is EXACT for c in results.correlators),
         "captions": [
             route.caption
             for name, route in ESTIMATORS.items()
             if any(c.estimator == name for c in results.correlators)
         ],
+        "data": None if results.data is None else data_fields(results.data),
         "study_text": results.text.strip(),
         "version": results.versions["nnft_ppl"],
+    }
+
+
+def embedded(figures: Mapping[str, bytes]) -> dict[str, str]:
+    """Name -> PNG as an address that holds it."""
+    return {
+        key: "data:image/png;base64," + base64.b64encode(data).decode()
+        for key, data in figures.items()
     }
 
 
@@ -108,13 +122,11 @@ def templates() -> jinja2.Environment:
     )
 
 
-def common_rows(results: Results | Approach) -> list[RunRow]:
-    """Network and measurements by width, as (what, value)."""
-    net = results.network
+def network_rows(net: Network) -> list[RunRow]:
+    """What the network is, as (what, value)."""
     hp = net.hyperparameters
-    widths = sorted({c.network.width for c in results.correlators})
     options = ", ".join(f"{k} = {v}" for k, v in net.options.items())
-    rows: list[RunRow] = [
+    return [
         ("Network", f"{net.name}: {net.architecture.description}"),
         (
             "Hyperparameters",
@@ -127,6 +139,15 @@ def common_rows(results: Results | Approach) -> list[RunRow]:
                 f", {options}" if options else "",
             ),
         ),
+    ]
+
+
+def common_rows(results: Results | Approach) -> list[RunRow]:
+    """Network and measurements by width, as (what, value)."""
+    net = results.network
+    widths = sorted({c.network.width for c in results.correlators})
+    rows: list[RunRow] = [
+        *network_rows(net),
         ("Widths", ", ".join(map(str, widths))),
         ("Inputs", points_text(results.correlators[0].x)),
         ("Networks per width", _networks_text(results)),
@@ -143,6 +164,8 @@ def last_rows(results: Results | Approach) -> list[RunRow]:
     if results.target is not None:
         rows.append(("Relative error of G4c", _target_text(results, results.target)))
     versions = ", ".join(f"{name} {v}" for name, v in results.versions.items())
+    if results.data is not None:
+        rows += data_rows(results.data)
     return [*rows, ("Seed", str(results.seed)), ("Versions", versions)]
 
 

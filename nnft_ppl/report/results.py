@@ -12,6 +12,7 @@ from nnft_ppl.diagnostics.answers import Answers, answer
 from nnft_ppl.diagnostics.checks import Check
 from nnft_ppl.diagnostics.six_point import SixPoint, six_point
 from nnft_ppl.inference.couplings.result import CouplingFit
+from nnft_ppl.report.of_data import DataResults
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Approach:
         seed: Of every random number.
         versions: Package -> version, of the run.
         target: When measurements were to stop; `None` where their number was fixed.
+        data: What was found of data; `None` without any.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Approach:
     seed: int
     versions: Mapping[str, str]
     target: Target | None
+    data: DataResults | None
 
     @property
     def network(self) -> Network:
@@ -73,7 +76,37 @@ class Approach:
                     f"{', '.join(heavy)}: take more networks, or larger widths"
                 ),
             ),
+            *(() if self.data is None else (self.data.check,)),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class DataAlone:
+    """What a study of data alone found: no correlators, no effective action.
+
+    Attributes:
+        name: Stem of the study file.
+        text: The study file as run.
+        data: What was found.
+        seed: Of every random number.
+        versions: Package -> version, of the run.
+    """
+
+    name: str
+    text: str
+    data: DataResults
+    seed: int
+    versions: Mapping[str, str]
+
+    @property
+    def network(self) -> Network:
+        """The network whose methods are compared."""
+        return self.data.comparison.exact.network
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Whether the posteriors can be trusted."""
+        return (self.data.check,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +126,7 @@ class Results:
         sampling: What the sampler was told: num_warmup, num_samples, num_chains.
         versions: Package -> version, of the run.
         target: When measurements were to stop; `None` where their number was fixed.
+        data: What was found of data; `None` without any.
     """
 
     name: str
@@ -107,6 +141,7 @@ class Results:
     sampling: Mapping[str, int]
     versions: Mapping[str, str]
     target: Target | None
+    data: DataResults | None
 
     @property
     def network(self) -> Network:

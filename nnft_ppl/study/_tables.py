@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from nnft_ppl._arguments import LARGEST, as_float, is_whole
-from nnft_ppl._errors import SpecError, shown
+from nnft_ppl._arguments import LARGEST, as_float, check_choice, is_whole
+from nnft_ppl._errors import NnftError, SpecError, shown
 
 REQUIRED = object()
 """Marks a key that has no default."""
@@ -98,6 +98,7 @@ _CUTOFF = _number('a number > 0, or "inf"', lambda v: v > 0)
 CUTOFF = One(
     _CUTOFF.expected, lambda v: v == "inf" or _CUTOFF.accepts(v), _CUTOFF.convert
 )
+SHARE = _number("a number between 0 and 1", lambda v: 0 < v < 1)
 ANYTHING: One[Any] = One("a value", lambda v: True, lambda v: v)
 
 
@@ -140,3 +141,17 @@ class Table:
             )
         value: T = default
         return value
+
+    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
+        """One of a few words; the first is the default."""
+        value = self.take(key, TEXT, allowed[0])
+        check_choice(self.path(key), value, allowed)
+        return value
+
+
+def at[T](path: str, make: Callable[[], T]) -> T:
+    """Put the path of the key before the message of whatever goes wrong."""
+    try:
+        return make()
+    except NnftError as error:
+        raise type(error)(f"`{path}`: {error}") from error

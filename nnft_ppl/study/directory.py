@@ -5,6 +5,7 @@
 - correlators/: one netCDF file per width and estimator, and the data of the fit
 - fit.nc: posterior draws
 - comparison.json: the comparison of actions, when asked for
+- posteriors/: one netCDF file per width, and methods compared, where there are data
 - figures/: the figures as PNG
 - report.html: the page
 - manifest.json: the digests of all these, and of what each was made from
@@ -33,6 +34,7 @@ TEXT = "study.toml"
 FIT_DATA = "correlators/fit_data.nc"
 FIT = "fit.nc"
 COMPARISON = "comparison.json"
+METHODS = "posteriors/methods.nc"
 REPORT = "report.html"
 _MADE_FROM = {FIT: FIT_DATA, COMPARISON: FIT_DATA}
 _UNFINISHED = ".unfinished"
@@ -297,6 +299,11 @@ class RunDirectory:
 def correlators(width: int, estimator: str) -> str:
     """Name of the correlators of one width by one estimator."""
     return f"correlators/width_{width}_{estimator}.nc"
+
+
+def posterior_of(width: int) -> str:
+    """Name of the posterior of one width."""
+    return f"posteriors/width_{width}.nc"
 
 
 def figure(name: str) -> str:

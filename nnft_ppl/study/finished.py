@@ -1,22 +1,32 @@
 """A finished study, read back from the files of its run directory."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from nnft_ppl import store
+from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl.bayes.comparison import PosteriorComparison
+from nnft_ppl.bayes.data_set import Standard
+from nnft_ppl.bayes.effective_theory import check_fit
+from nnft_ppl.bayes.four_methods import data_of
+from nnft_ppl.bayes.result import Posterior
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.sampled.estimators import PLAIN
 from nnft_ppl.diagnostics.checks import diagnose
 from nnft_ppl.inference.couplings.result import CouplingFit
-from nnft_ppl.report import Approach, Results
+from nnft_ppl.report import Approach, DataAlone, DataResults, Results
 from nnft_ppl.report.results import Target
 from nnft_ppl.study.directory import (
     COMPARISON,
     FIT,
+    METHODS,
     TEXT,
     RunDirectory,
     correlators,
+    posterior_of,
 )
 
 
@@ -29,7 +39,25 @@ def read_correlators(directory: RunDirectory, name: str) -> Correlators:
     return Correlators.from_data(store.read(directory.own(name)))
 
 
-def load_results(directory: RunDirectory) -> Results | Approach:
+def read_posterior(directory: RunDirectory, width: int) -> Posterior:
+    """The posterior of one width, from its file.
+
+    Raises:
+        SpecError: The file is missing, or not the study's.
+    """
+    return Posterior.from_data(store.read(directory.own(posterior_of(width))))
+
+
+def why_left_out(fit: CouplingFit, exact: Posterior) -> str | None:
+    """Why a fit is no effective theory of these data; `None` where it is one."""
+    try:
+        check_fit(fit, exact.network, data_of(exact))
+    except (SpecError, UnavailableError) as error:
+        return str(error)
+    return None
+
+
+def load_results(directory: RunDirectory) -> Results | Approach | DataAlone:
     """The results in a run directory.
 
     Raises:
@@ -38,37 +66,76 @@ def load_results(directory: RunDirectory) -> Results | Approach:
     run = directory.recall()
     record = run["study"]
     eft, ensemble = record["eft"], record["ensemble"]
-    names = []
-    for width in record["network"]["widths"]:
-        names.append(correlators(width, ensemble["estimator"]))
-        if ensemble["plain_draws"]:
-            names.append(correlators(width, PLAIN.name))
-        if directory.lists(correlators(width, "exact")):
-            names.append(correlators(width, "exact"))
-    found = tuple(read_correlators(directory, name) for name in names)
     text = directory.own(TEXT).read_text(encoding="utf-8")
     target_error, seed = ensemble.get("target_error"), ensemble["seed"]
-    name = directory.path.resolve().name
+    name, versions = directory.path.resolve().name, run["versions"]
+    data = load_data(directory, record) if "data" in record else None
+    if record["inputs"]["points"] is None:
+        assert data is not None
+        return DataAlone(name, text, data, seed, versions)
+    found = _correlators(directory, record)
     if eft is None:
         target = target_error and Target(target_error, ensemble["num_draws"])
-        return Approach(name, text, found, seed, run["versions"], target)
+        return Approach(name, text, found, seed, versions, target, data)
     fit = CouplingFit.from_data(store.read(directory.own(FIT)))
     comparison = None
     if eft["candidates"]:
         rows = json.loads(directory.own(COMPARISON).read_text(encoding="utf-8"))
         comparison = pd.DataFrame(rows)
     tolerance = eft["tolerance"]
+    checks = diagnose(fit, tolerance=tolerance, comparison=comparison)
     return Results(
         name=name,
         text=text,
         correlators=found,
         fit=fit,
-        checks=tuple(diagnose(fit, tolerance=tolerance, comparison=comparison)),
+        checks=(*checks, *(() if data is None else (data.check,))),
         comparison=comparison,
         comparison_cutoff=float(eft["comparison_cutoff"]),
         tolerance=tolerance,
         seed=seed,
         sampling={k: eft[k] for k in ("num_warmup", "num_samples", "num_chains")},
-        versions=run["versions"],
+        versions=versions,
         target=target_error and Target(target_error, eft["num_draws"]),
+        data=data,
+    )
+
+
+def _correlators(
+    directory: RunDirectory, record: Mapping[str, Any]
+) -> tuple[Correlators, ...]:
+    """Of every width and estimator, exact ones last."""
+    ensemble, names = record["ensemble"], []
+    for width in record["network"]["widths"]:
+        names.append(correlators(width, ensemble["estimator"]))
+        if ensemble["plain_draws"]:
+            names.append(correlators(width, PLAIN.name))
+        if directory.lists(correlators(width, "exact")):
+            names.append(correlators(width, "exact"))
+    return tuple(read_correlators(directory, name) for name in names)
+
+
+def load_data(directory: RunDirectory, record: Mapping[str, Any]) -> DataResults:
+    """What a finished study found of data.
+
+    Raises:
+        SpecError: A file is missing, or not the study's.
+    """
+    table = record["data"]
+    widths = sorted({*record["network"]["widths"], table["width"]})
+    comparison = PosteriorComparison.from_data(store.read(directory.own(METHODS)))
+    left_out = None
+    if record["eft"] is not None and comparison.effective_theory is None:
+        fit = CouplingFit.from_data(store.read(directory.own(FIT)))
+        left_out = why_left_out(fit, comparison.exact)
+    standard = table["standardised_by"]
+    return DataResults(
+        posteriors=tuple(read_posterior(directory, width) for width in widths),
+        comparison=comparison,
+        num_draws=table["num_draws"],
+        standard=None if standard is None else Standard.from_record(standard),
+        names=tuple(table["names"]),
+        target=table["target"],
+        held_out=table["held_out"],
+        left_out=left_out,
     )

@@ -1,4 +1,4 @@
-"""Running a study: measure, fit, check, report, each result saved as it is finished.
+"""Running a study: measure, fit, condition, report, each result saved when finished.
 
 In: a `Study`. Out: a run directory and a `StudyRun`. An interrupted run goes on where
 it stopped; the page is made from the files alone.
@@ -23,14 +23,19 @@ from nnft_ppl.ensemble.local import choose_devices
 from nnft_ppl.ensemble.progress import Monitor
 from nnft_ppl.report import (
     Approach,
+    DataAlone,
     Results,
     draw_approach,
+    draw_data_alone,
     draw_figures,
     render_approach,
+    render_data_alone,
     render_report,
     write_approach,
+    write_data_alone,
     write_opening,
 )
+from nnft_ppl.study.data_steps import condition
 from nnft_ppl.study.directory import (
     REPORT,
     RunDirectory,
@@ -56,11 +61,13 @@ class StudyRun:
 
     directory: Path
     report: Path
-    results: Results | Approach
+    results: Results | Approach | DataAlone
 
     @property
     def headline(self) -> str:
         """The verdict in one line."""
+        if isinstance(self.results, DataAlone):
+            return write_data_alone(self.results).headline
         if isinstance(self.results, Approach):
             return write_approach(self.results).headline
         return write_opening(self.results).headline
@@ -127,6 +134,8 @@ def run_study(
             steps.measure_fit_data(study.eft)
             steps.fit(study.eft)
             steps.compare(study.eft)
+        if study.data is not None:
+            condition(steps, study, study.data, devices)
         return write_page(directory, say)
 
 
@@ -155,7 +164,10 @@ def write_page(directory: RunDirectory, say: Say) -> StudyRun:
     """Draw the figures and write the page from the results in an opened directory."""
     results = load_results(directory)
     say("figures and report")
-    if isinstance(results, Approach):
+    if isinstance(results, DataAlone):
+        figures = draw_data_alone(results)
+        text = render_data_alone(results, figures)
+    elif isinstance(results, Approach):
         figures = draw_approach(results)
         text = render_approach(results, figures)
     else:

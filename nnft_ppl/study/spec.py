@@ -12,16 +12,22 @@ from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key, Points
 from nnft_ppl.eft.action import Action
 from nnft_ppl.registry import load_registry
+from nnft_ppl.study.data_table import DataTable
 
 ORDERS = (2, 4, 6)
 """Orders that a study measures."""
-_KERNEL = 3
-"""Number of the key of the kernel; smaller ones are of what else is measured."""
+_KERNEL, _DATA = 3, 4
+"""Numbers of keys; smaller ones are of what else is measured."""
 
 
 def kernel_key(seed: int) -> Key:
     """The random key of the measured kernel of a study."""
     return jax.random.fold_in(seed_key(seed), _KERNEL)
+
+
+def data_key(seed: int) -> Key:
+    """The random key of the posteriors of a study, the same at every width."""
+    return jax.random.fold_in(seed_key(seed), _DATA)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +127,15 @@ class Study:
     Attributes:
         name: Stem of the study file.
         text: The study file, as read.
-        network: The network at the width of the fit; without one, at the largest.
-        widths: Widths measured for the approach to the Gaussian process, ascending.
-        points: Inputs measured at every width.
+        network: The network at the width of the fit; without one, at that of the data;
+            without either, at the largest.
+        widths: Widths measured for the approach to the Gaussian process, and those
+            conditioned on data, ascending.
+        points: Inputs measured at every width; `None` where data alone are studied.
         ensemble: The [ensemble] table.
         eft: The [eft] table; `None` to study the approach to the Gaussian process
             alone.
+        data: The [data] table; `None` where nothing is conditioned.
         directory: Where the run goes.
     """
 
@@ -134,14 +143,16 @@ class Study:
     text: str
     network: Network
     widths: tuple[int, ...]
-    points: Points
+    points: Points | None
     ensemble: EnsembleTable
     eft: EftTable | None
+    data: DataTable | None
     directory: Path
 
     def record(self) -> dict[str, Any]:
         """What decides the results, as JSON values: inputs from files included."""
         hp = self.network.hyperparameters
+        points = None if self.points is None else self.points.tolist()
         return {
             "network": {
                 "architecture": self.network.name,
@@ -151,9 +162,10 @@ class Study:
                 "options": self.network.options,
                 "widths": list(self.widths),
             },
-            "inputs": {"points": self.points.tolist()},
+            "inputs": {"points": points},
             "ensemble": self.ensemble.record(),
             "eft": None if self.eft is None else self.eft.record(),
+            **({} if self.data is None else {"data": self.data.record()}),
         }
 
     def versions(self) -> dict[str, str]:

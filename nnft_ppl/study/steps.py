@@ -62,7 +62,8 @@ class Steps:
         self.progress = progress
         self.keys = _Keys(*jax.random.split(seed_key(study.ensemble.seed), 3))
 
-    def _make(self, name: str, what: str, make: Callable[[], None]) -> None:
+    def make(self, name: str, what: str, make: Callable[[], None]) -> None:
+        """Make a file, unless it is there."""
         if self.directory.has(name):
             self.say(f"{what}: reused {name.rpartition('/')[2]}")
             return
@@ -71,7 +72,9 @@ class Steps:
 
     def measure_widths(self) -> None:
         """Correlators of every width by every estimator."""
-        ensemble = self.study.ensemble
+        ensemble, points = self.study.ensemble, self.study.points
+        if points is None:
+            return
         if ensemble.file is not None:
             self._read_draws(correlators(self.study.widths[0], ensemble.estimator))
             return
@@ -86,27 +89,28 @@ class Steps:
                     correlators(width, estimator),
                     f"width {width}, {_how_many(num_draws, target_error)}, {estimator}",
                     network,
-                    self.study.points,
+                    points,
                     num_draws,
                     key,
                     estimator,
                     target_error,
                 )
             if network.neuron() is not None:
-                self._exact(correlators(width, "exact"), network)
+                self._exact(correlators(width, "exact"), network, points)
 
     def _read_draws(self, name: str) -> None:
         """Correlators of the draws in the file of the study."""
-        study = self.study
+        study, points = self.study, self.study.points
+        assert points is not None  # a study of draws has inputs
 
         def make() -> None:
-            found = correlators_of_file(study.ensemble, study.network, study.points)
+            found = correlators_of_file(study.ensemble, study.network, points)
             self.directory.save(name, found)
 
         file = study.ensemble.file
         assert file is not None
         what = f"{study.ensemble.num_draws:,} draws of {file.name}"
-        self._make(name, what, make)
+        self.make(name, what, make)
 
     def _measure(
         self,
@@ -139,13 +143,13 @@ class Steps:
                     + (", the most allowed" if error > target_error else "")
                 )
 
-        self._make(name, what, make)
+        self.make(name, what, make)
 
-    def _exact(self, name: str, network: Network) -> None:
+    def _exact(self, name: str, network: Network, points: Points) -> None:
         if self.directory.has(name):
             return
         try:
-            exact = exact_correlators(network, self.study.points, ORDERS)
+            exact = exact_correlators(network, points, ORDERS)
         except UnavailableError as error:
             self.say(f"width {network.width}: no exact correlators ({error})")
             return
@@ -158,7 +162,7 @@ class Steps:
             self._read_draws(FIT_DATA)
             return
         if eft.data == "exact":
-            self._make(
+            self.make(
                 FIT_DATA,
                 f"data of the fit: exact, width {eft.width}",
                 lambda: self.directory.save(
@@ -200,7 +204,7 @@ class Steps:
 
         names = ", ".join(eft.action.names)
         what = f"fit of {names} at {len(eft.cutoffs)} cutoffs, {eft.sampler}"
-        self._make(FIT, what, make)
+        self.make(FIT, what, make)
 
     def compare(self, eft: EftTable) -> None:
         """The comparison of the candidate actions, when asked for."""
@@ -217,7 +221,7 @@ class Steps:
             text = json.dumps(table.to_dict("records"), indent=2, sort_keys=True)
             self.directory.put(COMPARISON, text + "\n")
 
-        self._make(COMPARISON, f"{len(eft.candidates)} actions compared", make)
+        self.make(COMPARISON, f"{len(eft.candidates)} actions compared", make)
 
 
 def _how_many(num_draws: int, target_error: float | None) -> str:

@@ -1,18 +1,18 @@
 """The study file: TOML in, a validated `Study` out, before any work starts.
 
-Tables: [network], [inputs], [ensemble], [eft], [output]. Unknown keys, wrong types and
-impossible requests are refused with the path of the key in the file. What depends on
-the installed plugins (architecture, options, operators, inputs) is checked as well.
+Tables: [network], [inputs], [ensemble], [eft], [data], [output]. Unknown keys, wrong
+types and impossible requests are refused with the path of the key in the file. What
+depends on the installed plugins (architecture, options, operators, inputs) is checked
+as well.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any
 
-from nnft_ppl._arguments import check_choice
-from nnft_ppl._errors import NnftError, SpecError, UnavailableError
+from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._hyperparameters import check_option_names
 from nnft_ppl._inputs import read_points
 from nnft_ppl._network import Network
@@ -31,8 +31,10 @@ from nnft_ppl.inference.couplings.fit import SAMPLERS
 from nnft_ppl.inference.verdict import TOLERANCE
 from nnft_ppl.registry import network
 from nnft_ppl.study import _tables as kinds
-from nnft_ppl.study._tables import Table
+from nnft_ppl.study._tables import Table, at
 from nnft_ppl.study._toml import read_toml
+from nnft_ppl.study.data_table import KEYS as DATA_KEYS
+from nnft_ppl.study.data_table import DataTable, read_data
 from nnft_ppl.study.draws_file import (
     check_fit_of_file,
     ensemble_of_file,
@@ -81,6 +83,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "num_samples",
             "num_chains",
         ),
+        "data": DATA_KEYS,
         "output": ("directory",),
     }
 )
@@ -134,29 +137,47 @@ def parse_study(
         net = network_of_inputs(tables["inputs"], folder)
     else:
         net, widths = _network(tables["network"])
-    points = _inputs(tables["inputs"], net, folder)
+    # Data alone need no correlators: those of inputs are what else may be asked for.
+    measures = "data" not in raw or from_file or bool({"inputs", "eft"} & set(raw))
+    points = _inputs(tables["inputs"], net, folder) if measures else None
     if from_file:
+        assert points is not None
         ensemble = ensemble_of_file(tables["ensemble"], widths, points, folder)
     else:
         ensemble = _ensemble(tables["ensemble"], net, points)
     if ensemble.kernel_draws is not None:
         measured = partial(measured_kernel, net, ensemble.kernel_draws)
         key = kernel_key(ensemble.seed)
-        net = _at(tables["ensemble"].path("kernel_draws"), partial(measured, key=key))
+        net = at(tables["ensemble"].path("kernel_draws"), partial(measured, key=key))
     eft = None
     if "eft" in raw:
+        assert points is not None
         eft = _eft(tables["eft"], net, widths, points, ensemble, folder)
+    data: DataTable | None = None
+    if "data" in raw:
+        width = None if eft is None else eft.width
+        data = read_data(
+            tables["data"],
+            net,
+            widths,
+            width,
+            ensemble.num_draws,
+            ensemble.seed,
+            folder,
+        )
+    studied = (eft and eft.width) or (data and data.width) or widths[-1]
     given = tables["output"].take("directory", kinds.TEXT, f"runs/{name}")
     if directory is None:
         _check_directory(tables["output"].path("directory"), given)
     return Study(
         name=name,
         text=text,
-        network=net.with_width(widths[-1] if eft is None else eft.width),
+        network=net.with_width(studied),
         widths=widths,
         points=points,
         ensemble=ensemble,
         eft=eft,
+        data=data,
         directory=Path(given if directory is None else directory),
     )
 
@@ -178,7 +199,7 @@ def _network(table: Table) -> tuple[Network, tuple[int, ...]]:
     options = table.take("options", kinds.ANYTHING, {})
     Table(table.path("options"), options, options)
     check_option_names(table.path("options"), options)
-    net = _at(
+    net = at(
         "network",
         lambda: network(
             name,
@@ -211,26 +232,27 @@ def _inputs(table: Table, net: Network, folder: Path) -> Points:
             )
     where = table.path("points" if file is None else "file")
     values = given if file is None else read_points(folder / file, where)
-    return _at(where, lambda: net.check_inputs(values, distinct=True))
+    return at(where, lambda: net.check_inputs(values, distinct=True))
 
 
-def _ensemble(table: Table, net: Network, points: Points) -> EnsembleTable:
+def _ensemble(table: Table, net: Network, points: Points | None) -> EnsembleTable:
     """The [ensemble] table; the number of draws must serve the full covariance."""
     if "chains" in table:
         raise SpecError(
             f"`{table.path('chains')}` is of draws of `{table.path('file')}`, which is "
             "not given; leave it out"
         )
-    estimator = _choice(table, "estimator", ("auto", *ESTIMATORS))
+    estimator = table.choice("estimator", ("auto", *ESTIMATORS))
     num_draws = table.take("num_draws", kinds.WHOLE)
     target_error = table.take("target_error", kinds.POSITIVE, None)
     plain = table.take("plain_draws", kinds.COUNT, 0)
     kernel_draws = table.take("kernel_draws", kinds.WHOLE, None)
     seed = table.take("seed", kinds.SEED, 0)
-    _check_draws(table.path("num_draws"), num_draws, points)
-    if plain:
+    if points is not None:
+        _check_draws(table.path("num_draws"), num_draws, points)
+    if plain and points is not None:
         _check_draws(table.path("plain_draws"), plain, points)
-    route = _at(table.path("estimator"), lambda: choose_estimator(net, estimator))
+    route = at(table.path("estimator"), lambda: choose_estimator(net, estimator))
     if plain and route == PLAIN:
         raise SpecError(
             f"`{table.path('plain_draws')}` is {plain}, but the estimator is 'moments' "
@@ -276,8 +298,8 @@ def _eft(
     own_points = "points" in table or "file" in table
     fit_points = _inputs(table, net, folder) if own_points else points
     num_draws = table.take("num_draws", kinds.WHOLE, ensemble.num_draws)
-    data = _choice(table, "data", ("measured", "exact"))
-    sampler = _choice(table, "sampler", SAMPLERS)
+    data = table.choice("data", ("measured", "exact"))
+    sampler = table.choice("sampler", SAMPLERS)
     num_warmup = table.take("num_warmup", kinds.WHOLE, 500)
     num_samples = table.take("num_samples", kinds.WHOLE, 1000)
     num_chains = table.take("num_chains", kinds.WHOLE, 4)
@@ -293,10 +315,10 @@ def _eft(
     make = partial(
         Action,
         measure=_measure(table, folder),
-        scheme=_choice(table, "scheme", SCHEMES),
+        scheme=table.choice("scheme", SCHEMES),
     )
     actions = tuple(
-        _at(f"{table.path('candidates')}[{i}]", partial(make, names))
+        at(f"{table.path('candidates')}[{i}]", partial(make, names))
         for i, names in enumerate(candidates)
     )
     if len(actions) == 1 or len({action.orders for action in actions}) > 1:
@@ -313,7 +335,7 @@ def _eft(
     return EftTable(
         width=width,
         points=fit_points,
-        action=_at(table.path("operators"), lambda: make(operators)),
+        action=at(table.path("operators"), lambda: make(operators)),
         cutoffs=cutoffs,
         candidates=actions,
         comparison_cutoff=comparison,
@@ -329,11 +351,11 @@ def _eft(
 
 def _measure(table: Table, folder: Path) -> Measure:
     """What the integration points of the action run over."""
-    name = _choice(table, "measure", MEASURES)
+    name = table.choice("measure", MEASURES)
     file = table.take("measure_file", kinds.TEXT, None)
     where = table.path("measure_file")
     points = None if file is None else read_points(folder / file, where)
-    return _at(where, lambda: measure_named(name, points))
+    return at(where, lambda: measure_named(name, points))
 
 
 def _check_directory(path: str, given: str) -> None:
@@ -351,18 +373,3 @@ def _check_directory(path: str, given: str) -> None:
             f"`{path}` is {given!r:.80}; expected a folder below the current one, such "
             "as runs/mine; any other may be given on the command line, by --output"
         )
-
-
-def _choice(table: Table, key: str, allowed: tuple[str, ...]) -> str:
-    """One of a few words; the first is the default."""
-    value = table.take(key, kinds.TEXT, allowed[0])
-    check_choice(table.path(key), value, allowed)
-    return value
-
-
-def _at[T](path: str, make: Callable[[], T]) -> T:
-    """Put the path of the key before the message of whatever goes wrong."""
-    try:
-        return make()
-    except NnftError as error:
-        raise type(error)(f"`{path}`: {error}") from error

@@ -105,3 +105,25 @@ def test_an_input_where_the_field_is_certain_is_refused():
             num_draws=200,
             key=jax.random.key(0),
         )
+
+
+def test_a_comparison_is_saved_and_loaded(tmp_path):
+    found = compared(20, num_draws=500, y_new=Y_NEW)
+    found.save(tmp_path / "compared.nc")
+    again = nnft.load(tmp_path / "compared.nc")
+    assert again.methods == found.methods
+    assert again.table().equals(found.table())
+    assert again.message == found.message
+    np.testing.assert_array_equal(
+        again.expansion.covariance, found.expansion.covariance
+    )
+    assert again.exact.network == found.exact.network
+
+
+def test_moments_are_of_a_method_that_is_there():
+    found = compared(20, num_draws=200)
+    mean, variance = found.moments(GAUSSIAN)
+    np.testing.assert_array_equal(mean, found.expansion.gaussian.mean)
+    assert variance.shape == mean.shape == found.moments(EXACT)[0].shape == (3, 1)
+    with pytest.raises(nnft.SpecError, match="`method` is 'effective theory'; choose"):
+        found.moments(THEORY)

@@ -79,3 +79,15 @@ def test_evidences_by_tempering_are_those_by_weights():
     error = np.hypot(found.table["error"], weighted.table["error"])
     gap = found.table["log_evidence"] - weighted.table["log_evidence"]
     assert (abs(gap) < 6 * error).all()  # of four populations: itself to a half
+
+
+def test_a_curve_is_saved_and_loaded(tmp_path):
+    found = curve(1.0, num_draws=500)
+    found.save(tmp_path / "curve.nc")
+    again = nnft.load(tmp_path / "curve.nc")
+    assert again.table.equals(found.table)
+    assert (again.infinite, again.num_draws) == (found.infinite, 500)
+    assert again.network == found.network
+    assert again.message == found.message
+    assert (found.table["effective_draws"] <= 500).all()
+    assert (found.table["pareto_k"] < 0.7).all()

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 import nnft_ppl as nnft
 from nnft_ppl.cli import main
 
-COMMANDS = ("sample", "correlators", "fit", "diagnose", "check", "width", "study")
+COMMANDS = (
+    "sample",
+    "correlators",
+    "fit",
+    "diagnose",
+    "check",
+    "width",
+    "posterior",
+    "study",
+)
 """Those that take numbers, names or files; `new-plugin` writes, `doctor` measures."""
 
 KNOWN = {
@@ -39,8 +48,15 @@ KNOWN = {
     "--input-dim": ["1", "2", "8x8x1", "2x", "x", "0", "99999x99999x99999"],
     "--points": ["0.2,0.4,0.6", "1,0;0,1", "1;2;3", "nan,1", "1,1", ";", "1e300,1"],
     "--inputs": ["x.npy", "x.csv", "text.csv", "none.npy", "."],
-    "--targets": ["x.npy", "x.csv", "text.csv", "none.npy", "."],
-    "--new": ["x.npy", "x.csv", "text.csv", "none.npy", "."],
+    "--targets": ["y.npy", "x.csv", "text.csv", "none.npy"],
+    "--new": ["x.npy", "x.csv", "text.csv", "none.npy"],
+    "--new-targets": ["y.npy", "x.csv", "none.npy"],
+    "--input-columns": ["a", "b", "a,b", "a,a", "c", ","],
+    "--target-columns": ["a", "b", "a,b", "c", ""],
+    "--noise": ["0.1", "0", "-1", "nan", "1e300"],
+    "--widths": ["5,20", "5", "5,5", "0", "x", ","],
+    "--method": ["auto", "weights", "smc", "nuts", "nowhere"],
+    "--figure": ["figure.png", "none/figure.png", "."],
     "--measure-file": ["x.npy", "none.csv"],
     "--output": ["out.nc", "none/out.nc", ".", "x.npy"],
     "--operator": ["lambda_0", "kappa", "lambda_2", "nowhere"],
@@ -97,6 +113,7 @@ class WorkBegins(nnft.SpecError):
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where commands run, with files to read, and nothing that takes long."""
     np.save(tmp_path / "x.npy", np.array([0.25, 0.5]))
+    np.save(tmp_path / "y.npy", np.array([1.0, 2.0]))
     np.savetxt(tmp_path / "x.csv", np.array([[0.25, 1.0], [0.5, 2.0]]), delimiter=",")
     (tmp_path / "text.csv").write_text("a,b\n1,2\n")
     (tmp_path / "study.toml").write_text(
@@ -117,6 +134,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "ensemble.sample.check_outputs",
         "diagnostics.width.required_width._method",
         "bayes.posterior_width._limit",
+        "bayes.posterior.check_prior",
         "inference.couplings.fit.build_likelihood",
         "testing.check_groups",
         "study.run_study",
@@ -161,6 +179,8 @@ def test_a_command_line_is_obeyed_or_refused(folder: Path, cases: int):
         "check relu-net",
         "width relu-net",
         "width relu-net --inputs x.npy --targets x.npy --noise 0.1 --new x.npy",
+        "posterior relu-net --width 5 --inputs x.npy --targets y.npy --new x.npy "
+        "--noise 0.1",
         "study study.toml",
     ],
 )
