@@ -288,7 +288,17 @@ def _condition(
                 found, **given, key=key, fit=None, y_new=data.y_new, tolerance=0.1
             )
         if widths:
-            curve = evidence_by_width(network, widths, data.x, data.y, **given, key=key)
+            curve = evidence_by_width(
+                network,
+                widths,
+                data.x,
+                data.y,
+                **given,
+                key=key,
+                method=how["method"],
+                devices=devices,
+                progress=monitor or False,
+            )
     if output is not None:
         (compared or found).save(output)
     if figure is not None:
