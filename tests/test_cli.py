@@ -107,7 +107,7 @@ def test_help_is_quick():
 def test_bad_input_is_one_line_on_stderr_and_exit_code_2(tmp_path: Path):
     program = Path(sys.executable).with_name("nnft")
     out = subprocess.run(
-        [program, "study", str(tmp_path / "none.toml"), "--json"],
+        [program, "study", str(tmp_path / "none.toml")],
         capture_output=True,
         text=True,
         check=False,
@@ -395,7 +395,7 @@ NETWORK = ("correlators", "relu-net", "--width", 4, "-o", "c.nc")
         ((*NETWORK, "--option", "depth"), "`--option depth` has no value"),
         ((*NETWORK, "--option", "depth=3"), r"has no option ['depth']"),
         ((*NETWORK, "--option", "a=1", "--option", "a=2"), "is given twice"),
-        ((*NETWORK, "--order", 3), "order 3"),
+        ((*NETWORK, "--order", 9), "order 9"),
         ((*NETWORK, "--num-draws", 3), "`num_draws` is 3, too small"),
         ((*NETWORK, "--estimator", "magic"), "`estimator` is 'magic'"),
         (("sample", "relu-net", "--width", 4, "-o", "no/e.nc"), "`no` is no folder"),

@@ -145,11 +145,8 @@ class PosteriorComparison:
         std = np.sqrt(exact_variance)
         away = (mean - exact_mean) / std
         narrow = np.sqrt(np.maximum(variance, 0.0)) / std - 1
-        known = self.exact.mean_error.reshape(std.shape) / std
         mean_distance, std_distance = _rms(away), _rms(narrow)
-        mean_error = _rms(known)
-        # A variance is known to about √(2/n) of itself, a standard deviation to half.
-        std_error = float(np.sqrt(0.5 / self.exact.effective_draws))
+        mean_error, std_error = self._errors(name, std)
         row: dict[str, object] = {
             "method": name,
             "log_evidence": log_evidence,
@@ -170,6 +167,18 @@ class PosteriorComparison:
                 else gaussian_scores(mean, variance, self.noise_std, self.y_new)
             )
         return row
+
+    def _errors(self, name: str, std: Targets) -> tuple[float, float]:
+        """Of the distances of means and of standard deviations."""
+        mean = self.exact.mean_error.reshape(std.shape) / std
+        # A variance is known to about √(2/n) of itself, a standard deviation to half.
+        narrow = np.full(std.shape, np.sqrt(0.5 / self.exact.effective_draws))
+        found = None if name == EXACT else self._found(name)
+        if isinstance(found, Expansion):
+            of_variance = np.diagonal(found.error.covariance, axis1=-2, axis2=-1).T
+            mean = np.hypot(mean, found.error.mean / std)
+            narrow = np.hypot(narrow, 0.5 * of_variance / std**2)
+        return _rms(mean), _rms(narrow)
 
     def _close(
         self,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -55,6 +57,18 @@ def test_few_networks_leave_it_undecided():
     assert found.exact.method == "weights"
     assert found.table()["close"][FIRST] == "undecided"
     assert "want of networks" in found.message
+
+
+def test_the_error_of_a_measured_first_order_counts():
+    found = compared(50, num_draws=300, method="weights", tolerance=0.1)
+    own = 0.2 * np.sqrt(found.exact.variance)[:, None]
+    expansion = found.expansion
+    noisy = replace(expansion, error=expansion.error._replace(mean=own))
+    table = replace(found, expansion=noisy).table()
+    exact, first = (table["mean_distance_error"][name] for name in (GAUSSIAN, FIRST))
+    assert exact == table["mean_distance_error"][EXACT]
+    assert first == pytest.approx(np.hypot(exact, 0.2))
+    assert table["close"][FIRST] == "undecided"
 
 
 def test_a_fitted_theory_has_its_row():
