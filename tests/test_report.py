@@ -5,11 +5,11 @@ import base64
 import math
 import re
 from dataclasses import dataclass, replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import jax
 import pytest
+from report_page import Page
 from toy_study import TOY
 
 import nnft_ppl as nnft
@@ -22,42 +22,6 @@ from nnft_ppl.report.reproduce import python_lines
 from nnft_ppl.study import StudyRun, read_study, run_study
 
 FIGURES = ("deviation", "couplings", "prediction")
-VOID = {"meta", "img", "br", "link", "hr", "input"}
-
-
-class Page(HTMLParser):
-    """Tags, attributes, text and headings; unbalanced tags raise."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.attributes: list[tuple[str, str, str]] = []
-        self.words: list[str] = []
-        self.headings: list[str] = []
-        self.tags: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag in ("h1", "h2"):
-            self.headings.append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-        if {"h1", "h2"} & set(self.open):
-            self.headings[-1] += data
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 @pytest.fixture(scope="module")

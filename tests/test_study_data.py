@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from report_page import Page
 from sklearn.datasets import load_diabetes
-from test_report import Page
 
 import nnft_ppl as nnft
 from nnft_ppl.bayes.comparison import EXACT, FIRST, GAUSSIAN, THEORY
