@@ -506,6 +506,14 @@ def test_width_of_a_posterior_refuses_bad_input(tmp_path: Path, given, message):
     assert message in nnft_command(*command, *given, code=2).output
 
 
+def test_width_counts_a_repeated_input_once():
+    once, twice = (
+        document("width", "relu-net", "--points", points, "--tolerance", 0.1)
+        for points in ("0.2,0.5", "0.5,0.2,0.2")
+    )
+    assert twice == once
+
+
 def test_width_refuses_what_is_of_targets():
     result = nnft_command("width", "mlp", "--noise", 0.1, code=2)
     assert "`--noise` is given without `--targets`; give both" in result.output

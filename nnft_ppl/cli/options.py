@@ -184,33 +184,43 @@ def _architecture_options(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def input_options(function: Function) -> Function:
-    """Add --inputs and --points; the command gets `points`, for its `network`."""
+def input_options(*, distinct: bool = True) -> Callable[[Function], Function]:
+    """Add --inputs and --points; the command gets `points`, for its `network`.
 
-    @click.option(
-        "--inputs",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Inputs from a file, .npy or .csv with one input a line.",
-    )
-    @click.option(
-        "--points",
-        "given",
-        metavar="LIST",
-        help='Inputs, such as "0.2,0.4,0.6"; in more dimensions "1,0;0,1". '
-        "Default: the architecture's suggestion.",
-    )
-    @wraps(function)
-    def command(
-        network: "Network | int", inputs: Path | None, given: str | None, **rest: Any
-    ) -> Any:
-        points = _points(network, inputs, given)
-        return function(network=network, points=points, **rest)
+    Args:
+        distinct: Refuse two equal ones, as for correlators.
+    """
 
-    return command
+    def add(function: Function) -> Function:
+        @click.option(
+            "--inputs",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Inputs from a file, .npy or .csv with one input a line.",
+        )
+        @click.option(
+            "--points",
+            "given",
+            metavar="LIST",
+            help='Inputs, such as "0.2,0.4,0.6"; in more dimensions "1,0;0,1". '
+            "Default: the architecture's suggestion.",
+        )
+        @wraps(function)
+        def command(
+            network: "Network | int",
+            inputs: Path | None,
+            given: str | None,
+            **rest: Any,
+        ) -> Any:
+            points = _points(network, inputs, given, distinct=distinct)
+            return function(network=network, points=points, **rest)
+
+        return command
+
+    return add
 
 
 def _points(
-    network: "Network | int", inputs: Path | None, given: str | None
+    network: "Network | int", inputs: Path | None, given: str | None, *, distinct: bool
 ) -> "Points":
     """Inputs from a file, from the command line, or the suggested ones.
 
@@ -224,7 +234,7 @@ def _points(
         there = read_points(inputs, "--inputs")
         if isinstance(network, int):
             return there
-        return network.check_inputs(there, distinct=True)
+        return network.check_inputs(there, distinct=distinct)
     import numpy as np
 
     dim = 1 if isinstance(network, int) else network.hyperparameters.input_dim
@@ -243,7 +253,7 @@ def _points(
             ) from error
         if isinstance(network, int):
             return np.array(values)
-        return network.check_inputs(np.array(values), distinct=True)
+        return network.check_inputs(np.array(values), distinct=distinct)
     if isinstance(network, int):
         raise SpecError("draws need their inputs; give --inputs or --points")
     suggested = network.architecture.suggested_inputs.get(dim)

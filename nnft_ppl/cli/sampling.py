@@ -60,7 +60,7 @@ _ANY_GENERATOR = (
 
 @click.command()
 @network_options()
-@input_options
+@input_options()
 @click.option("--num-draws", type=COUNT, default=10_000, show_default=True)
 @seed
 @click.option(
@@ -156,7 +156,7 @@ def _measurement_options(function: Function) -> Function:
 
 @click.command()
 @network_options(without="from_draws")
-@input_options
+@input_options()
 @click.option(
     "--order",
     "orders",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @network_options(width=1, hide_width=True)
-@input_options
+@input_options(distinct=False)
 @click.option(
     "--tolerance",
     type=float,
