@@ -42,15 +42,15 @@ def measured_error(
         replace(network, kernel_draws=replace(draws, left_out=block))
         for block in draws.blocks
     ]
-    predicted = np.array([_predict(p, action, x, cutoffs, couplings) for p in parts])
-    scatter = np.moveaxis(predicted - predicted.mean(axis=0), 0, -1)
+    found = np.array([predicted(p, action, x, cutoffs, couplings) for p in parts])
+    scatter = np.moveaxis(found - found.mean(axis=0), 0, -1)
     # The variance of so few is itself uncertain; it is that of a t distribution.
     freedom = len(parts) - 1
     widening = freedom / (freedom - 2)
     return np.asarray(scatter * np.sqrt(widening * freedom / len(parts)))
 
 
-def _predict(
+def predicted(
     network: Network,
     action: Action,
     x: Points,

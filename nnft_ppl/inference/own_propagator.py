@@ -16,13 +16,14 @@ from jaxtyping import Float
 
 from nnft_ppl._drawn_network import with_table_kernel
 from nnft_ppl._known_kernel import TableKernel
-from nnft_ppl._typing import Matrix, Packed
+from nnft_ppl._network import Network
+from nnft_ppl._typing import Matrix, Packed, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.odd_orders import about_mean
 from nnft_ppl.correlators.symmetric import entries
 from nnft_ppl.correlators.wick import pack_kernel
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.expansion import expand
+from nnft_ppl.inference.measured_propagator import predicted
 
 _LEAST = 1e-4
 """Variance, relative to the largest, of a direction that is followed."""
@@ -38,8 +39,8 @@ def as_fitted(correlators: Correlators) -> Correlators:
     correlators = about_mean(correlators)
     if correlators.network.has_kernel or correlators.num_outputs != 1:
         return correlators
-    network = with_table_kernel(
-        correlators.network, correlators.x, _unpacked(correlators.connected(2))
+    network = _with_propagator(
+        correlators.network, correlators.x, correlators.connected(2)
     )
     return replace(correlators, network=network)
 
@@ -74,39 +75,26 @@ def covariance_of_difference(
     steps = vectors[:, kept] * np.sqrt(values[kept])
     data = joint[number:, number:]
     common = joint[number:, :number] @ (vectors[:, kept] / np.sqrt(values[kept]))
-    moved = [correlators.connected(2) + step for step in steps.T]
-    base = _predictions(
-        correlators, correlators.connected(2), action, cutoffs, couplings
+    measured, x = correlators.connected(2), correlators.x
+    base, *moved = (
+        predicted(
+            _with_propagator(correlators.network, x, measured + step),
+            action,
+            x,
+            cutoffs,
+            couplings,
+        )
+        for step in (0.0, *steps.T)
     )
-    response = np.stack(
-        [
-            _predictions(correlators, table, action, cutoffs, couplings) - base
-            for table in moved
-        ],
-        axis=-1,
-    )
+    response = np.stack([there - base for there in moved], axis=-1)
     left = data - common @ common.T
     found = [left + (f - common) @ (f - common).T for f in response]
     return max(found, key=np.trace)
 
 
-def _predictions(
-    correlators: Correlators,
-    table: Packed,
-    action: Action,
-    cutoffs: Sequence[float],
-    couplings: Float[np.ndarray, "cutoff operator"],
-) -> Float[np.ndarray, "cutoff entry"]:
-    """Connected correlators of all orders of the action, with another propagator."""
-    network = with_table_kernel(correlators.network, correlators.x, _unpacked(table))
-    x = correlators.x
-    expansion = expand(action, network, x, np.array(cutoffs), action.orders)
-    return np.array(
-        [
-            np.concatenate([expansion.connected(k, i, g) for k in action.orders])
-            for i, g in enumerate(couplings)
-        ]
-    )
+def _with_propagator(network: Network, x: Points, table: Packed) -> Network:
+    """The network with this propagator at the inputs."""
+    return with_table_kernel(network, x, _unpacked(table))
 
 
 def _unpacked(packed: Packed) -> Matrix:
