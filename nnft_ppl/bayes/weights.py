@@ -24,6 +24,8 @@ _ALIKE = 1e-9
 _MANY_ALIKE = 20
 """So many networks of one weight are an atom, whose probability is then known to a
 quarter of itself or better."""
+_FLAT = 0.01
+"""Where the weights of the tail differ by less, it is no heavy one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,8 @@ def _pareto(
 
     Networks that are alike, such as those whose units are all off, have equal weights,
     through which no tail can be fitted: a shorter one may lie above them. Where they
-    are the largest, weights have a bound, which is k ≤ 0, and none is to be smoothed.
+    are the largest, or a per cent below at most, weights have a bound, which is k ≤ 0,
+    and none is to be smoothed.
     """
     sorted_weights = np.sort(relative)
     for shorter in (1, 4, 16):  # as if so many times fewer draws were independent
@@ -126,7 +129,9 @@ def _pareto(
         if np.isfinite(k) and kept.size:
             last = kept[-1]  # smoothing touches the largest only
             return fitted, float(k), float(relative[last] - fitted[last])
-    bounded = np.count_nonzero(relative > -_ALIKE) >= _MANY_ALIKE
+    tail = sorted_weights[-1] - sorted_weights[-int(3 * len(relative) ** 0.5)]
+    crowded = np.count_nonzero(relative > -_ALIKE) >= _MANY_ALIKE
+    bounded = crowded or tail < _FLAT
     return None, 0.0 if bounded else np.inf, 0.0
 
 

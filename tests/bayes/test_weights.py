@@ -69,6 +69,18 @@ def test_equal_weights_among_the_largest_are_no_heavy_tail(atom):
     assert np.exp(weights.log_evidence) == pytest.approx(truth, rel=0.02)
 
 
+def test_equal_weights_just_below_the_largest_are_no_heavy_tail():
+    rng = np.random.default_rng(4)
+    others = -0.01 - rng.exponential(size=4728)
+    below = -1.07e-4 - np.geomspace(1e-6, 6e-3, 60)
+    crowd, above = np.full(180, -7.3e-5), -7e-5 * rng.uniform(size=32)
+    weights = smoothed(np.concatenate([others, below, crowd, above]))
+    assert weights.pareto_k == 0
+    assert weights.are_reliable
+    far = smoothed(np.concatenate([others, below, crowd, above + 9]))
+    assert not far.are_reliable  # 32 networks have all the weight
+
+
 def test_resampling_is_by_weight():
     rng = np.random.default_rng(4)
     weights = smoothed(rng.normal(size=1000))
