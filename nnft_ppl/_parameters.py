@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from jax.extend.core import Var
 from numpyro import handlers
 from numpyro.primitives import Messenger
 
@@ -140,6 +141,23 @@ def _leading_axes(name: str, shape: Shape, own: Shape) -> Shape:
     return shape[:number]
 
 
+def unused_arguments(
+    function: Callable[..., jax.Array], *arguments: jax.ShapeDtypeStruct
+) -> tuple[bool, ...]:
+    """Of which arguments the result does not depend, by the program that computes it.
+
+    An argument that has no influence on a value, such as the weights of a unit that is
+    off, is used nevertheless.
+    """
+    with handlers.block():
+        program = jax.make_jaxpr(function)(*arguments).jaxpr
+    needed = {v for v in program.outvars if isinstance(v, Var)}
+    for equation in reversed(program.eqns):
+        if needed.intersection(equation.outvars):
+            needed.update(v for v in equation.invars if isinstance(v, Var))
+    return tuple(variable not in needed for variable in program.invars)
+
+
 def standard_deviations(prior: Callable[[], Params]) -> dict[str, np.ndarray]:
     """Sample site -> standard deviation of its entries, or one number for all alike.
 
@@ -184,7 +202,7 @@ def _deviation(law: Any) -> np.ndarray:
         return np.asarray(found)
     try:
         return np.asarray(np.sqrt(np.asarray(law.variance, np.float64)))
-    except NotImplementedError:
+    except NotImplementedError:  # NumPyro's word for a variance that it does not know
         return np.asarray(np.nan)
 
 

@@ -153,3 +153,15 @@ def _memory() -> float:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not on every system
         return np.inf
+
+
+def held_out_targets(network: Network, data: Data, y_new: ArrayLike) -> np.ndarray:
+    """(new, output), checked.
+
+    Raises:
+        SpecError: They do not fit the new inputs.
+    """
+    try:
+        return checked_data(network, data.x_new, y_new, data.x_new).y
+    except SpecError as error:
+        raise SpecError(str(error).replace("`y`", "`y_new`")) from error

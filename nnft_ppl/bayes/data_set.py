@@ -13,7 +13,7 @@ from jaxtyping import ArrayLike, Float
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
-from nnft_ppl.bayes.data import checked_data
+from nnft_ppl.bayes.data import checked_data, held_out_targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,12 +123,8 @@ class DataSet:
                 column to be standardised is constant.
         """
         data = checked_data(network, x, y, x_new)
-        inputs, targets, new, held_out = data.x, data.y, data.x_new, None
-        if y_new is not None:
-            try:
-                held_out = checked_data(network, data.x_new, y_new, data.x_new).y
-            except SpecError as error:
-                raise SpecError(str(error).replace("`y`", "`y_new`")) from error
+        inputs, targets, new = data.x, data.y, data.x_new
+        held_out = None if y_new is None else held_out_targets(network, data, y_new)
         standard = None
         if standardise:
             standard = Standard.of(inputs, targets)

@@ -14,7 +14,7 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
 from nnft_ppl.bayes.comparison import PosteriorComparison
-from nnft_ppl.bayes.data import Data, checked_data
+from nnft_ppl.bayes.data import Data, checked_data, held_out_targets
 from nnft_ppl.bayes.effective_theory import check_fit, expand_effective_theory
 from nnft_ppl.bayes.features import check_gaussian_readout
 from nnft_ppl.bayes.kernel_cumulants import expand
@@ -89,7 +89,7 @@ def compare_posteriors(
     check_choice("method", method, METHODS)
     used = choose_devices(devices)
     check_variance(network, data)
-    held_out = None if y_new is None else _held_out_targets(network, data, y_new)
+    held_out = None if y_new is None else held_out_targets(network, data, y_new)
     if fit is not None:
         check_kind("fit", fit, CouplingFit)
         check_fit(fit, network, data)
@@ -175,15 +175,3 @@ def check_variance(network: Network, data: Data) -> None:
             f"the field of {network.name!r} is 0 at `x_new`[{certain[0]}] for every "
             "network: leave that input out, or give a `bias_std`"
         )
-
-
-def _held_out_targets(network: Network, data: Data, y_new: ArrayLike) -> np.ndarray:
-    """(new, output), checked.
-
-    Raises:
-        SpecError: They do not fit the new inputs.
-    """
-    try:
-        return checked_data(network, data.x_new, y_new, data.x_new).y
-    except SpecError as error:
-        raise SpecError(str(error).replace("`y`", "`y_new`")) from error

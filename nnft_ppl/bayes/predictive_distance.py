@@ -13,7 +13,7 @@ anything, as no choice of signs exceeds the right one. The truth is between the 
 Source: theory.md §6, exact inference at finite width; the jackknife.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -125,41 +125,35 @@ class PredictiveSums:
                 some = which[start : start + together]
                 away = (EDGES - shift[some][..., None]) / std[some][..., None]
                 below[batch] += np.tensordot(weights[some], ndtr(away), 1)
-        return PredictiveSums(
-            self.limit_mean,
-            self.limit_std,
-            self.number + len(mean),
-            unit,
-            weight,
-            first,
-            below,
+        return replace(
+            more,
+            number=self.number + len(mean),
+            weight=weight,
+            first=first,
+            below=below,
         )
 
     def in_units_of(self, unit: float) -> "PredictiveSums":
         """The same sums, relative to another log evidence."""
         ratio = float(np.exp(self.unit - unit)) if self.unit > -np.inf else 0.0
-        return PredictiveSums(
-            self.limit_mean,
-            self.limit_std,
-            self.number,
-            unit,
-            self.weight * ratio,
-            self.first * ratio,
-            self.below * ratio,
+        return replace(
+            self,
+            unit=unit,
+            weight=self.weight * ratio,
+            first=self.first * ratio,
+            below=self.below * ratio,
         )
 
     def merged(self, other: "PredictiveSums") -> "PredictiveSums":
         """With the networks of other sums."""
         unit = max(self.unit, other.unit)
         one, two = self.in_units_of(unit), other.in_units_of(unit)
-        return PredictiveSums(
-            self.limit_mean,
-            self.limit_std,
-            one.number + two.number,
-            unit,
-            one.weight + two.weight,
-            one.first + two.first,
-            one.below + two.below,
+        return replace(
+            one,
+            number=one.number + two.number,
+            weight=one.weight + two.weight,
+            first=one.first + two.first,
+            below=one.below + two.below,
         )
 
     def distances(self) -> Distances | None:

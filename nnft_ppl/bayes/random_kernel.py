@@ -11,13 +11,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Var
 from jaxtyping import ArrayLike, Float
 from numpyro import handlers
 
 from nnft_ppl._inputs import shaped_inputs
 from nnft_ppl._network import Network
-from nnft_ppl._parameters import Layout, parameters_by_name
+from nnft_ppl._parameters import Layout, parameters_by_name, unused_arguments
 from nnft_ppl.bayes.features import check_gaussian_readout, kernel_features
 from nnft_ppl.ensemble.model import rescaled
 
@@ -105,14 +104,5 @@ def names_of_readout(network: Network) -> frozenset[str]:
         params = jax.tree.unflatten(layout.structure, leaves)
         return kernel_features(network, params, jnp.asarray(points))
 
-    with handlers.block():
-        program = jax.make_jaxpr(features)(*leaves).jaxpr
-    needed = {v for v in program.outvars if isinstance(v, Var)}
-    for equation in reversed(program.eqns):
-        if needed.intersection(equation.outvars):
-            needed.update(v for v in equation.invars if isinstance(v, Var))
-    return frozenset(
-        name
-        for name, variable in zip(names, program.invars, strict=True)
-        if variable not in needed
-    )
+    unused = unused_arguments(features, *leaves)
+    return frozenset(name for name, of_it in zip(names, unused, strict=True) if of_it)

@@ -237,14 +237,10 @@ def print_correlators(found: "Correlators", output: Path, events: Events) -> Non
     rows, document = [["ORDER", "ENTRIES", "DEVIATION FROM THE GP", "ERROR"]], []
     for order in found.orders:
         deviation = mean_deviation(found, order)
-        rows.append(
-            [
-                str(order),
-                str(len(found.entries(order))),
-                f"{deviation.value:.3g}",
-                f"{deviation.error:.2g}",
-            ]
-        )
+        told = [f"{deviation.value:.3g}", f"{deviation.error:.2g}"]
+        if order == 1 or (order == 2 and not found.network.has_kernel):
+            told = ["the same", "-"]  # the Gaussian process of the other orders has it
+        rows.append([str(order), str(len(found.entries(order))), *told])
         document.append(
             {
                 "order": order,
@@ -258,6 +254,8 @@ def print_correlators(found: "Correlators", output: Path, events: Events) -> Non
             }
         )
     network = found.network
+    if 1 in found.orders and not found.is_exact:
+        events.tell("note", _mean_told(found))
     if network.no_gp_limit is not None:
         events.tell("note", f"no Gaussian limit: {network.no_gp_limit}")
     for order in found.orders:
@@ -281,4 +279,21 @@ def print_correlators(found: "Correlators", output: Path, events: Events) -> Non
         },
         f"{table(rows)}\n{how} in {output}",
         as_json=events.as_json,
+    )
+
+
+def _mean_told(found: "Correlators") -> str:
+    """The mean that is furthest from zero in its standard errors."""
+    import numpy as np
+
+    from nnft_ppl._numbers import with_error
+
+    mean, error = found.connected(1), found.connected_error(1)
+    ratio = np.divide(np.abs(mean), error, out=np.zeros_like(mean), where=error > 0)
+    most = int(ratio.argmax())
+    return (
+        f"the mean at input {most // found.num_outputs} is "
+        f"{with_error(float(mean[most]), float(error[most]))}, {ratio[most]:.1f} "
+        "standard errors from zero; the Gaussian process that other orders are "
+        "compared with has the same mean"
     )

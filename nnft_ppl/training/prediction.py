@@ -22,6 +22,7 @@ from nnft_ppl._errors import UnavailableError
 from nnft_ppl._host import on_host
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Points
+from nnft_ppl.bayes.first_order import gaussian_process
 from nnft_ppl.training.linear import learned
 from nnft_ppl.training.plan import Plan
 
@@ -51,16 +52,16 @@ def predict(
     For Langevin dynamics it is the Gaussian process given the data, with noise of
     variance T: what comes after a long time.
     """
+    rows, new_rows = np.arange(len(x)), np.arange(len(x), len(x) + len(x_new))
     try:
-        kernels = [
-            network.kernel(a, b) for a, b in ((x, x), (x_new, x), (x_new, x_new))
-        ]
+        kernel = network.kernel(np.concatenate([x, x_new]))
         if plan.method == "langevin":
-            return _stationary(network, x, y, x_new, plan)
+            return _stationary(kernel, rows, new_rows, y, plan)
         tangents = _tangent_kernels(network, x, x_new, plan)
     except UnavailableError:
         return None
-    return _trained(kernels, tangents, y, plan)
+    pairs = ((rows, rows), (new_rows, rows), (new_rows, new_rows))
+    return _trained([kernel[np.ix_(*pair)] for pair in pairs], tangents, y, plan)
 
 
 def _tangent_kernels(
@@ -99,14 +100,14 @@ def _trained(
 
 
 def _stationary(
-    network: Network, x: Points, y: np.ndarray, x_new: Points, plan: Plan
+    kernel: Matrix, rows: np.ndarray, new_rows: np.ndarray, y: np.ndarray, plan: Plan
 ) -> Prediction:
     """The same for every time."""
-    both = np.concatenate([x, x_new])
-    rows, new = np.arange(len(x)), np.arange(len(x), len(both))
-    kernel = network.kernel(both)
-    gram = kernel[np.ix_(rows, rows)] + plan.temperature * np.eye(len(x))
-    pull = np.linalg.solve(gram, kernel[np.ix_(rows, new)]).T
-    covariance = kernel[np.ix_(new, new)] - pull @ kernel[np.ix_(rows, new)]
+    noise_std = plan.temperature**0.5
+    with on_host(), jax.enable_x64(True):
+        found = gaussian_process(
+            jnp.asarray(kernel), rows, new_rows, jnp.asarray(y), noise_std
+        )
+        mean, covariance = np.asarray(found.mean), np.asarray(found.covariance[0])
     number = len(plan.times)
-    return Prediction(np.stack([pull @ y] * number), np.stack([covariance] * number))
+    return Prediction(np.stack([mean] * number), np.stack([covariance] * number))

@@ -19,7 +19,7 @@ from nnft_ppl._compile import shared
 from nnft_ppl._errors import UnavailableError
 from nnft_ppl._host import default_device
 from nnft_ppl._network import Network
-from nnft_ppl._parameters import standard_deviations
+from nnft_ppl._parameters import standard_deviations, unused_arguments
 from nnft_ppl._seed import seed_key
 from nnft_ppl._tangent_kernel import standard_rate
 from nnft_ppl._typing import Params
@@ -143,7 +143,7 @@ def sites_of(network: Network) -> Sites:
 
 @shared
 def readout_sites(network: Network) -> tuple[str, ...]:
-    """Sites of the linear last layer: no hidden feature changes with them.
+    """Sites of the linear last layer: the program of the features needs none of them.
 
     To be called before anything is traced; then it is known.
 
@@ -157,15 +157,18 @@ def readout_sites(network: Network) -> tuple[str, ...]:
             "none to train alone; use train='all'"
         )
     sites, features = sites_of(network), readout.features
-    point = jnp.full((network.hyperparameters.input_dim,), 0.7, jnp.float32)
+    stream, device = stream_at(seed_key(0), 0)[0], sizes_of(default_device())
+    point = jnp.zeros((network.hyperparameters.input_dim,), jnp.float32)
+    shapes = jax.eval_shape(
+        lambda numbers: sites.draw(stream, numbers, device), jnp.zeros(1, jnp.uint32)
+    )
+    of_one = [jax.ShapeDtypeStruct(s.shape[1:], s.dtype) for s in shapes.values()]
 
-    def total(values: Standardised) -> jax.Array:
-        return jnp.sum(features(sites.params(values), point))
+    def hidden(*values: jax.Array) -> jax.Array:
+        return features(sites.params(dict(zip(shapes, values, strict=True))), point)
 
-    stream, _ = stream_at(seed_key(0), 0)
-    drawn = sites.draw(stream, jnp.zeros(1, jnp.uint32), sizes_of(default_device()))
-    slopes = jax.grad(total)({name: value[0] for name, value in drawn.items()})
-    return tuple(name for name, slope in slopes.items() if not np.any(slope))
+    unused = unused_arguments(hidden, *of_one)
+    return tuple(name for name, of_it in zip(shapes, unused, strict=True) if of_it)
 
 
 def check_normal(network: Network) -> None:

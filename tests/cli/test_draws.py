@@ -36,6 +36,9 @@ def test_draws_of_a_file_give_the_correlators_of_the_array(draws):
     result = run(*FROM, "draws.npy", *INPUTS)
     assert result.exit_code == 0, result.output
     assert "from 3,000 draws in corr.nc" in result.output
+    assert "1      3        the same               -" in result.output
+    assert "2      6        the same               -" in result.output
+    assert "standard errors from zero" in result.output
     found = nnft.load("corr.nc")
     expected = nnft.correlators_from_draws(draws.values + np.float32(1.0), X)
     assert found.orders == (1, 2, 3, 4)

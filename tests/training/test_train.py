@@ -8,7 +8,7 @@ from oracles.training import Layers, ridge_readout
 import nnft_ppl as nnft
 from nnft_ppl.ensemble.device_sizes import CPU
 from nnft_ppl.ensemble.model import stream_at
-from nnft_ppl.training.standardised import sites_of
+from nnft_ppl.training.standardised import readout_sites, sites_of
 
 KEY = jax.random.key(3)
 X = np.linspace(-1.0, 1.0, 6)
@@ -306,6 +306,33 @@ def test_the_largest_stable_rate_is_two_over_the_largest_eigenvalue():
         train(net, [1], "gradient_descent", learning_rate=1.01 * largest)
     calm = train(net, [300], "gradient_descent", learning_rate=0.9 * largest)
     assert (calm.losses < 2).all()
+
+
+def test_the_limit_of_langevin_dynamics_is_gaussian_process_regression():
+    net, noise = build(), 0.3
+    found = train(net, [0.1], method="langevin", temperature=noise**2).prediction
+    kernel = net.kernel(np.concatenate([X, X_NEW]))
+    data, new = slice(len(X)), slice(len(X), None)
+    gain = kernel[new, data] @ np.linalg.inv(kernel[data, data] + noise**2 * np.eye(6))
+    np.testing.assert_allclose(found.mean[0, :, 0], gain @ Y, rtol=1e-9)
+    covariance = kernel[new, new] - gain @ kernel[data, new]
+    np.testing.assert_allclose(found.covariance[0], covariance, rtol=1e-9)
+
+
+@pytest.mark.parametrize("width", [1, 5])
+@pytest.mark.parametrize(
+    ("name", "dim", "options", "sites"),
+    [
+        ("mlp", 1, {"depth": 2, "activation": "relu"}, ("W2", "b2")),
+        ("conv-net", (4, 4, 1), {}, ("W2", "b2")),
+        ("residual-mlp", 2, {}, ("W3", "b3")),
+    ],
+)
+def test_a_readout_is_told_from_layers_whose_units_are_all_off(
+    name, dim, options, sites, width
+):
+    net = nnft.network(name, width=width, input_dim=dim, bias_std=0.3, **options)
+    assert readout_sites(net) == sites
 
 
 def test_networks_that_are_not_what_a_method_needs_are_refused():
