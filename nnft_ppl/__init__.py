@@ -88,6 +88,9 @@ if TYPE_CHECKING:
         required_width as required_width,
     )
     from nnft_ppl.eft.action import Action as Action
+    from nnft_ppl.eft.feynman.diagram import Diagrams as Diagrams
+    from nnft_ppl.eft.feynman.diagram import FeynmanDiagram as FeynmanDiagram
+    from nnft_ppl.eft.feynman.listing import diagrams as diagrams
     from nnft_ppl.eft.flow.beta import beta_functions as beta_functions
     from nnft_ppl.eft.flow.relevance import relevance as relevance
     from nnft_ppl.eft.integrals import first_order as first_order
@@ -196,6 +199,9 @@ _HOME = {
     "prior_sensitivity": "diagnostics.cutoffs",
     "load": "_load",
     "Action": "eft.action",
+    "Diagrams": "eft.feynman.diagram",
+    "FeynmanDiagram": "eft.feynman.diagram",
+    "diagrams": "eft.feynman.listing",
     "ProductWeight": "operator",
     "Box": "eft.measures",
     "Ball": "eft.measures",

@@ -16,6 +16,7 @@ from jaxtyping import ArrayLike, Float
 
 from nnft_ppl._compile import shared
 from nnft_ppl._errors import UnavailableError
+from nnft_ppl._html import card
 from nnft_ppl._hyperparameters import check_size, checked_hyperparameters
 from nnft_ppl._inputs import check_inputs, shaped_inputs
 from nnft_ppl._known_kernel import TableKernel, check_kernel_is_finite
@@ -136,33 +137,30 @@ class Network:
 
     def to_json(self) -> str:
         """Name and hyperparameters as JSON, the form that files carry."""
-        hp, draws = self.hyperparameters, self.kernel_draws
+        draws = self.kernel_draws
         measured = {} if draws is None else {"kernel_draws": vars(draws)}
-        return json.dumps(
-            {
-                "architecture": self.name,
-                "width": hp.width,
-                "input_dim": self.input_dim,
-                "output_dim": hp.output_dim,
-                "weight_std": hp.weight_std,
-                "bias_std": hp.bias_std,
-                "options": self.options,
-                **measured,
-            },
-            sort_keys=True,
-        )
+        named = {"architecture": self.name, "options": self.options}
+        return json.dumps({**named, **self._sizes(), **measured}, sort_keys=True)
+
+    def _sizes(self) -> dict[str, object]:
+        """What every network has, as the user gave it."""
+        hp = self.hyperparameters
+        sizes = {"width": hp.width, "input_dim": self.input_dim}
+        stds = {"weight_std": hp.weight_std, "bias_std": hp.bias_std}
+        return {**sizes, "output_dim": hp.output_dim, **stds}
 
     def __repr__(self) -> str:
         """Show name and hyperparameters."""
-        hp = self.hyperparameters
-        options = "".join(f", {k}={v!r}" for k, v in self.options.items())
+        settings = {**self._sizes(), **self.options}.items()
+        text = "".join(f", {k}={v!r}" for k, v in settings)
         if self.kernel_draws is not None:
-            options += f", kernel measured on {self.kernel_draws.num_draws:,} networks"
-        return (
-            f"Network({self.name!r}, width={hp.width}, input_dim={self.input_dim}, "
-            f"output_dim={hp.output_dim}, weight_std={hp.weight_std}, "
-            f"bias_std={hp.bias_std}{options})"
-        )
+            text += f", kernel measured on {self.kernel_draws.num_draws:,} networks"
+        return f"Network({self.name!r}{text})"
+
+    def _repr_html_(self) -> str:
+        """Name and hyperparameters for notebooks."""
+        rows = {**self._sizes(), **self.options}.items()
+        return card(f"Network {self.name}", rows, self.architecture.description)
 
     def check_inputs(self, x: ArrayLike, *, distinct: bool = False) -> Points:
         """Inputs as a float64 array (point, input_dim), one row an input.

@@ -72,6 +72,7 @@ class Operator:
     derivatives: tuple[int, ...] = ()
     quadratic_forms: int = 0
     weight: Callable[..., np.ndarray] = unit_weight
+    weight_symbol: str = ""
 
     def __post_init__(self) -> None:
         """Refuse field patterns that are no operator."""
@@ -122,6 +123,7 @@ class Operator:
                 f"a whole number up to {_MANY}",
             ),
             ("weight", callable(self.weight), "a function"),
+            ("weight_symbol", isinstance(self.weight_symbol, str), "a text"),
         ):
             if not fits:
                 raise SpecError(

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from nnft_ppl import store
 from nnft_ppl._arguments import check_choice
+from nnft_ppl._html import card, table
 from nnft_ppl._network import Network
 from nnft_ppl.bayes.expansion_groups import expansion_dataset, expansion_from
 from nnft_ppl.bayes.first_order import Expansion, Moments
@@ -98,6 +99,10 @@ class PosteriorComparison:
             f"At width {self.exact.network.width}, within {self.tolerance:g} of the "
             f"standard deviation: {'; '.join(parts)}. {validity}."
         )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        return card("PosteriorComparison", [("", table(self.table()))], self.message)
 
     def __repr__(self) -> str:
         """The table and what it says."""

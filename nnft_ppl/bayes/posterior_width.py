@@ -16,6 +16,7 @@ from scipy.stats import t as student
 
 from nnft_ppl._arguments import check_kind, check_number, check_whole
 from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._html import card, table
 from nnft_ppl._network import Network
 from nnft_ppl._numbers import with_error
 from nnft_ppl._typing import Key
@@ -135,6 +136,10 @@ class PosteriorWidth:
             f"{said}; undecided from {low} to {high - 1}, for want of networks: draw "
             "more"
         )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        return card("PosteriorWidth", [("", table(self.table))], self.message)
 
     def __repr__(self) -> str:
         """The table and what it says."""

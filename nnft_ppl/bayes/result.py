@@ -13,6 +13,7 @@ from nnft_ppl import store
 from nnft_ppl._arguments import check_choice
 from nnft_ppl._arrays import real_numbers
 from nnft_ppl._errors import SpecError
+from nnft_ppl._html import card
 from nnft_ppl._network import Network
 from nnft_ppl._numbers import significant, with_error
 from nnft_ppl.bayes.answer import Answer, Draws
@@ -58,6 +59,18 @@ class Posterior:
             f"{self.method}: {significant(self.effective_draws)} effective draws, "
             f"{evidence})"
         )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        rows = [
+            ("network", self.network),
+            ("data", self.data["constant_data"].sizes["point"]),
+            ("new inputs", self.data["predictions_constant_data"].sizes["new_point"]),
+            ("by", self.method),
+            ("effective draws", significant(self.effective_draws)),
+            ("log evidence", with_error(self.log_evidence, self.log_evidence_error)),
+        ]
+        return card("Posterior", rows)
 
     @property
     def method(self) -> str:

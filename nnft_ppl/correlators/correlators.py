@@ -22,6 +22,7 @@ from nnft_ppl._drawn_network import (
     with_saved_table,
 )
 from nnft_ppl._errors import SpecError
+from nnft_ppl._html import card, listed
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
 from nnft_ppl.correlators.origin import Origin, origin_of
@@ -112,6 +113,17 @@ class Correlators:
             f"Correlators({self.network!r}, {len(self.x)} inputs, "
             f"orders={self.orders}, {how})"
         )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        rows = [
+            ("network", self.network),
+            ("inputs", len(self.x)),
+            ("orders", listed(self.orders)),
+            ("from", self.origin),
+            *([] if self.is_exact else [("draws", f"{self.num_draws:,}")]),
+        ]
+        return card("Correlators", rows)
 
     @property
     def is_exact(self) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from nnft_ppl._html import card, table
 from nnft_ppl._network import Network
 from nnft_ppl._rms import rms
 from nnft_ppl._typing import Packed, Points
@@ -77,6 +78,10 @@ class Naturalness:
     spread: float
     share: float
     comparison: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        """The answer and the actions that were compared, for notebooks."""
+        return card("Naturalness", [("", table(self.comparison))], self.sentence)
 
     def __repr__(self) -> str:
         """Show the answer."""

@@ -11,6 +11,9 @@ from typing import Any
 
 from nnft_ppl._arguments import check_choice
 from nnft_ppl._errors import SpecError
+from nnft_ppl._html import card
+from nnft_ppl._latex import mathml, plain_text
+from nnft_ppl.eft.feynman.formula import operator_latex
 from nnft_ppl.eft.measures import (
     Box,
     Measure,
@@ -174,6 +177,49 @@ class Action:
         extras = "" if self.measure == Box() else f", measure={self.measure!r}"
         extras += f", scheme={self.scheme!r}" if self.is_bare else ""
         return f"Action({list(self.names)}{extras})"
+
+    def latex(self) -> str:
+        r"""The action as an equation, LaTeX without dollar signs.
+
+        Colons around fields stand for the renormalised scheme: fields between them are
+        not contracted with one another. The weight of an operator is its
+        `weight_symbol`.
+        """
+        terms = [
+            rf"{o.symbol}\,{operator_latex(o, self.measure, is_bare=self.is_bare)}"
+            for o in self.operators
+        ]
+        return " + ".join([r"S[f] = S_{\mathrm{GP}}[f]", *terms])
+
+    @property
+    def conventions(self) -> str:
+        """What the equation leaves unsaid, in words."""
+        order = (
+            "fields of one operator are contracted with one another, to first order"
+            if self.is_bare
+            else ": : is Wick's order, fields between colons are not contracted with "
+            "one another"
+        )
+        return (
+            "P[f] ∝ exp(−S[f]), S_GP = ½ ∫∫ f K⁻¹ f, K the 2-pt function without the "
+            f"output bias; {self.scheme} scheme: {order}. Couplings carry no 1/n!; "
+            "each has the dimension of one over its operator."
+        )
+
+    def __str__(self) -> str:
+        """The equation in one line, and its conventions below."""
+        return f"{plain_text(self.latex())}\n{self.conventions}"
+
+    def _repr_latex_(self) -> str:
+        """For notebooks that set LaTeX."""
+        return rf"$\displaystyle {self.latex()}$"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the equation as MathML, which needs no script."""
+        names = ", ".join(self.names)
+        equation = mathml(self.latex())
+        rows = [("", equation), ("operators", names), ("measure", self.measure)]
+        return card("Action", rows, self.conventions)
 
 
 def _resolve(item: str | Operator) -> Operator:

@@ -14,6 +14,7 @@ from itertools import combinations, product
 from math import perm
 
 from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl.eft.wick_pairings import wick_pairings
 from nnft_ppl.operator import Operator
 
 type Slot = tuple[int, int]
@@ -105,7 +106,7 @@ def _diagrams(
         for pairs, left in _form_pairs(tuple(range(num_legs)), quadratic_forms):
             counts = tuple(sorted(Counter(slots).items()))
             for legs, free, hangings in _hang(left, counts):
-                for lines, pairings in _pairings(free):
+                for lines, pairings in wick_pairings(sorted(free)):
                     key = legs, tuple(sorted(lines)), tuple(sorted(pairs))
                     found[key] += hangings * pairings
     return tuple(
@@ -157,19 +158,3 @@ def _hang(
                 here = ((slot, hung),) if hung else ()
                 left = ((slot, count - number),) if count > number else ()
                 yield (*here, *more), (*left, *free), ways * perm(count, number)
-
-
-def _pairings(
-    counts: tuple[tuple[Slot, int], ...],
-) -> Iterator[tuple[list[tuple[Slot, Slot]], int]]:
-    """Every way to pair the free fields up, and how many pairings say so."""
-    left = {slot: count for slot, count in counts if count}
-    if not left:
-        yield [], 1
-        return
-    first = min(left)
-    left[first] -= 1
-    for partner in sorted(slot for slot, count in left.items() if count):
-        rest = {**left, partner: left[partner] - 1}
-        for lines, ways in _pairings(tuple(rest.items())):
-            yield [(first, partner), *lines], ways * left[partner]

@@ -49,12 +49,14 @@ BUILT_IN_OPERATORS: Mapping[str, Operator] = MappingProxyType(
                 symbol=r"\lambda_2",
                 fields=_LOCAL,
                 weight=_squared_norm,
+                weight_symbol="|y|^2",
             ),
             Operator(
                 name="lambda_4",
                 symbol=r"\lambda_4",
                 fields=_LOCAL,
                 weight=_quartic_norm,
+                weight_symbol="|y|^4",
             ),
             Operator(name="lambda_nl", symbol=r"\lambda_{NL}", fields=_BILOCAL),
             Operator(
@@ -62,6 +64,7 @@ BUILT_IN_OPERATORS: Mapping[str, Operator] = MappingProxyType(
                 symbol=r"\lambda_{NL,2}",
                 fields=_BILOCAL,
                 weight=ProductWeight((_distance_terms, _distance_partners)),
+                weight_symbol="|y-y'|^2",
             ),
             Operator(
                 name="quadratic_squared", symbol=r"\lambda_{S^2}", quadratic_forms=2

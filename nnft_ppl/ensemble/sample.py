@@ -21,6 +21,7 @@ from nnft_ppl import store
 from nnft_ppl._arrays import real_array
 from nnft_ppl._compile import compiled
 from nnft_ppl._errors import SpecError
+from nnft_ppl._html import card
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Draws, Key, Points
 from nnft_ppl.ensemble.blocks import (
@@ -95,6 +96,15 @@ class Ensemble:
             f"Ensemble({self.network!r}, {len(self.x)} inputs, "
             f"{len(self.values):,} draws)"
         )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        rows = [
+            ("network", self.network),
+            ("inputs", len(self.x)),
+            ("draws", f"{len(self.values):,}"),
+        ]
+        return card("Ensemble", rows)
 
     @property
     def data(self) -> xr.DataTree:

@@ -250,8 +250,9 @@ def _check_data(correlators: Correlators, action: Action) -> None:
     missing = [k for k in action.orders if k not in correlators.orders]
     if missing:
         raise SpecError(
-            f"{action} needs connected correlators of order {missing}; the correlators "
-            f"hold {correlators.orders}: measure with orders={tuple(action.orders)}"
+            f"{action!r} needs connected correlators of order {missing}; the "
+            f"correlators hold {correlators.orders}: measure with "
+            f"orders={tuple(action.orders)}"
         )
     network = correlators.network
     if not network.has_kernel:

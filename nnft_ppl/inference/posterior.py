@@ -157,6 +157,6 @@ def check_integrals(
     """
     if not np.allclose(found, saved, rtol=1e-6, atol=absolute):
         raise SpecError(
-            f"{action} of {network!r} does not give the integrals in the file; a "
+            f"{action!r} of {network!r} does not give the integrals in the file; a "
             "plugin of the same name has changed since it was written"
         )

@@ -19,6 +19,7 @@ from nnft_ppl import store
 from nnft_ppl._arguments import check_choice, check_kind
 from nnft_ppl._compile import compiled
 from nnft_ppl._errors import SpecError
+from nnft_ppl._html import card
 from nnft_ppl._network import Network
 from nnft_ppl._tangent_kernel import PARAMETRIZATIONS
 from nnft_ppl._typing import Key, Matrix, Packed, Points
@@ -83,6 +84,16 @@ class MeasuredTangentKernel:
             f"MeasuredTangentKernel({self.network!r}, {len(self.x)} inputs, "
             f"{self.parametrization}, {self.num_draws:,} draws)"
         )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        rows = [
+            ("network", self.network),
+            ("inputs", len(self.x)),
+            ("parametrization", self.parametrization),
+            ("draws", f"{self.num_draws:,}"),
+        ]
+        return card("MeasuredTangentKernel", rows)
 
     @property
     def num_legs(self) -> int:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from nnft_ppl import store
 from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._html import card, listed
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.correlators import Correlators
@@ -58,6 +59,18 @@ class TrainedEnsemble:
             f"TrainedEnsemble({self.network!r}, {self.plan.method}, {len(self.x)} "
             f"data, {self.num_draws:,} draws, times {list(self.times)})"
         )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        rows = [
+            ("network", self.network),
+            ("method", self.plan.method),
+            ("data, new inputs", f"{len(self.x)}, {len(self.x_new)}"),
+            ("draws", f"{self.num_draws:,}"),
+            ("times", listed(self.times)),
+            ("orders", listed(self.orders)),
+        ]
+        return card("TrainedEnsemble", rows)
 
     @property
     def times(self) -> tuple[float, ...]:

@@ -158,7 +158,7 @@ def compare_fits(
         is_linear = fit.likelihood.is_linear
         if evidence == "closed form" and not is_linear:
             raise SpecError(
-                f"{fit.action} predicts correlators that are not linear in its "
+                f"{fit.action!r} predicts correlators that are not linear in its "
                 "couplings, so its evidence has no closed form; choose evidence='auto'"
             )
         if evidence == "nested" or not is_linear:

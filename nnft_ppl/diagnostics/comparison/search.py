@@ -15,6 +15,7 @@ import pandas as pd
 
 from nnft_ppl._arguments import check_number
 from nnft_ppl._errors import FitError, NnftError, SpecError, UnavailableError
+from nnft_ppl._html import card, table
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Points
 from nnft_ppl.correlators.correlators import Correlators
@@ -81,6 +82,10 @@ class ActionSearch:
             f"no action tried stays below {aim} on held-out inputs; the closest is "
             f"{best['action']} {where} with {error}"
         )
+
+    def _repr_html_(self) -> str:
+        """The answer and the best of what was tried, for notebooks."""
+        return card("ActionSearch", [("", table(self.table))], self.sentence)
 
     def __repr__(self) -> str:
         """Show the answer."""

@@ -17,6 +17,7 @@ from jaxtyping import ArrayLike
 
 from nnft_ppl._arguments import check_number, check_whole
 from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._html import card, table
 from nnft_ppl._network import Network
 from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Key, Matrix, Packed, Points
@@ -65,6 +66,10 @@ class RequiredWidth:
     method: str
     table: pd.DataFrame
     groups: list[list[int]]
+
+    def _repr_html_(self) -> str:
+        """The answer and the table for notebooks."""
+        return card("RequiredWidth", [("", table(self.table))], self.message)
 
     @property
     def width(self) -> int:

@@ -17,6 +17,10 @@ class Ball(Measure):
     name = "ball"
     script = "nnft.Ball()"
 
+    def integral(self, point: str) -> str:
+        """LaTeX of ∫ dμ; see `Measure`."""
+        return rf"\int_{{|{point}|\le\Lambda}} d^d{point}"
+
     def region(self, setting: Setting) -> Region:
         """The cutoff bounds |y|."""
         return ball_region(setting)

@@ -13,6 +13,10 @@ class Box(Measure):
     name = "box"
     script = "nnft.Box()"
 
+    def integral(self, point: str) -> str:
+        """LaTeX of ∫ dμ; see `Measure`."""
+        return rf"\int_{{[-\Lambda,\Lambda]^d}} d^d{point}"
+
     def region(self, setting: Setting) -> Region:
         """The cutoff bounds the largest coordinate."""
         return box_region(setting)

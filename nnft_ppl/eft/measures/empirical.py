@@ -67,6 +67,10 @@ class Empirical(Measure):
         """Show the size of the data set."""
         return f"Empirical({len(self.points)} points of {self.points.shape[1]})"
 
+    def integral(self, point: str) -> str:
+        """LaTeX of (1/n) Σ over the points D_Λ inside the cutoff; see `Measure`."""
+        return rf"\frac{{1}}{{{len(self.points)}}}\sum_{{{point}\in D_\Lambda}}"
+
     def region(self, setting: Setting) -> Region:
         """The points themselves; the cutoff bounds their largest coordinate."""
         return data_region(setting, self.points)

@@ -17,6 +17,10 @@ class GaussianCutoff(Measure):
     name = "gaussian"
     script = "nnft.GaussianCutoff()"
 
+    def integral(self, point: str) -> str:
+        """LaTeX of ∫ dμ; see `Measure`."""
+        return rf"\int d^d{point}\,e^{{-|{point}|^2/2\Lambda^2}}"
+
     def region(self, setting: Setting) -> Region:
         """Nodes with a weight instead of an edge."""
         # In many dimensions r^{d−1} e^{−r²/2Λ²} is all near √(d − 1) Λ.

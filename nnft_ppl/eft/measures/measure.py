@@ -42,6 +42,14 @@ class Measure(ABC):
             UnavailableError: The setting is one that it cannot be integrated in.
         """
 
+    def integral(self, point: str) -> str:
+        r"""What stands before an integrand, as LaTeX: `\int d\mu_\Lambda(y)`.
+
+        Args:
+            point: LaTeX of the integration point, such as `y`.
+        """
+        return rf"\int d\mu_\Lambda({point})"
+
     def to_json(self) -> str:
         """The form that files carry; numbers keep every digit.
 

@@ -14,6 +14,8 @@ import pandas as pd
 import xarray as xr
 
 from nnft_ppl import store
+from nnft_ppl._html import card, listed
+from nnft_ppl._latex import mathml
 from nnft_ppl._network import Network
 from nnft_ppl._travel import fields_alone
 from nnft_ppl.correlators.correlators import Correlators
@@ -72,10 +74,21 @@ class CouplingFit:
         """Show what was fitted to what, and the verdict."""
         verdicts = ", ".join(dict.fromkeys(self.adequacy()["verdict"]))
         return (
-            f"CouplingFit({self.action}, {self.correlators!r}, "
+            f"CouplingFit({self.action!r}, {self.correlators!r}, "
             f"cutoffs={list(self.cutoffs)}, sampler={self.sampler!r}, "
             f"verdict={verdicts!r})"
         )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks, with the action as an equation."""
+        rows = [
+            ("action", mathml(self.action.latex())),
+            ("data", self.correlators),
+            ("cutoffs", listed(self.cutoffs)),
+            ("sampler", self.sampler),
+            ("verdict", listed(list(dict.fromkeys(self.adequacy()["verdict"])))),
+        ]
+        return card("CouplingFit", rows)
 
     @cached_property
     def data(self) -> xr.DataTree:

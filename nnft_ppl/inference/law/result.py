@@ -16,6 +16,8 @@ import xarray as xr
 from jaxtyping import ArrayLike
 
 from nnft_ppl import store
+from nnft_ppl._html import card, listed
+from nnft_ppl._latex import mathml
 from nnft_ppl._network import Network
 from nnft_ppl._rms import rms
 from nnft_ppl._travel import fields_alone
@@ -75,10 +77,21 @@ class RunningFit:
             )
         }
         return (
-            f"RunningFit({self.action}, {self.correlators!r}, {len(self.cutoffs)} "
+            f"RunningFit({self.action!r}, {self.correlators!r}, {len(self.cutoffs)} "
             f"cutoffs from {self.cutoffs[0]:g} to {self.cutoffs[-1]:g}, "
             f"exponents={exponents})"
         )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        means = zip(self.action.names, self.exponent.mean(axis=(0, 1)), strict=True)
+        rows = [
+            ("action", mathml(self.action.latex())),
+            ("data", self.correlators),
+            ("cutoffs", listed(self.cutoffs)),
+            *((f"exponent of {name}", f"{value:.4f}") for name, value in means),
+        ]
+        return card("RunningFit", rows)
 
     @property
     def reference(self) -> float:

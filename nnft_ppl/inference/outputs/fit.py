@@ -281,7 +281,7 @@ def _check(ensemble: Ensemble, action: Action) -> None:
         )
     if action.is_bare:
         raise UnavailableError(
-            f"{action} shifts the 2-pt function, and the density is expanded around "
+            f"{action!r} shifts the 2-pt function, and the density is expanded around "
             "the exact one; use the renormalised scheme, or fit_couplings"
         )
     if action.orders != (4,):
@@ -300,7 +300,7 @@ def _check_density(
     num_functions, num_operators = len(density.amplitudes), len(action.operators)
     if num_operators > num_functions:
         raise SpecError(
-            f"{action} has {num_operators} couplings, but the kernel at these inputs "
+            f"{action!r} has {num_operators} couplings, but the kernel at these inputs "
             f"determines {density.num_modes} modes and so {num_functions} 4-pt "
             "functions; use fewer operators, or inputs that differ more"
         )

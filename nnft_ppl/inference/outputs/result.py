@@ -10,6 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from nnft_ppl import store
+from nnft_ppl._html import card, listed
+from nnft_ppl._latex import mathml
 from nnft_ppl._network import Network
 from nnft_ppl._travel import fields_alone
 from nnft_ppl._typing import Points
@@ -70,10 +72,21 @@ class FunctionSpaceFit:
     def __repr__(self) -> str:
         """Show what was fitted to what."""
         return (
-            f"FunctionSpaceFit({self.action}, {self.network!r}, {len(self.x)} inputs "
+            f"FunctionSpaceFit({self.action!r}, {self.network!r}, {len(self.x)} inputs "
             f"({self.modes_kept} modes kept), {self.num_draws:,} draws, "
             f"cutoffs={list(self.cutoffs)})"
         )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        rows = [
+            ("action", mathml(self.action.latex())),
+            ("network", self.network),
+            ("inputs", f"{len(self.x)} ({self.modes_kept} modes kept)"),
+            ("draws", f"{self.num_draws:,}"),
+            ("cutoffs", listed(self.cutoffs)),
+        ]
+        return card("FunctionSpaceFit", rows)
 
     @property
     def negative_fraction(self) -> pd.DataFrame:

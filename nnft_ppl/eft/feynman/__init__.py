@@ -1,0 +1,1 @@
+"""Feynman diagrams of an action: every one, with its factor, formula and drawing."""
