@@ -186,11 +186,11 @@ def _text(node: _Node) -> str:
     base = _text(node.base)
     text = base.rstrip()
     if node.lower is not None:
-        lower = _text(node.lower)
+        lower = _text(node.lower).replace(" ", "")
         is_word = all(c.isalpha() or c in "0123456789∇" for c in lower)
         text += f"_{lower}" if is_word else f"_{{{lower}}}"
     if node.upper is not None:
-        upper = _text(node.upper)
+        upper = _text(node.upper).replace(" ", "")
         raised = upper.translate(_UPPER)
         is_raised = all(a != b for a, b in zip(upper, raised, strict=True))
         text += raised if is_raised or set(upper) == {"′"} else _power(upper)

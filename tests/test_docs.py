@@ -10,6 +10,23 @@ from test_readme import ROOT, code_blocks
 import nnft_ppl as nnft
 
 
+def test_the_example_of_diagrams_runs_and_its_figures_are_what_it_draws(capsys):
+    names = {"__name__": "diagrams"}
+    for code in code_blocks("docs/diagrams.md", "python"):
+        exec(compile(code, "diagrams", "exec"), names)  # our own file
+    printed = capsys.readouterr().out.splitlines()
+    shown = "".join(code_blocks("docs/diagrams.md", "text")).splitlines()
+    assert len(shown) == 3
+    assert [line for line in shown if line not in printed] == []
+    for name, diagram in names["figures"].items():
+        kept = (ROOT / "docs" / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+        numbers, words = r"-?\d+\.?\d*", diagram.to_svg()
+        assert re.sub(numbers, "", kept.strip()) == re.sub(numbers, "", words)
+        assert [float(n) for n in re.findall(numbers, kept)] == pytest.approx(
+            [float(n) for n in re.findall(numbers, words)], abs=1.0
+        )
+
+
 @pytest.mark.slow_but("operators")
 @pytest.mark.parametrize(
     "page", ["operators", "comparison", "running", "function_space"]
@@ -227,6 +244,7 @@ RUN = {
     "README.md",  # by test_readme.py
     "docs/architectures.md",
     "docs/comparison.md",
+    "docs/diagrams.md",
     "docs/draws.md",
     "docs/files.md",
     "docs/function_space.md",

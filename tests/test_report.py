@@ -13,8 +13,10 @@ from report_page import Page
 from toy_study import TOY
 
 import nnft_ppl as nnft
+from nnft_ppl._latex import plain_text
 from nnft_ppl.diagnostics.answers import QUESTIONS
 from nnft_ppl.eft.mesh.regions import Region, Setting, box_region
+from nnft_ppl.report.action import action_fields
 from nnft_ppl.report.headline import write_opening
 from nnft_ppl.report.numbers import cutoff_text, exponent_text, symbol_html
 from nnft_ppl.report.page import _comparison_rows, render_report
@@ -58,6 +60,7 @@ def test_sections_come_in_order(page: Page):
         "The action describes this network: it fits within sampling noise",
         "What was run",
         "Approach to the Gaussian process",
+        "The action",
         "Couplings",
         "The 6-point function",
         "Couplings by cutoff",
@@ -68,6 +71,37 @@ def test_sections_come_in_order(page: Page):
         "Conventions",
         "References",
     ]
+
+
+def test_the_action_is_an_equation_with_the_diagrams_that_the_fit_sums(
+    page: Page, run: StudyRun
+):
+    action = run.results.fit.action
+    labels = [
+        value
+        for tag, name, value in page.attributes
+        if (tag, name) == ("math", "aria-label")
+    ]
+    (vertex,) = nnft.diagrams(action, 4)
+    assert labels == [plain_text(action.latex()), plain_text(vertex.latex)]
+    assert page.tags.count("svg") == page.tags.count("desc") == 1
+    assert action.conventions in page.text
+    assert "Connected 4-point function, first order" in page.text
+
+
+def test_trees_are_drawn_beside_a_sextic_coupling_and_long_lists_are_cut():
+    quartic = ("lambda_0", "lambda_nl")
+    fields = action_fields(nnft.Action([*quartic, "kappa"]))
+    *_, trees = fields["diagrams"]
+    assert trees["title"].endswith("second order")
+    assert len(trees["figures"]) == 3  # two of one operator, and a mixed one
+    assert [g["num_more"] for g in fields["diagrams"]] == [0, 0, 0]
+    own = [
+        nnft.Operator(name=f"o{i}", symbol=f"o_{{{i}}}", fields=(0,) * 4)
+        for i in range(13)
+    ]
+    (group,) = action_fields(nnft.Action(own))["diagrams"]
+    assert (len(group["figures"]), group["num_more"]) == (12, 1)
 
 
 def test_figures_are_embedded_and_described(page: Page, run: StudyRun):
@@ -255,7 +289,7 @@ def test_markup_in_every_name_of_a_plugin_is_escaped(run: StudyRun):
     )
     page = Page(render_report(hostile, {n: b"" for n in FIGURES}))
     assert "script" not in page.tags
-    assert page.tags.count("title") == 1
+    assert page.tags.count("title") == 2  # of the page, and of the drawing
     assert HOSTILE in page.text
 
 

@@ -5,30 +5,8 @@ import re
 
 from markupsafe import Markup, escape
 
+from nnft_ppl._latex import plain_text
 from nnft_ppl._numbers import power_of_ten
-
-_GREEK = {
-    name: chr(code)
-    for name, code in {
-        "alpha": 0x3B1,
-        "beta": 0x3B2,
-        "gamma": 0x3B3,
-        "delta": 0x3B4,
-        "epsilon": 0x3B5,
-        "eta": 0x3B7,
-        "theta": 0x3B8,
-        "kappa": 0x3BA,
-        "lambda": 0x3BB,
-        "mu": 0x3BC,
-        "nu": 0x3BD,
-        "rho": 0x3C1,
-        "sigma": 0x3C3,
-        "tau": 0x3C4,
-        "phi": 0x3C6,
-        "chi": 0x3C7,
-        "omega": 0x3C9,
-    }.items()
-}
 
 
 def exponent_text(value: float) -> str:
@@ -54,7 +32,7 @@ def symbol_html(symbol: str, name: str) -> Markup:
     if match is None:
         return Markup("<code>{}</code>").format(name)
     letter, subscript = match.groups()
-    text = escape(_GREEK.get(letter, letter))
+    text = escape(plain_text(rf"\{letter}"))
     return (
         Markup("{}<sub>{}</sub>").format(text, subscript) if subscript else Markup(text)
     )

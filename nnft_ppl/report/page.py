@@ -28,6 +28,7 @@ from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.inference.verdict import SIGNIFICANCE, Verdict
 from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
 from nnft_ppl.plots.prediction import chosen_cutoffs
+from nnft_ppl.report.action import action_fields
 from nnft_ppl.report.headline import action_html, write_opening
 from nnft_ppl.report.numbers import cutoff_text, symbol_html
 from nnft_ppl.report.of_data import DataResults, data_fields, data_rows, draw_data
@@ -59,6 +60,7 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
             width=results.network.width,
             opening=write_opening(results),
             action=action_html(results),
+            **action_fields(results.fit.action),
             run=_run_rows(results),
             heavy_tailed=any(
                 c.heavy_tailed(k).any() for c in results.correlators for k in c.orders

@@ -29,7 +29,7 @@ from nnft_ppl.eft.wick_pairings import wick_pairings
 from nnft_ppl.operator import Operator
 
 MAX_FIELDS = 24
-"""Of legs and vertices together; more have thousands of diagrams."""
+"""Of legs and vertices together, of two or more; more have thousands of diagrams."""
 
 _LEGS = Node(OUTSIDE, 0)
 
@@ -80,7 +80,7 @@ def diagrams(
                 f"`{name}` is {value!r}; expected a whole number, {least} or more"
             )
     largest = max(operator.num_fields for operator in action.operators)
-    if num_points + coupling_order * largest > MAX_FIELDS:
+    if coupling_order > 1 and num_points + coupling_order * largest > MAX_FIELDS:
         raise SpecError(
             f"{num_points} points and {coupling_order} vertices have up to "
             f"{num_points + coupling_order * largest} fields; diagrams are listed for "

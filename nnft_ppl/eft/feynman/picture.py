@@ -63,7 +63,7 @@ class Curve:
         found = []
         for number, inwards in zip(self.bars, (1, -1), strict=True):
             for i in range(number):
-                t = 0.22 + 0.07 * i
+                t = 0.32 + 0.08 * i
                 t = t if inwards > 0 else 1 - t
                 along = self.at(t + 0.01) - self.at(t - 0.01)
                 across = 5j * along / abs(along)

@@ -162,6 +162,12 @@ def test_lists_come_fewest_loops_first_and_are_sequences():
     assert nnft.diagrams(Action(["lambda_0"]), 2, 1).items == ()
 
 
+def test_one_vertex_of_any_size_is_listed():
+    """Thirty fields, four legs: 30!/26! hangings times 25!! pairings, one diagram."""
+    (diagram,) = nnft.diagrams(Action([power(30)], scheme="bare"), 4)
+    assert -diagram.factor == 30 * 29 * 28 * 27 * prod(range(1, 26, 2))
+
+
 def test_a_tadpole_counts_as_a_loop_and_an_edge_as_often_as_it_is_there():
     (sunset,) = nnft.diagrams(Action(["lambda_0"]), 2, 2)
     assert sunset.num_loops == 2
