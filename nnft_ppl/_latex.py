@@ -1,4 +1,4 @@
-r"""The LaTeX that we write ourselves, as plain text, MathML and words of an SVG.
+r"""The LaTeX that we write ourselves, as plain text, HTML and words of an SVG.
 
 In: formulas of letters, numbers, Greek, sub- and superscripts, fractions and the signs
 of an action. Out: the same formula where there is no TeX. An unknown command is shown
@@ -46,7 +46,6 @@ _SIGNS = MappingProxyType(
         "|": "‖",
     }
 )
-_OPERATORS = frozenset("+−=|:()[]∫Σ∏∝≤·×∈…,∂∇!")
 _UPPER = str.maketrans("0123456789+−dnk", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᵈⁿᵏ")
 _SPACED = frozenset("+=∝")
 _SUMS = frozenset("∫Σ∏")
@@ -85,19 +84,37 @@ class _Row:
 
 type _Node = _Word | _Script | _Fraction | _Row
 
+_SPACE, _PLUS = _Word(" "), _Word("+")
+
 
 def plain_text(latex: str) -> str:
     r"""A formula in one line of Unicode: `λ_0 ∫ f⁴` for `\lambda_0\int f^4`."""
     return re.sub(" +", " ", _text(_parsed(latex))).strip()
 
 
-def mathml(latex: str) -> Html:
-    """A formula as a `<math>` element, which browsers draw without a script.
+def formula_html(latex: str) -> Html:
+    """A formula as HTML with sub- and superscripts.
 
-    The plain text is its label for screen readers.
+    MathML needs a font for mathematics, without which scripts stand where they should
+    not. Lines break at spaces and before a plus; the plain text is the label for screen readers.
     """
-    label, body = escape(plain_text(latex), quote=True), _mathml(_parsed(latex))
-    return Html(f'<math displaystyle="true" aria-label="{label}">{body}</math>')
+    tree = _parsed(latex)
+    pieces: list[list[_Node]] = [[]]
+    for part in tree.parts if isinstance(tree, _Row) else (tree,):
+        if part in (_SPACE, _PLUS):
+            pieces.append([])
+        if part != _SPACE:
+            pieces[-1].append(part)
+    drawn = " ".join(
+        f'<span style="white-space:nowrap">{_html(_row(piece)).strip()}</span>'
+        for piece in pieces
+        if piece
+    )
+    label = escape(plain_text(latex), quote=True)
+    return Html(
+        f'<span role="math" aria-label="{label}" style="font-family:serif">'
+        f"{drawn}</span>"
+    )
 
 
 def tspans(latex: str) -> str:
@@ -202,29 +219,29 @@ def _power(upper: str) -> str:
     return f"^{upper}" if len(upper) == 1 else f"^({upper})"
 
 
-def _mathml(node: _Node) -> str:
-    if isinstance(node, _Word):
-        if not node.text.strip():
-            return '<mspace width="0.2em"/>' if node.text else ""
-        text = escape(node.text)
-        if node.text.isdigit():
-            return f"<mn>{text}</mn>"
-        if node.text in _OPERATORS or set(node.text) == {"′"}:
-            look = ' stretchy="false"' if node.text in "()[]|" else ""
-            # Colons are Wick's, no relation.
-            look += ' lspace="0" rspace="0"' if node.text == ":" else ""
-            return f"<mo{look}>{text}</mo>"
-        upright = ' mathvariant="normal"' if node.is_upright else ""
-        return f"<mi{upright}>{text}</mi>"
+def _html(node: _Node) -> str:
     if isinstance(node, _Row):
-        return f"<mrow>{''.join(map(_mathml, node.parts))}</mrow>"
+        return "".join(map(_html, node.parts))
     if isinstance(node, _Fraction):
-        return f"<mfrac>{_mathml(node.above)}{_mathml(node.below)}</mfrac>"
-    base = _mathml(node.base)
-    lower = "" if node.lower is None else _mathml(node.lower)
-    upper = "" if node.upper is None else _mathml(node.upper)
-    name = f"{'sub' if node.lower else ''}{'sup' if node.upper else ''}"
-    return f"<m{name}>{base}{lower}{upper}</m{name}>"
+        return f"{_raised('sup', node.above)}⁄{_raised('sub', node.below)}"
+    if isinstance(node, _Script):
+        lower = "" if node.lower is None else _raised("sub", node.lower)
+        upper = "" if node.upper is None else _raised("sup", node.upper)
+        after = " " if _text(node.base).strip() in _SUMS else ""
+        return f"{_html(node.base).rstrip()}{lower}{upper}{after}"
+    text = escape(_text(node))
+    is_letter = node.text.isalpha() and not node.is_upright
+    return f"<i>{text}</i>" if is_letter else text
+
+
+def _raised(tag: str, node: _Node) -> str:
+    """Above or below the line, whose height stays as it is."""
+    if isinstance(node, _Word) and set(node.text) == {"′"}:
+        return node.text  # stands high already
+    text = _html(node).strip()
+    for sign in _SPACED:
+        text = text.replace(f" {sign} ", sign)
+    return f'<{tag} style="line-height:0">{text}</{tag}>'
 
 
 def _tspans(node: _Node) -> Iterator[str]:

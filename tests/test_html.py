@@ -68,7 +68,7 @@ def test_an_action_is_an_equation_with_its_conventions():
     assert "exp(−S[f])" in conventions
     assert action._repr_latex_() == rf"$\displaystyle {action.latex()}$"
     source, root = shown(action)
-    assert root.find(".//math").attrib["aria-label"] == equation
+    assert root.find(".//span").attrib["aria-label"] == equation
     assert "lambda_0, lambda_nl" in source
 
 
@@ -131,4 +131,4 @@ def test_results_show_what_they_are_of(network, fit):
         source, root = shown(thing)
         assert name in root.find("strong").text
         assert "relu-net" in source
-    assert shown(fit)[1].find(".//math") is not None
+    assert shown(fit)[1].find(".//span[@role='math']") is not None

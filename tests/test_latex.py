@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from nnft_ppl._latex import mathml, plain_text, tspans
+from nnft_ppl._latex import formula_html, plain_text, tspans
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def test_a_formula_reads_in_one_line(latex, text):
     "latex", [r"\lambda_{NL}^2", r"\frac{1}{n}\sum_{y\in D}", "a<b&c"]
 )
 def test_every_form_is_well_formed_and_says_the_same(latex):
-    root = ET.fromstring(mathml(latex))
-    assert root.tag == "math"
+    root = ET.fromstring(formula_html(latex))
+    assert root.attrib["role"] == "math"
     assert root.attrib["aria-label"] == plain_text(latex)
     words = ET.fromstring(f"<text>{tspans(latex)}</text>")
     assert "".join(words.itertext())
@@ -51,6 +51,13 @@ def test_scripts_come_back_to_the_line():
     assert sum(shifts) == pytest.approx(0)
 
 
-def test_mathml_has_scripts_below_above_and_both():
-    assert "<msubsup><mi>x</mi><mn>1</mn><mn>2</mn></msubsup>" in mathml("x_1^2")
-    assert "<msub><mi>λ</mi><mn>0</mn></msub>" in mathml(r"\lambda_0")
+def test_a_line_may_break_at_spaces_and_plus_signs_outside_of_groups():
+    pieces = ET.fromstring(formula_html(r"a\,b_{c\,d} + e"))
+    assert ["".join(piece.itertext()) for piece in pieces] == ["a", "bc d", "+ e"]
+
+
+def test_html_has_scripts_below_and_above_and_upright_words():
+    source = formula_html(r"x_1^2 S_{\mathrm{GP}} y' \sum_{i=1}")
+    source = source.replace(' style="line-height:0"', "")
+    assert "<i>x</i><sub>1</sub><sup>2</sup><i>S</i><sub>GP</sub><i>y</i>′" in source
+    assert "<sub><i>i</i>=1</sub>" in source

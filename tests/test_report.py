@@ -80,7 +80,7 @@ def test_the_action_is_an_equation_with_the_diagrams_that_the_fit_sums(
     labels = [
         value
         for tag, name, value in page.attributes
-        if (tag, name) == ("math", "aria-label")
+        if (tag, name) == ("span", "aria-label")
     ]
     (vertex,) = nnft.diagrams(action, 4)
     assert labels == [plain_text(action.latex()), plain_text(vertex.latex)]

@@ -12,7 +12,7 @@ from typing import Any
 from nnft_ppl._arguments import check_choice
 from nnft_ppl._errors import SpecError
 from nnft_ppl._html import card
-from nnft_ppl._latex import mathml, plain_text
+from nnft_ppl._latex import formula_html, plain_text
 from nnft_ppl.eft.feynman.formula import operator_latex
 from nnft_ppl.eft.measures import (
     Box,
@@ -215,9 +215,9 @@ class Action:
         return rf"$\displaystyle {self.latex()}$"
 
     def _repr_html_(self) -> str:
-        """For notebooks: the equation as MathML, which needs no script."""
+        """For notebooks: the equation in HTML, which needs no script."""
         names = ", ".join(self.names)
-        equation = mathml(self.latex())
+        equation = formula_html(self.latex())
         rows = [("", equation), ("operators", names), ("measure", self.measure)]
         return card("Action", rows, self.conventions)
 

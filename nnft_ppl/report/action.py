@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from nnft_ppl._latex import mathml
+from nnft_ppl._latex import formula_html
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.feynman.diagram import FeynmanDiagram
 from nnft_ppl.eft.feynman.listing import diagrams
@@ -29,7 +29,7 @@ def action_fields(action: Action) -> dict[str, Any]:
         trees = diagrams(quartic, 6, 2)  # with six legs of eight fields: no loops
         groups.append(_group("Connected 6-point function, second order", trees))
     return {
-        "equation": Markup(mathml(action.latex())),
+        "equation": Markup(formula_html(action.latex())),
         "conventions": action.conventions,
         "diagrams": groups,
     }
@@ -42,7 +42,7 @@ def _group(title: str, found: Sequence[FeynmanDiagram]) -> dict[str, Any]:
         "figures": [
             {
                 "drawing": Markup(diagram.to_svg()),
-                "formula": Markup(mathml(diagram.latex)),
+                "formula": Markup(formula_html(diagram.latex)),
             }
             for diagram in found[:_MOST]
         ],

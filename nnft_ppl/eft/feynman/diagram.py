@@ -8,7 +8,7 @@ from functools import cached_property
 from html import escape
 from typing import overload
 
-from nnft_ppl._latex import mathml, plain_text
+from nnft_ppl._latex import formula_html, plain_text
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.feynman.formula import diagram_latex
 from nnft_ppl.eft.feynman.layout import picture
@@ -56,8 +56,9 @@ class FeynmanDiagram:
             f", {self.num_assignments} assignments of the points" * (self._many)
         )
         return (
-            '<figure style="display:inline-block;margin:0.5em 1em;text-align:center">'
-            f"{self.to_svg()}<figcaption>{mathml(self.latex)}<br/>"
+            '<figure style="display:inline-block;margin:0.5em 1em;'
+            'max-width:21em;vertical-align:top">'
+            f"{self.to_svg()}<figcaption>{formula_html(self.latex)}<br/>"
             f"<small>{escape(words)}</small></figcaption></figure>"
         )
 

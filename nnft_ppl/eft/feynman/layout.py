@@ -25,6 +25,7 @@ _SPREAD = math.radians(110)
 """The widest fan of legs on one side of a point."""
 _BULGE = 0.45
 """Half of the angle that a loop takes."""
+_BAR = 0.3
 _FIRST = math.radians(240)
 """External points are numbered clockwise from here."""
 _STEPS = 400
@@ -134,7 +135,8 @@ def _piece(
             labels.append(
                 Label(end + 15 * cmath.exp(1j * angle), f"x_{{{a.site + 1}}}")
             )
-            taken[site].append(angle)
+            # Bars need room.
+            taken[site] += [angle - _BAR, angle + _BAR] if b.label else [angle]
         operator = operators[site[0]]
         form = is_form(Node(*site), operators)
         marks.append(Mark(here, Shape.FORM if form else Shape.POINT))

@@ -15,7 +15,7 @@ import xarray as xr
 
 from nnft_ppl import store
 from nnft_ppl._html import card, listed
-from nnft_ppl._latex import mathml
+from nnft_ppl._latex import formula_html
 from nnft_ppl._network import Network
 from nnft_ppl._travel import fields_alone
 from nnft_ppl.correlators.correlators import Correlators
@@ -82,7 +82,7 @@ class CouplingFit:
     def _repr_html_(self) -> str:
         """The same for notebooks, with the action as an equation."""
         rows = [
-            ("action", mathml(self.action.latex())),
+            ("action", formula_html(self.action.latex())),
             ("data", self.correlators),
             ("cutoffs", listed(self.cutoffs)),
             ("sampler", self.sampler),

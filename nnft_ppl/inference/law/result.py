@@ -17,7 +17,7 @@ from jaxtyping import ArrayLike
 
 from nnft_ppl import store
 from nnft_ppl._html import card, listed
-from nnft_ppl._latex import mathml
+from nnft_ppl._latex import formula_html
 from nnft_ppl._network import Network
 from nnft_ppl._rms import rms
 from nnft_ppl._travel import fields_alone
@@ -86,7 +86,7 @@ class RunningFit:
         """The same for notebooks."""
         means = zip(self.action.names, self.exponent.mean(axis=(0, 1)), strict=True)
         rows = [
-            ("action", mathml(self.action.latex())),
+            ("action", formula_html(self.action.latex())),
             ("data", self.correlators),
             ("cutoffs", listed(self.cutoffs)),
             *((f"exponent of {name}", f"{value:.4f}") for name, value in means),

@@ -11,7 +11,7 @@ import xarray as xr
 
 from nnft_ppl import store
 from nnft_ppl._html import card, listed
-from nnft_ppl._latex import mathml
+from nnft_ppl._latex import formula_html
 from nnft_ppl._network import Network
 from nnft_ppl._travel import fields_alone
 from nnft_ppl._typing import Points
@@ -80,7 +80,7 @@ class FunctionSpaceFit:
     def _repr_html_(self) -> str:
         """The same for notebooks."""
         rows = [
-            ("action", mathml(self.action.latex())),
+            ("action", formula_html(self.action.latex())),
             ("network", self.network),
             ("inputs", f"{len(self.x)} ({self.modes_kept} modes kept)"),
             ("draws", f"{self.num_draws:,}"),
