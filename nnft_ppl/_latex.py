@@ -96,7 +96,8 @@ def formula_html(latex: str) -> Html:
     """A formula as HTML with sub- and superscripts.
 
     MathML needs a font for mathematics, without which scripts stand where they should
-    not. Lines break at spaces and before a plus; the plain text is the label for screen readers.
+    not. Lines break at spaces and before a plus; the plain text is the label for screen
+    readers.
     """
     tree = _parsed(latex)
     pieces: list[list[_Node]] = [[]]
