@@ -21,13 +21,14 @@ def action_fields(action: Action) -> dict[str, Any]:
         for k in action.orders
     ]
     if action.tree_operators:
-        quartic = Action(
+        alike = Action(
             [action.operators[i] for i in action.tree_operators],
             measure=action.measure,
             scheme=action.scheme,
         )
-        trees = diagrams(quartic, 6, 2)  # with six legs of eight fields: no loops
-        groups.append(_group("Connected 6-point function, second order", trees))
+        legs = 2 * alike.operators[0].num_fields - 2  # one line joins the two: no loops
+        title = f"Connected {legs}-point function, second order"
+        groups.append(_group(title, diagrams(alike, legs, 2)))
     return {
         "equation": Markup(formula_html(action.latex())),
         "conventions": action.conventions,

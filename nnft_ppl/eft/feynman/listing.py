@@ -48,8 +48,8 @@ def diagrams(
 
     by Wick's theorem, vacuum diagrams divided out. In the renormalised scheme no line
     begins and ends at one operator (theory.md §4). A fit uses the first order, and of
-    the second the trees of the 6-pt function; what else is listed here is what it
-    leaves out.
+    the second the trees that are of the same power of 1/N; what else is listed here is
+    what it leaves out.
 
     Args:
         action: Its operators, of any number of fields, its measure and its scheme.
