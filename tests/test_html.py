@@ -132,3 +132,36 @@ def test_results_show_what_they_are_of(network, fit):
         assert name in root.find("strong").text
         assert "relu-net" in source
     assert shown(fit)[1].find(".//span[@role='math']") is not None
+
+
+def test_posteriors_trained_networks_and_searches_show_what_they_are_of(network, fit):
+    key = jax.random.key(2)
+    x, y = [0.5, 1.0], [0.1, 0.2]
+    held_out = nnft.exact_correlators(network, [0.7, 1.5], orders=(2, 4))
+    things = {
+        "Posterior": nnft.posterior(
+            network, x, y, [1.5], noise_std=0.5, num_draws=200, key=key
+        ),
+        "TrainedEnsemble": nnft.train_ensemble(
+            network,
+            x,
+            y,
+            [1.5],
+            times=[2],
+            num_draws=4,
+            key=key,
+            method="gradient_descent",
+            learning_rate=0.01,
+            orders=(1, 2),
+        ),
+        "MeasuredTangentKernel": nnft.measure_tangent_kernel(
+            network, x, num_draws=20, key=key
+        ),
+        "ActionSearch": nnft.search_actions(
+            fit.correlators, held_out, [10.0], operators=["lambda_0"]
+        ),
+    }
+    for name, thing in things.items():
+        _, root = shown(thing)
+        assert root.find("strong").text == name
+        assert list(root.iter("td"))
