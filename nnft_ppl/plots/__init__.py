@@ -16,3 +16,4 @@ from nnft_ppl.plots.files import svg as svg
 from nnft_ppl.plots.prediction import plot_prediction as plot_prediction
 from nnft_ppl.plots.predictive import plot_predictive as plot_predictive
 from nnft_ppl.plots.running import plot_running as plot_running
+from nnft_ppl.plots.training import plot_training as plot_training

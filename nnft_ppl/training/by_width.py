@@ -25,7 +25,7 @@ from nnft_ppl.training.train import train_ensemble
 from nnft_ppl.training.trained_couplings import fitted_couplings
 from nnft_ppl.training.verdict import TrainingByWidth
 
-OPERATORS = ("lambda_0",)
+OPERATORS = ("cubic", "lambda_0")
 _MARGIN = 0.5
 """Of one over the largest eigenvalue, as of one width alone."""
 

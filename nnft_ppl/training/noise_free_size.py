@@ -22,7 +22,8 @@ def square(values: Packed, covariance: Matrix, reference: float) -> tuple[float,
     r"""(|v|² − tr C)/r², and one standard error of it.
 
     For normal noise Var |v|² = 4 E v·C E v + 2 tr C², where v·C v overestimates the
-    first by tr C².
+    first by tr C². That is not let below 0, so that where noise dominates the error is
+    rather too large.
 
     Args:
         values: v.

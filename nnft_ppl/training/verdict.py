@@ -163,8 +163,9 @@ class TrainingByWidth:
         """Whether connected parts still fall as 1/width at the last time.
 
         `True` if the 4-pt function does, or falls faster, and so does the 3-pt function
-        or is nowhere more than noise; `False` if one falls more slowly; `None` if noise
-        does not tell.
+        or is nowhere more than noise; `False` if one does not fall at all; `None` if
+        noise does not tell, or one falls more slowly than 1/width between the widths,
+        which higher powers of 1/width may do.
         """
         last = self.times[-1]
         found = [self._falls(name, last) for name in CONNECTED]
@@ -174,11 +175,13 @@ class TrainingByWidth:
         return True if found[1] and (found[0] or not three) else None
 
     def _falls(self, name: str, time: float) -> bool | None:
-        """As 1/width or faster."""
+        """As 1/width or faster; `False` only where it does not fall."""
         power = self.powers[name, time]
         if not power.error <= _UNCLEAR:
             return None
-        return bool(power.exponent <= -1 + 2 * power.error)
+        if power.exponent <= -1 + 2 * power.error:
+            return True
+        return False if power.exponent + 2 * power.error > 0 else None
 
     @cached_property
     def changes(self) -> pd.DataFrame:
@@ -241,10 +244,15 @@ class TrainingByWidth:
         )
         said = {
             True: "Near-Gaussianity survives this training",
-            False: "Near-Gaussianity does not survive this training as 1/width",
+            False: "Near-Gaussianity does not survive this training",
             None: "Undecided whether near-Gaussianity survives this training",
         }[self.survives]
-        more = "; train more networks" if self.survives is None else ""
+        more = (
+            "; train more networks, or wider ones, at which higher powers of 1/width "
+            "count less"
+            if self.survives is None
+            else ""
+        )
         return f"{said}: {found}{more}"
 
     def _goes(self, name: str, time: float) -> str:
