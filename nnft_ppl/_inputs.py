@@ -1,8 +1,6 @@
-"""Inputs as users give them, read, checked and brought into one form."""
+"""Inputs as users give them, checked and brought into one form."""
 
 import math
-import warnings
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,34 +10,6 @@ from jaxtyping import ArrayLike
 from nnft_ppl._arrays import real_array, real_numbers
 from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Points
-
-
-def read_points(path: Path, where: str = "inputs") -> np.ndarray:
-    """Inputs (point, dim) from a .npy file, or a .csv with one input a line.
-
-    Raises:
-        SpecError: No such file, another suffix, or no numbers in it.
-    """
-    if path.suffix not in (".npy", ".csv"):
-        raise SpecError(f"`{where}`: {path.name!r} is neither .npy nor .csv")
-    try:
-        with warnings.catch_warnings():
-            # What NumPy warns of, such as an empty file, is refused further on.
-            warnings.simplefilter("ignore")
-            return _load_npy(path) if path.suffix == ".npy" else _load_csv(path)
-    except Exception as error:  # of damaged bytes NumPy raises many kinds
-        raise SpecError(f"`{where}`: cannot read {path.name!r}: {error}") from error
-
-
-def _load_npy(path: Path) -> np.ndarray:
-    """The array: nothing is unpickled, and memory taken for what is there alone."""
-    return np.array(np.lib.format.open_memmap(path, mode="r"))
-
-
-def _load_csv(path: Path) -> np.ndarray:
-    """The rows; spreadsheets put a mark at the start of UTF-8."""
-    with path.open(encoding="utf-8-sig") as file:
-        return np.loadtxt(file, delimiter=",", ndmin=2)
 
 
 def check_inputs(x: ArrayLike, shape: tuple[int, ...], *, distinct: bool) -> Points:

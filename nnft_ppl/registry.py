@@ -27,7 +27,7 @@ import jax
 import pluggy
 
 from nnft_ppl import hookspecs
-from nnft_ppl._errors import PluginError, SpecError
+from nnft_ppl._errors import PluginError, SpecError, shown
 from nnft_ppl._measured_kernel import KernelDraws
 from nnft_ppl._network import Network
 from nnft_ppl._travel import Reduced
@@ -35,6 +35,8 @@ from nnft_ppl.architecture import Architecture, OptionValue
 from nnft_ppl.operator import Operator
 
 DISABLE_VARIABLE = "NNFT_PPL_DISABLE_PLUGINS"
+_REQUIRED: Any = object()
+"""A default that must be replaced: what is missing is told with an example."""
 
 _HOOK_RESULTS: Mapping[str, type] = MappingProxyType(
     {"nnft_ppl_architecture": Architecture, "nnft_ppl_operator": Operator}
@@ -237,8 +239,8 @@ def architectures() -> dict[str, Architecture]:
 def network(
     name: str,
     *,
-    width: int,
-    input_dim: int | Sequence[int],
+    width: int = _REQUIRED,
+    input_dim: int | Sequence[int] = _REQUIRED,
     output_dim: int = 1,
     weight_std: float = 1.0,
     bias_std: float = 0.0,
@@ -248,8 +250,9 @@ def network(
 
     Args:
         name: A key of `architectures()`.
-        width: The asymptotic parameter N ≥ 1.
-        input_dim: Dimension of one input, or its shape, such as (8, 8, 1).
+        width: The asymptotic parameter N ≥ 1; must be given.
+        input_dim: Dimension of one input, or its shape, such as (8, 8, 1); must be
+            given.
         output_dim: Number of outputs.
         weight_std: σ_W > 0; hidden weights are N(0, σ_W²/fan-in).
         bias_std: σ_b ≥ 0.
@@ -257,8 +260,15 @@ def network(
 
     Raises:
         PluginError: No such architecture, or its plugin was refused.
-        SpecError: A hyperparameter or option is out of range.
+        SpecError: A hyperparameter or option is missing or out of range.
     """
+    given = {"width": width, "input_dim": input_dim}
+    missing = [key for key, value in given.items() if value is _REQUIRED]
+    if missing:
+        raise SpecError(
+            f"{' and '.join(missing)} must be given, as in "
+            f"nnft_ppl.network({shown(name)}, width=20, input_dim=1)"
+        )
     architecture = supplied(Architecture, name)
     if architecture is None:
         registry = load_registry()

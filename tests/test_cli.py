@@ -314,8 +314,8 @@ def test_fit_reads_the_data_of_an_empirical_measure(folder: Path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--measure", "sphere"), "`measure` is 'sphere'; choose one of ['box',"),
-        (("--scheme", "none"), "`scheme` is 'none'; choose one of ['renormalised',"),
+        (("--measure", "sphere"), "`--measure` is 'sphere'; choose one of ['box',"),
+        (("--scheme", "none"), "`--scheme` is 'none'; choose one of ['renormalised',"),
         (("--measure", "empirical"), "measure 'empirical' needs data points"),
         (("--measure-file", "none.csv"), "none.csv"),
     ],
@@ -346,7 +346,7 @@ def test_diagnose_takes_the_users_tolerance(folder: Path):
     strict = nnft_command(*options, 1e-12, code=1)
     assert "tolerated" in strict.stdout
     refused = nnft_command(*options, 0, code=2)
-    assert "`tolerance` is 0.0; expected a number > 0" in refused.stderr
+    assert "`--tolerance` is 0.0; expected a number > 0" in refused.stderr
 
 
 def test_diagnose_fails_where_the_action_does_not_describe(tmp_path: Path):
@@ -385,7 +385,7 @@ NETWORK = ("correlators", "relu-net", "--width", 4, "-o", "c.nc")
     ("arguments", "message"),
     [
         (("correlators", "rleu", "--width", 4, "-o", "c.nc"), "no architecture 'rleu'"),
-        (("correlators", "relu-net", "--width", 0, "-o", "c.nc"), "`width` is 0"),
+        (("correlators", "relu-net", "--width", 0, "-o", "c.nc"), "`--width` is 0"),
         ((*NETWORK, "--points", "a,b"), "`--points a,b`: could not convert"),
         ((*NETWORK, "--points", "1;2,3"), "the points are of different dimension"),
         ((*NETWORK, "--points", "1,1"), "is given more than once"),
@@ -396,8 +396,8 @@ NETWORK = ("correlators", "relu-net", "--width", 4, "-o", "c.nc")
         ((*NETWORK, "--option", "depth=3"), r"has no option ['depth']"),
         ((*NETWORK, "--option", "a=1", "--option", "a=2"), "is given twice"),
         ((*NETWORK, "--order", 9), "order 9"),
-        ((*NETWORK, "--num-draws", 3), "`num_draws` is 3, too small"),
-        ((*NETWORK, "--estimator", "magic"), "`estimator` is 'magic'"),
+        ((*NETWORK, "--num-draws", 3), "`--num-draws` is 3, too small"),
+        ((*NETWORK, "--estimator", "magic"), "`--estimator` is 'magic'"),
         (("sample", "relu-net", "--width", 4, "-o", "no/e.nc"), "`no` is no folder"),
         (("diagnose", "none.nc"), "no file 'none.nc'"),
         (("report", "."), "holds no study: run.json cannot be read"),
@@ -445,7 +445,7 @@ def test_width_says_where_no_width_is_enough():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("--tolerance", 2), "`tolerance` is 2.0"),
+        (("--tolerance", 2), "`--tolerance` is 2.0"),
         (("--input-dim", "8xx1"), "neither a whole number nor a shape"),
         (("--option", "dept=2"), r"did you mean 'depth'"),
         (("--option", "W_std=2"), r"did you mean 'weight_std'"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nnft_ppl import SpecError, network
-from nnft_ppl._inputs import read_points
+from nnft_ppl._columns import read_points
 
 
 def npy(array: np.ndarray, **options) -> bytes:
@@ -96,12 +96,14 @@ def test_a_header_of_terabytes_takes_no_memory(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x,y\n1,2\n", "could not convert string 'x'"),
-        ("1,\n2,3\n", "could not convert string ''"),
-        ("1,2\n3\n", "number of columns changed"),
+        ("1,y\n1,2\n", "line 1, column 2: 'y' is no number; expected numbers alone"),
+        ("1,\n2,3\n", "line 1, column 2: is empty; expected numbers alone"),
+        ("1,2\n\n2,\n", "line 3, column 2: found nothing; expected a number"),
+        ("1,2\n3\n", "line 2: numbers found are 1, in the first line 2"),
+        ("1,2\n3;4\n", "line 2: numbers found are 1, in the first line 2"),
         ("9" * 10**6 + "z", "could not convert string"),
     ],
-    ids=["header", "empty cell", "ragged", "huge cell"],
+    ids=["half a header", "empty cell", "empty below", "ragged", "mixed", "huge cell"],
 )
 def test_a_csv_that_holds_no_numbers_is_refused(tmp_path: Path, text, message: str):
     (tmp_path / "x.csv").write_text(text)

@@ -170,7 +170,7 @@ def evidence_by_width(
         key: A JAX random key, the same for every width.
         method: As in `posterior`: `auto`, `weights` or `smc`; NUTS gives no evidence.
         devices: As in `posterior`.
-        progress: Show a progress bar for each width, on a terminal or in a notebook, or
+        progress: Show a bar for each width, or in a log a line now and then, or
             a function that is told.
 
     Raises:

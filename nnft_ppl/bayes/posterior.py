@@ -108,7 +108,7 @@ def posterior(
             NUTS run on one.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers
             then draw and weigh the networks.
-        progress: Show a progress bar, on a terminal or in a notebook, or a function
+        progress: Show a bar, or in a log a line now and then, or a function
             that is told.
 
     Returns:

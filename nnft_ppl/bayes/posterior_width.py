@@ -182,7 +182,7 @@ def posterior_width(
         max_width: Where the search ends.
         key: A JAX random key; network j is a function of (key, j) and the width.
         devices: As in `posterior`.
-        progress: Show a progress bar for each width, on a terminal or in a notebook, or
+        progress: Show a bar for each width, or in a log a line now and then, or
             a function that is told.
 
     Raises:

@@ -73,7 +73,10 @@ class Commands(click.Group):
             raise  # for click
         except (NnftError, OSError, MemoryError) as error:
             # Beside errors of ours what the machine refuses: a full disk, no memory.
-            refused.tell(_with_notes(error, str(error) or "out of memory"), BAD_INPUT)
+            said = _with_notes(error, str(error) or "out of memory")
+            if ctx.invoked_subcommand is not None:
+                said = _in_options(said, self.commands[ctx.invoked_subcommand])
+            refused.tell(said, BAD_INPUT)
             ctx.exit(BAD_INPUT)
         except UnicodeEncodeError as error:
             refused.tell(
@@ -117,6 +120,14 @@ class _Refused:
             say(json.dumps(plain(event), sort_keys=True))
         else:
             say(f"nnft: {message}")
+
+
+def _in_options(said: str, command: click.Command) -> str:
+    """Arguments of functions, in backticks, as the options of the command they are."""
+    for option in command.params:
+        if isinstance(option, click.Option):
+            said = said.replace(f"`{option.name}`", f"`{max(option.opts, key=len)}`")
+    return said
 
 
 def _with_notes(error: Exception, said: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from nnft_ppl.cli.options import on_terminal, plain, say
+from nnft_ppl.cli.options import plain, say
 
 if TYPE_CHECKING:
     from nnft_ppl.ensemble.progress import Monitor, Progress
@@ -35,10 +35,10 @@ class Events:
     @contextmanager
     def watching(
         self, label: str, target_error: float | None = None, quantity: str = "G4c"
-    ) -> "Iterator[Monitor | None]":
+    ) -> "Iterator[Monitor]":
         """A monitor for the work within; warnings are told as events.
 
-        Events with --json, else a bar on a terminal, else `None`.
+        Events with --json, else a bar on a terminal, else a line now and then.
 
         Args:
             label: What is at work.
@@ -49,22 +49,20 @@ class Events:
             stack.enter_context(self._telling_warnings())
             if self.as_json:
                 yield self._monitor()
-            elif on_terminal():
-                from nnft_ppl.ensemble.progress import ProgressBar
+                return
+            from nnft_ppl.ensemble.progress import shown
 
-                yield stack.enter_context(ProgressBar(label, target_error, quantity))
-            else:
-                yield None
+            yield stack.enter_context(shown(label, target_error, quantity))
 
     @contextmanager
     def watching_each(self) -> "Iterator[bool | Monitor]":
         """The same for several works: told as events, or a bar for each."""
         if self.as_json:
             with self.watching("") as monitor:
-                yield monitor or False
+                yield monitor
         else:
             with self._telling_warnings():
-                yield on_terminal()
+                yield True
 
     @contextmanager
     def _telling_warnings(self) -> Iterator[None]:

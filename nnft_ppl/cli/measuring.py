@@ -111,7 +111,7 @@ def measure(
                 devices=chosen_devices(devices),
                 scheduler=scheduler,
                 memory=memory,
-                progress=monitor or False
+                progress=monitor
                 if remove_old is None
                 else _replacing(remove_old, monitor),
             )

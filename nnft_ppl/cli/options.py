@@ -229,7 +229,7 @@ def _points(
     if inputs is not None and given is not None:
         raise SpecError("`--inputs` and `--points` are both given; expected one")
     if inputs is not None:
-        from nnft_ppl._inputs import read_points
+        from nnft_ppl._columns import read_points
 
         there = read_points(inputs, "--inputs")
         if isinstance(network, int):

@@ -93,7 +93,7 @@ def fit(
     SIGTERM or a crash the same command goes on from there.
     """
     from nnft_ppl._checkpoint import remove_checkpoint
-    from nnft_ppl._inputs import read_points
+    from nnft_ppl._columns import read_points
     from nnft_ppl._load import load
     from nnft_ppl._seed import seed_key
     from nnft_ppl.correlators.correlators import Correlators
@@ -131,7 +131,7 @@ def fit(
                 discrepancy=not no_discrepancy,
                 sampler=sampler,
                 checkpoint=checkpoint if sampler == "nuts" else None,
-                progress=monitor or False,
+                progress=monitor,
             )
             found.save(output)
     except KeyboardInterrupt as interruption:

@@ -280,7 +280,7 @@ def _condition(
             noise_std=noise_std,
             key=key,
             devices=devices,
-            progress=monitor or False,
+            progress=monitor,
             **how,
         )
         if compare:
@@ -297,7 +297,7 @@ def _condition(
                 key=key,
                 method=how["method"],
                 devices=devices,
-                progress=monitor or False,
+                progress=monitor,
             )
     if output is not None:
         (compared or found).save(output)

@@ -92,7 +92,7 @@ def sample(
             key=seed_key(seed),
             generator=generator,
             devices=chosen_devices(devices),
-            progress=monitor or False,
+            progress=monitor,
         )
         ensemble.save(output)
     emit(

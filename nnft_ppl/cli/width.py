@@ -123,7 +123,7 @@ def width(
             group_size=group_size,
             num_groups=num_groups,
             num_draws=20_000 if num_draws is None else num_draws,
-            progress=monitor or False,
+            progress=monitor,
         )
     rows = [
         [str(measure), *map(str, row)]
@@ -163,7 +163,7 @@ def _of_posterior(
     as_json: bool,
 ) -> None:
     """The same of the posterior given targets."""
-    from nnft_ppl._inputs import read_points
+    from nnft_ppl._columns import read_points
     from nnft_ppl._numbers import with_error
     from nnft_ppl._seed import seed_key
     from nnft_ppl.bayes.posterior_width import posterior_width

@@ -49,6 +49,8 @@ class Progress:
 
 
 _REDRAW_SECONDS = 0.1
+_LINE_SECONDS = 30.0
+"""Between two lines where there is no terminal, in a log file of a batch job."""
 
 type Monitor = Callable[[Progress], None]
 
@@ -175,6 +177,32 @@ class ProgressBar:
         bar.set_description_str(self._text(progress))
 
 
+class ProgressLines:
+    """A line on stderr now and then, where nothing can be drawn anew."""
+
+    def __init__(
+        self, label: str, target_error: float | None = None, quantity: str = "G4c"
+    ) -> None:
+        """Say nothing yet; arguments as of `ProgressBar`."""
+        self._text = partial(
+            describe, label=label, target_error=target_error, quantity=quantity
+        )
+        self._said = time.perf_counter()
+
+    def __call__(self, progress: Progress) -> None:
+        """Say it, if the last line is long ago; the end is said by whoever works."""
+        now = time.perf_counter()
+        if now - self._said >= _LINE_SECONDS and progress.num_draws < progress.total:
+            self._said = now
+            sys.stderr.write(f"{self._text(progress)}\n")
+            sys.stderr.flush()
+
+
+def can_draw() -> bool:
+    """Whether a bar can be seen: stderr is a terminal, or this is a notebook."""
+    return _in_notebook() or bool(sys.stderr and sys.stderr.isatty())
+
+
 def describe(
     progress: Progress,
     label: str,
@@ -211,23 +239,35 @@ def _short(number: float) -> str:
 
 
 @contextmanager
+def shown(
+    label: str, target_error: float | None = None, quantity: str = "G4c"
+) -> Iterator[Monitor]:
+    """A bar that is closed at the end, or lines; arguments as of `ProgressBar`."""
+    if can_draw():
+        with ProgressBar(label, target_error, quantity) as bar:
+            yield bar
+    else:
+        yield ProgressLines(label, target_error, quantity)
+
+
+@contextmanager
 def watching(
     progress: bool | Monitor,
     label: str,
     target_error: float | None = None,
     quantity: str = "G4c",
 ) -> Iterator[Monitor | None]:
-    """The monitor that an argument `progress` asks for; a bar is closed at the end.
+    """The monitor that an argument `progress` asks for.
 
     Args:
-        progress: `True` for a bar on a terminal or in a notebook, `False` for none, or
-            a monitor.
+        progress: `True` for a bar on a terminal or in a notebook and for a line now and
+            then elsewhere, `False` for neither, or a monitor.
         label: What is at work.
         target_error: The relative error at which the run will stop, or `None`.
         quantity: Of which the error is.
     """
     if progress is True:
-        with ProgressBar(label, target_error, quantity) as bar:
-            yield bar
+        with shown(label, target_error, quantity) as monitor:
+            yield monitor
     else:
         yield progress or None

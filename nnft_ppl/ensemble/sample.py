@@ -149,7 +149,7 @@ def sample_ensemble(
         devices: Devices of this process to use, or how many; all when `None`.
         block_size: Networks dispatched together, rounded to a power of two; it
             trades memory for speed and changes no value.
-        progress: Show a progress bar, on a terminal or in a notebook, or a function
+        progress: Show a bar, or in a log a line now and then, or a function
             that is told.
 
     Returns:

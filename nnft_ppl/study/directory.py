@@ -154,16 +154,26 @@ class RunDirectory:
         """
         path, entry = self.path / name, self._manifest.entries.get(name)
         remove_half_written(path)
+        if self.is_finished(name):
+            self.end(name)
+            return True
         found = self._digest(name)
-        if entry is not None and entry.recipe == self._recipe(name):
-            if found is not None and found == entry.sha256:
-                self.end(name)
-                return True
-        elif self._is_own(name, found):
+        of_this = entry is not None and entry.recipe == self._recipe(name)
+        if not of_this and self._is_own(name, found):
             self._say(f"{name} is of other data or of another version: made anew")
         if found is not None and not self._is_own(name, found):
             self._set_aside(path, "made anew")
         return False
+
+    def is_finished(self, name: str) -> bool:
+        """Whether `has` will find the file; nothing is changed."""
+        entry, found = self._manifest.entries.get(name), self._digest(name)
+        return (
+            entry is not None
+            and entry.recipe == self._recipe(name)
+            and found is not None
+            and found == entry.sha256
+        )
 
     def begin(self, name: str) -> Path:
         """The checkpoint of a file that is about to be made, if it is of that file."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nnft_ppl._columns import read_points
 from nnft_ppl._drawn_network import drawn_network, is_drawn
 from nnft_ppl._errors import SpecError
-from nnft_ppl._inputs import read_points
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.correlators import Correlators

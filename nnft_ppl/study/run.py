@@ -97,7 +97,7 @@ def run_study(
     Args:
         study: From `read_study`.
         say: Gets one line for each step, naming what is reused.
-        progress: Show progress bars, on a terminal or in a notebook, or a function that
+        progress: Show bars, or in a log a line now and then, or a function that
             is told of every measurement and of the fit.
         rerun: Do not reuse anything.
         devices: Devices of this process to measure on, or how many; all when `None`.

@@ -5,17 +5,12 @@ Each is left out when its file is there, whole and of this very study.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-
-import jax
 
 from nnft_ppl._errors import UnavailableError
 from nnft_ppl._network import Network
-from nnft_ppl._seed import seed_key
-from nnft_ppl._typing import Key, Points
+from nnft_ppl._typing import Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.neuron.exact import exact_correlators
-from nnft_ppl.correlators.sampled.estimators import PLAIN
 from nnft_ppl.correlators.sampled.measurement import relative_error
 from nnft_ppl.diagnostics.comparison.actions import compare_actions
 from nnft_ppl.ensemble.progress import Monitor
@@ -30,16 +25,8 @@ from nnft_ppl.study.directory import (
 )
 from nnft_ppl.study.draws_file import correlators_of_file
 from nnft_ppl.study.finished import read_correlators
+from nnft_ppl.study.measurements import Measurement, keys_of, of_fit, of_widths
 from nnft_ppl.study.spec import ORDERS, EftTable, Study
-
-
-@dataclass(frozen=True)
-class _Keys:
-    """The random keys of a study."""
-
-    widths: Key
-    fit_data: Key
-    fit: Key
 
 
 class Steps:
@@ -60,7 +47,7 @@ class Steps:
         self.say = say
         self.measure = measure
         self.progress = progress
-        self.keys = _Keys(*jax.random.split(seed_key(study.ensemble.seed), 3))
+        self.keys = keys_of(study)
 
     def make(self, name: str, what: str, make: Callable[[], None]) -> None:
         """Make a file, unless it is there."""
@@ -78,23 +65,10 @@ class Steps:
         if ensemble.file is not None:
             self._read_draws(correlators(self.study.widths[0], ensemble.estimator))
             return
+        for measurement in of_widths(self.study):
+            self._measure(measurement)
         for width in self.study.widths:
             network = self.study.network.with_width(width)
-            key = jax.random.fold_in(self.keys.widths, width)
-            routes = [(ensemble.estimator, ensemble.num_draws, ensemble.target_error)]
-            if ensemble.plain_draws:
-                routes.append((PLAIN.name, ensemble.plain_draws, None))
-            for estimator, num_draws, target_error in routes:
-                self._measure(
-                    correlators(width, estimator),
-                    f"width {width}, {_how_many(num_draws, target_error)}, {estimator}",
-                    network,
-                    points,
-                    num_draws,
-                    key,
-                    estimator,
-                    target_error,
-                )
             if network.neuron() is not None:
                 self._exact(correlators(width, "exact"), network, points)
 
@@ -112,25 +86,17 @@ class Steps:
         what = f"{study.ensemble.num_draws:,} draws of {file.name}"
         self.make(name, what, make)
 
-    def _measure(
-        self,
-        name: str,
-        what: str,
-        network: Network,
-        points: Points,
-        num_draws: int,
-        key: Key,
-        estimator: str,
-        target_error: float | None,
-    ) -> None:
+    def _measure(self, asked: Measurement) -> None:
+        name, target_error = asked.name, asked.target_error
+
         def make() -> None:
             found = self.measure(
-                network,
-                points,
+                asked.network,
+                asked.points,
                 ORDERS,
-                num_draws=num_draws,
-                key=key,
-                estimator=estimator,
+                num_draws=asked.num_draws,
+                key=asked.key,
+                estimator=asked.estimator,
                 target_error=target_error,
                 checkpoint=self.directory.begin(name),
             )
@@ -143,7 +109,7 @@ class Steps:
                     + (", the most allowed" if error > target_error else "")
                 )
 
-        self.make(name, what, make)
+        self.make(name, asked.what, make)
 
     def _exact(self, name: str, network: Network, points: Points) -> None:
         if self.directory.has(name):
@@ -157,29 +123,19 @@ class Steps:
 
     def measure_fit_data(self, eft: EftTable) -> None:
         """Correlators at the inputs of the fit."""
-        network, target_error = self.study.network, self.study.ensemble.target_error
         if self.study.ensemble.file is not None:
             self._read_draws(FIT_DATA)
             return
-        if eft.data == "exact":
-            self.make(
-                FIT_DATA,
-                f"data of the fit: exact, width {eft.width}",
-                lambda: self.directory.save(
-                    FIT_DATA, exact_correlators(network, eft.points, ORDERS)
-                ),
-            )
+        measurement = of_fit(self.study, eft)
+        if measurement is not None:
+            self._measure(measurement)
             return
-        self._measure(
+        self.make(
             FIT_DATA,
-            f"data of the fit: width {eft.width}, "
-            f"{_how_many(eft.num_draws, target_error)}",
-            network,
-            eft.points,
-            eft.num_draws,
-            self.keys.fit_data,
-            self.study.ensemble.estimator,
-            target_error,
+            f"data of the fit: exact, width {eft.width}",
+            lambda: self.directory.save(
+                FIT_DATA, exact_correlators(self.study.network, eft.points, ORDERS)
+            ),
         )
 
     def fit(self, eft: EftTable) -> None:
@@ -222,10 +178,3 @@ class Steps:
             self.directory.put(COMPARISON, text + "\n")
 
         self.make(COMPARISON, f"{len(eft.candidates)} actions compared", make)
-
-
-def _how_many(num_draws: int, target_error: float | None) -> str:
-    """What a measurement is to take, in words."""
-    if target_error is None:
-        return f"{num_draws:,} networks"
-    return f"G4c to {100 * target_error:.2g} % by at most {num_draws:,} networks"

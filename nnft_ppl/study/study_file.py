@@ -12,9 +12,9 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any
 
+from nnft_ppl._columns import read_points
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._hyperparameters import check_option_names
-from nnft_ppl._inputs import read_points
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.sampled.estimators import (

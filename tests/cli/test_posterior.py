@@ -93,7 +93,7 @@ REFUSED = {
     "--noise 0.1 --output x.npy": "`x.npy` exists; give --force",
     "--noise 0.1 --input-columns a": "`--inputs`: 'x.npy' has no line of names",
     "--noise 0.1 --input-columns a,a": "is no list of different names of columns",
-    "--noise 0.1 --method magic": "`method` is 'magic'; choose one of",
+    "--noise 0.1 --method magic": "`--method` is 'magic'; choose one of",
     "--noise 0.1 --targets x.npy": "`--inputs` and `--targets` are one file",
 }
 

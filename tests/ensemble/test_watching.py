@@ -1,5 +1,7 @@
 """A progress bar is cleared however the work ends: its line is left as it was."""
 
+import io
+import sys
 from dataclasses import replace
 
 import jax
@@ -65,8 +67,22 @@ def test_what_progress_may_be():
     for asked, expected in ((False, None), (function, function)):
         with watching(asked, "sample") as monitor:
             assert monitor is expected
-    with watching(True, "sample", 0.01) as bar:
-        assert isinstance(bar, progress.ProgressBar)
+
+
+def test_a_bar_where_it_can_be_drawn_and_lines_in_a_log(monkeypatch):
+    terminal_at(monkeypatch)
+    with watching(True, "sample", 0.01) as monitor:
+        assert isinstance(monitor, progress.ProgressBar)
+    log, clock = io.StringIO(), iter([0, 10, 31, 45, 62, 100])
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    with watching(True, "sample") as monitor:
+        for number in (100, 200, 300, 400):
+            monitor(progress.Progress(number, 1000, 10.0, 60.0, None, 0))
+        monitor(progress.Progress(1000, 1000, 10.0, 0.0, None, 0))
+    assert log.getvalue().splitlines() == [
+        f"sample {number}/1.00k, 10/s, 01:00 left" for number in (200, 400)
+    ]
 
 
 def test_interruptions_are_public():

@@ -16,7 +16,7 @@ from fuzz.fuzzing import (
 from hypothesis import strategies as st
 
 import nnft_ppl as nnft
-from nnft_ppl._inputs import read_points
+from nnft_ppl._columns import read_points
 from nnft_ppl.cli.options import _input_shape, _points
 
 NETWORKS = [nnft.network("relu-net", width=2, input_dim=d) for d in (1, 2, (2, 3))]

@@ -112,7 +112,7 @@ def measure_correlators(
         block_size: Networks dispatched together, rounded to a power of two; changes
             memory and speed alone.
         memory: Bytes that these may take, in place of `block_size`.
-        progress: Show a progress bar, on a terminal or in a notebook, or a function
+        progress: Show a bar, or in a log a line now and then, or a function
             that is told.
 
     Returns:

@@ -121,7 +121,7 @@ def required_width(
         num_groups: Groups drawn.
         widths: Widths sampled where nothing is known exactly, at least three.
         num_draws: Networks sampled at each width and group.
-        progress: Show a progress bar, on a terminal or in a notebook, or a function
+        progress: Show a bar, or in a log a line now and then, or a function
             that is told.
 
     Raises:

@@ -107,7 +107,7 @@ def fit_couplings(
             its result is not yet saved, and the same call then gives it at once; they
             are the caller's to remove. Refused with `conjugate`, which is done before
             there is anything to keep.
-        progress: Show a bar, on a terminal or in a notebook, or a function that NUTS
+        progress: Show a bar, or in a log a line now and then, or a function that NUTS
             tells of its steps every second or so.
 
     Returns:
