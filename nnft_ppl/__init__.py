@@ -123,6 +123,7 @@ if TYPE_CHECKING:
     from nnft_ppl.operator import ProductWeight as ProductWeight
     from nnft_ppl.registry import architectures as architectures
     from nnft_ppl.registry import network as network
+    from nnft_ppl.training.by_width import training_by_width as training_by_width
     from nnft_ppl.training.measured_tangent_kernel import (
         MeasuredTangentKernel as MeasuredTangentKernel,
     )
@@ -131,6 +132,7 @@ if TYPE_CHECKING:
     )
     from nnft_ppl.training.result import TrainedEnsemble as TrainedEnsemble
     from nnft_ppl.training.train import train_ensemble as train_ensemble
+    from nnft_ppl.training.verdict import TrainingByWidth as TrainingByWidth
     from nnft_ppl.training.width_law import TangentKernelLaw as TangentKernelLaw
     from nnft_ppl.training.width_law import (
         tangent_kernel_by_width as tangent_kernel_by_width,
@@ -174,6 +176,8 @@ _HOME = {
     "tangent_kernel_by_width": "training.width_law",
     "TrainedEnsemble": "training.result",
     "train_ensemble": "training.train",
+    "TrainingByWidth": "training.verdict",
+    "training_by_width": "training.by_width",
     "random_kernel": "bayes.random_kernel",
     "Correlators": "correlators.correlators",
     "PairCorrelators": "correlators.deep.recursion",

@@ -18,6 +18,7 @@ from nnft_ppl.inference.law.result import RunningFit
 from nnft_ppl.inference.outputs.result import FunctionSpaceFit
 from nnft_ppl.training.measured_tangent_kernel import MeasuredTangentKernel
 from nnft_ppl.training.result import TrainedEnsemble
+from nnft_ppl.training.verdict import TrainingByWidth
 
 type Saved = (
     Ensemble
@@ -28,6 +29,7 @@ type Saved = (
     | Posterior
     | MeasuredTangentKernel
     | TrainedEnsemble
+    | TrainingByWidth
     | PosteriorComparison
     | EvidenceCurve
 )
@@ -41,6 +43,7 @@ _KINDS: dict[str, Callable[[xr.DataTree, Network | None], Saved]] = {
     "posterior": Posterior.from_data,
     "tangent_kernel": MeasuredTangentKernel.from_data,
     "trained_ensemble": TrainedEnsemble.from_data,
+    "training_by_width": TrainingByWidth.from_data,
     "posterior_comparison": PosteriorComparison.from_data,
     "evidence_curve": EvidenceCurve.from_data,
 }

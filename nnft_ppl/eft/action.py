@@ -26,6 +26,8 @@ from nnft_ppl.eft.operators import operator, operators
 from nnft_ppl.operator import Operator
 
 SCHEMES = ("renormalised", "bare")
+_TREE_VERTICES = (3, 4)
+"""Numbers of fields of operators whose trees are computed."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -106,33 +108,46 @@ class Action:
     def orders(self) -> tuple[int, ...]:
         """Orders of the connected correlators that the couplings are fitted to, sorted.
 
-        Those with a first-order term. In the bare scheme that is every lower order too;
-        the 2-pt function is left out, because it is the input of the diagrams.
+        Those with a first-order term. In the bare scheme that is every lower order of
+        the same parity too, less those that are the input of the diagrams: the 2-pt
+        function, and the mean without an operator of one field to make it.
         """
         present = {operator.num_fields for operator in self.operators}
         if self.is_bare:
-            present |= set(range(4, max(present), 2))
+            for fields in tuple(present):
+                present |= set(range(3 + (fields + 1) % 2, fields, 2))
         return tuple(sorted(present))
+
+    @property
+    def makes_mean(self) -> bool:
+        """Whether an operator has one field, and so is fitted to the mean."""
+        return 1 in self.orders
 
     @property
     def power(self) -> int:
         """Power of 1/N up to which the connected correlators are complete.
 
         A connected k-pt function is of order N^{1−k/2}: 1 with quartic operators, 2
-        with a sextic one, beside which the trees of two quartic vertices count.
+        with a sextic one, beside which the trees of two quartic vertices count. Of
+        half-integer powers, those of odd k, the whole one below.
         """
-        return max(operator.num_fields for operator in self.operators) // 2 - 1
+        most = max(operator.num_fields for operator in self.operators)
+        return max(most // 2 - 1, 0)
 
     @property
     def tree_operators(self) -> tuple[int, ...]:
-        """Numbers of the operators whose pairs make trees of the order of a sextic one.
+        """Numbers of the operators whose pairs make trees that count.
 
-        Empty without a sextic operator, and in the bare scheme, which is of first order
-        alone.
+        Those of four fields beside a sextic operator, and those of three beside a
+        quartic one: two vertices of n fields make the (2n − 2)-pt function at the power
+        of 1/N of an operator of as many fields. Empty without such, and in the bare
+        scheme, which is of first order alone.
         """
-        if self.is_bare or self.power < 2:
-            return ()
-        return tuple(i for i, o in enumerate(self.operators) if o.num_fields == 4)
+        fields = [operator.num_fields for operator in self.operators]
+        for vertex in _TREE_VERTICES:
+            if vertex in fields and max(fields) >= 2 * vertex - 2 and not self.is_bare:
+                return tuple(i for i, n in enumerate(fields) if n == vertex)
+        return ()
 
     def check_is_saved(self) -> None:
         """Refuse an action that `record` would not bring back.

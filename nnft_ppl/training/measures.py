@@ -1,0 +1,94 @@
+"""What is measured of a trained ensemble: connected parts, distance from its limit.
+
+In: a `TrainedEnsemble`. Out: a row for every quantity and time, squared sizes with
+errors.
+"""
+
+import numpy as np
+
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.symmetric import entry_size
+from nnft_ppl.correlators.wick import moment_from_connected, pack_kernel
+from nnft_ppl.training.noise_free_size import square
+from nnft_ppl.training.result import TrainedEnsemble
+
+CONNECTED = {"three_point": 3, "four_point": 4}
+"""Connected functions over Gaussian ones, and their orders."""
+FROM_LIMIT = {"mean": 1, "covariance": 2}
+"""Distances from the linearised networks of infinite width."""
+QUANTITIES = (*CONNECTED, *FROM_LIMIT)
+COLUMNS = ("quantity", "time", "width", "square", "square_error", "is_heavy_tailed")
+
+type Row = tuple[str, float, int, float, float, bool]
+
+
+def measured_sizes(trained: TrainedEnsemble) -> list[Row]:
+    """A row of `COLUMNS` for every quantity and time.
+
+    Connected functions are root mean squares over entries. Every point is in units of
+    its own standard deviation, at that time, as in `mean_deviation` for odd orders; the
+    4-pt function is relative to the Gaussian one of the measured covariance. A ratio of
+    norms, where `mean_deviation` has the norm of ratios: after training covariances of
+    some inputs vanish, and Gaussian moments with them.
+
+    Distances from the limit: of means in units of the root mean square of its standard
+    deviations; of covariances, |C − C∞|/|C∞| over the distinct entries. NaN where it is
+    not known.
+    """
+    rows: list[Row] = []
+    for index, time in enumerate(trained.times):
+        found = trained[time]
+        for name, order in CONNECTED.items():
+            rows.append(
+                _row(trained, name, time, _connected(found, order), found, order)
+            )
+        limit = trained.limit
+        for name, order in FROM_LIMIT.items():
+            size = (np.nan, np.nan)
+            if limit is not None:
+                size = _from_limit(
+                    found, order, limit.mean[index].ravel(), limit.covariance[index]
+                )
+            rows.append(_row(trained, name, time, size, found, order))
+    return rows
+
+
+def _row(
+    trained: TrainedEnsemble,
+    name: str,
+    time: float,
+    size: tuple[float, float],
+    found: Correlators,
+    order: int,
+) -> Row:
+    # One entry of many, as a fourth power at one input, carries little of the norm.
+    heavy = bool(found.heavy_tailed(order).mean() > 0.5)
+    return (name, float(time), trained.network.width, *size, heavy)
+
+
+def _connected(found: Correlators, order: int) -> tuple[float, float]:
+    """Of a connected function over the Gaussian one, squared."""
+    first, second = found.entries(2).T
+    variance = found.connected(2)[first == second]
+    unit = entry_size(variance, order)
+    gaussian = np.ones(len(unit))
+    if order % 2 == 0:
+        parts = {k: values * (k == 2) for k, values in found.connected_values.items()}
+        gaussian = moment_from_connected(parts, found.num_legs, order)[0] / unit
+    return square(
+        found.connected(order) / unit,
+        found.covariance(order) / np.outer(unit, unit),
+        float(np.linalg.norm(gaussian)),
+    )
+
+
+def _from_limit(
+    found: Correlators, order: int, mean: np.ndarray, covariance: np.ndarray
+) -> tuple[float, float]:
+    """Squared distance of mean or covariance from the limit."""
+    if order == 1:
+        limit, reference = mean, float(np.trace(covariance)) ** 0.5
+    else:
+        limit = pack_kernel(covariance)
+        reference = float(np.linalg.norm(limit))
+    return square(found.connected(order) - limit, found.covariance(order), reference)

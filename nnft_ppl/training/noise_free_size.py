@@ -1,0 +1,120 @@
+r"""How large a measured vector is, with what noise adds to its square taken out.
+
+In: estimates v with covariance C. Out: |v|² − tr C, which is unbiased, and its error.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+from nnft_ppl._typing import Matrix, Packed
+
+SEEN = 3.0
+"""Standard errors from which on a square is more than noise."""
+_MISFIT = 0.01
+"""Chance below which a power law is given up for the smallest width."""
+_NEXT_ORDER = 3.0
+"""Typical b of the correction exp(b/width), from the next power of 1/width."""
+
+
+def square(values: Packed, covariance: Matrix, reference: float) -> tuple[float, float]:
+    r"""(|v|² − tr C)/r², and one standard error of it.
+
+    For normal noise Var |v|² = 4 E v·C E v + 2 tr C², where v·C v overestimates the
+    first by tr C². That is not let below 0, so that where noise dominates the error is
+    rather too large.
+
+    Args:
+        values: v.
+        covariance: C, of these estimates.
+        reference: r > 0, what sizes are relative to.
+    """
+    noise = float(np.sum(covariance * covariance.T))
+    signal = max(float(values @ covariance @ values) - noise, 0.0)
+    size = float(values @ values) - float(np.trace(covariance))
+    error = (4 * signal + 2 * noise) ** 0.5
+    return size / reference**2, error / reference**2
+
+
+@dataclass(frozen=True)
+class Power:
+    """A size as a power of the width.
+
+    Attributes:
+        exponent: p of size ∝ width^p; NaN where noise leaves fewer than two widths.
+        error: One standard error of p; infinite then.
+        size: At `centre`; NaN then.
+        centre: Geometric mean of the widths fitted.
+        first: Smallest width that the power law describes; 0 then.
+        covariance: Of log size and p.
+    """
+
+    exponent: float
+    error: float
+    size: float
+    centre: float
+    first: int
+    covariance: Matrix
+
+    def width_below(self, tolerance: float) -> tuple[float, float]:
+        """Where the size falls to `tolerance`, and its error; NaN if it does not."""
+        if not self.exponent < 0:
+            return np.nan, np.inf
+        log = np.log(tolerance / self.size) / self.exponent
+        slope = np.array([-1.0, -log]) / self.exponent
+        width = self.centre * np.exp(log)
+        return float(width), float(width * (slope @ self.covariance @ slope) ** 0.5)
+
+
+def power_of_width(
+    widths: np.ndarray, squares: np.ndarray, errors: np.ndarray
+) -> Power:
+    """Fit squares ∝ width^{2p} by weighted least squares.
+
+    Squares and not logarithms are fitted, so that widths at which noise dominates count
+    as what they are: to leave them out would keep those that noise made large. The next
+    power of 1/width enters as a factor exp(b/width) with b ~ N(0, 3²), so that its
+    doubt is in the error. While the fit is worse than all this explains, the smallest
+    width is left out.
+
+    Args:
+        widths: Ascending.
+        squares: Unbiased, of any sign.
+        errors: Of the squares.
+    """
+    seen = squares > SEEN * errors
+    for first in range(len(widths) - 1):
+        if seen[first:].sum() < 2:
+            break
+        found = _fit(*(values[first:] for values in (widths, squares, errors)))
+        if found is not None:
+            return found
+    unknown = np.full((2, 2), np.inf)
+    return Power(np.nan, np.inf, np.nan, np.nan, 0, unknown)
+
+
+def _fit(widths: np.ndarray, squares: np.ndarray, errors: np.ndarray) -> Power | None:
+    """The power law of all these widths; `None` where they do not follow one."""
+    middle = np.log(widths).mean()
+    around = np.log(widths) - middle
+    seen = squares > SEEN * errors
+    start = np.polyfit(around[seen], np.log(squares[seen]) / 2, 1)[::-1]
+
+    def misses(p: np.ndarray) -> np.ndarray:
+        law = np.exp(2 * (p[0] + p[1] * around + p[2] / widths))
+        return np.append((law - squares) / errors, p[2] / _NEXT_ORDER)
+
+    fit = optimize.least_squares(misses, [*start, 0.0])
+    misfit, freedom = 2 * fit.cost, len(widths) - 2
+    if freedom and stats.chi2.sf(misfit, freedom) < _MISFIT:
+        return None
+    covariance = np.linalg.pinv(fit.jac.T @ fit.jac)
+    return Power(
+        exponent=float(fit.x[1]),
+        error=float(covariance[1, 1] ** 0.5),
+        size=float(np.exp(fit.x[0])),
+        centre=float(np.exp(middle)),
+        first=int(widths[0]),
+        covariance=covariance[:2, :2],
+    )

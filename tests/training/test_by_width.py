@@ -1,0 +1,118 @@
+"""What training did, against numbers that are known and NumPy's own."""
+
+import jax
+import numpy as np
+import pytest
+
+import nnft_ppl as nnft
+from nnft_ppl.plots import plot_training
+from nnft_ppl.training.noise_free_size import power_of_width, square
+
+KEY = jax.random.key(5)
+X, Y, X_NEW = np.array([-1.0, 0.0, 1.0]), np.array([0.5, -0.2, 0.8]), [-1.5, 0.5]
+WIDTHS, TIMES, DRAWS = [4, 16], [0, 40], 600
+
+
+@pytest.fixture(scope="module")
+def result():
+    return nnft.training_by_width(
+        linear(),
+        WIDTHS,
+        X,
+        Y,
+        X_NEW,
+        times=TIMES,
+        num_draws=DRAWS,
+        key=KEY,
+        method="gradient_descent",
+        learning_rate=0.05,
+    )
+
+
+def linear():
+    return nnft.network(
+        "mlp",
+        width=4,
+        input_dim=1,
+        depth=1,
+        activation="identity",
+        weight_std=1.0,
+        bias_std=0.5,
+    )
+
+
+def test_squares_have_no_noise_in_them_and_the_error_of_their_scatter():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(4, 4)) / 10
+    truth, covariance = np.array([0.5, -1.0, 0.2, 0.0]), root @ root.T
+    found = [
+        square(truth + root @ rng.normal(size=4), covariance, 2.0)
+        for _ in range(20_000)
+    ]
+    values, errors = np.array(found).T
+    spread = values.std()
+    assert abs(values.mean() - truth @ truth / 4) < 4 * spread / 20_000**0.5
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(spread, rel=0.06)
+
+
+@pytest.mark.parametrize("exponent", [-1.0, -0.5])
+def test_powers_are_found_with_widths_that_are_all_noise(exponent):
+    """Over 200 noisy sets: no bias, and pulls of at most one."""
+    rng, widths = np.random.default_rng(1), np.array([5, 10, 20, 50, 100, 200, 500])
+    truth, errors = (2 * widths**exponent) ** 2, np.full(7, 2e-3)
+    pulls = []
+    for _ in range(200):
+        found = power_of_width(widths, truth + errors * rng.normal(size=7), errors)
+        pulls.append((found.exponent - exponent) / found.error)
+    known = np.isfinite(pulls)
+    assert known.mean() > 0.98  # else noise has hidden all widths but one
+    assert abs(np.mean(np.array(pulls)[known])) < 0.3
+    assert np.std(np.array(pulls)[known]) < 1.2
+
+
+def test_noise_has_no_power():
+    found = power_of_width(np.array([5, 50]), np.array([1.0, 0.1]), np.ones(2))
+    assert np.isnan(found.exponent)
+    assert found.error == np.inf
+
+
+def test_distances_from_the_limit_are_those_of_numpy(result):
+    """Of linear networks, with the limit and the draws of `train_ensemble`."""
+    for width in WIDTHS:
+        drawn = nnft.train_ensemble(
+            linear().with_width(width),
+            X,
+            Y,
+            X_NEW,
+            times=TIMES,
+            num_draws=DRAWS,
+            key=jax.random.fold_in(KEY, width),
+            method="gradient_descent",
+            learning_rate=0.05,
+        )
+        values = drawn.at(40)[..., 0].astype(float)
+        off = values.mean(axis=0) - drawn.prediction.mean[-1, :, 0]
+        noise = values.var(axis=0, ddof=1).sum() / DRAWS
+        expected = (off @ off - noise) / np.trace(drawn.prediction.covariance[-1])
+        rows = result.sizes.set_index(["quantity", "time", "width"])
+        # Variances from batches of networks and not from networks.
+        atol = 0.1 * noise / np.trace(drawn.prediction.covariance[-1])
+        found = rows.loc[("mean", 40.0, width), "square"]
+        np.testing.assert_allclose(found, expected, atol=atol)
+
+
+def test_it_is_saved_and_says_so_again(result, tmp_path):
+    result.save(tmp_path / "a.nc")
+    again = nnft.load(tmp_path / "a.nc")
+    assert again.message == result.message
+    np.testing.assert_array_equal(again.table["value"], result.table["value"])
+    assert set(result.changes["operator"]) == {"cubic", "lambda_0"}
+    assert len(plot_training(result).axes) == 5
+
+
+def test_two_widths_and_times_are_needed():
+    given = {"num_draws": 100, "key": KEY}
+    with pytest.raises(nnft.SpecError, match="two different ones"):
+        nnft.training_by_width(linear(), [4], X, Y, X_NEW, times=TIMES, **given)
+    with pytest.raises(nnft.SpecError, match="before and after"):
+        nnft.training_by_width(linear(), WIDTHS, X, Y, X_NEW, times=[1], **given)
