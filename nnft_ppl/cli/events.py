@@ -46,7 +46,7 @@ class Events:
             quantity: Of which the error is.
         """
         with ExitStack() as stack:
-            stack.enter_context(self._telling_warnings())
+            stack.enter_context(self.telling_warnings())
             if self.as_json:
                 yield self._monitor()
                 return
@@ -61,11 +61,12 @@ class Events:
             with self.watching("") as monitor:
                 yield monitor
         else:
-            with self._telling_warnings():
+            with self.telling_warnings():
                 yield True
 
     @contextmanager
-    def _telling_warnings(self) -> Iterator[None]:
+    def telling_warnings(self) -> Iterator[None]:
+        """Warnings within are told as events."""
         with warnings.catch_warnings():
             warnings.showwarning = self._warned  # type: ignore[assignment]  # any rest
             yield

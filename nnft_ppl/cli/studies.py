@@ -6,19 +6,47 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nnft_ppl._errors import SpecError
 from nnft_ppl.cli.events import Events
 from nnft_ppl.cli.interruption import INTERRUPTED, interruptible
-from nnft_ppl.cli.options import FAILED, as_json, devices, memory, scheduler
+from nnft_ppl.cli.options import (
+    FAILED,
+    as_json,
+    devices,
+    emit,
+    memory,
+    scheduler,
+    table,
+)
 from nnft_ppl.cli.pipeline import print_checks
 from nnft_ppl.cli.units import chosen_devices
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import jax
+
     from nnft_ppl.study.run import StudyRun
+    from nnft_ppl.study.spec import Study
 
 
 @click.command()
 @click.argument(
-    "study_file", metavar="FILE.toml", type=click.Path(path_type=Path, dir_okay=False)
+    "study_file",
+    metavar="FILE.toml",
+    required=False,
+    type=click.Path(path_type=Path, dir_okay=False),
+)
+@click.option(
+    "--init",
+    "architecture",
+    metavar="NAME",
+    help="Write a study file of this architecture, with every key explained, and stop.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what the study will cost in networks, seconds and memory, and stop.",
 )
 @click.option(
     "--output",
@@ -32,7 +60,9 @@ if TYPE_CHECKING:
 @scheduler
 @as_json
 def study(
-    study_file: Path,
+    study_file: Path | None,
+    architecture: str | None,
+    dry_run: bool,
     output: Path | None,
     rerun: bool,
     memory: int | None,
@@ -46,9 +76,22 @@ def study(
     was interrupted, by Ctrl-C, SIGTERM or a crash, goes on where it stopped. Exit code
     1 when a check fails, among them whether the action describes the network.
     """
+    if architecture is not None:
+        _write_first(architecture, study_file, as_json)
+        return
+    if study_file is None:
+        raise click.UsageError("Missing argument 'FILE.toml'.")
     from nnft_ppl.study import read_study, run_study
 
     read, events = read_study(study_file, directory=output), Events(as_json=as_json)
+    if dry_run:
+        if scheduler is not None:
+            raise SpecError(
+                "`--dry-run` tries this machine; leave out `--scheduler`, whose "
+                "workers have a pace of their own"
+            )
+        _tell_cost(read, chosen_devices(devices), memory, as_json)
+        return
     try:
         with interruptible(), events.watching_each() as progress:
             run = run_study(
@@ -69,6 +112,67 @@ def study(
         )
         raise SystemExit(INTERRUPTED) from None
     _finish(run, as_json)
+
+
+def _write_first(architecture: str, study_file: Path | None, as_json: bool) -> None:
+    """A study file to begin with."""
+    from nnft_ppl.study.first_file import write_first_study
+
+    path = write_first_study(architecture, study_file)
+    emit(
+        {"file": path},
+        f"wrote {path}\nwhat it will cost: nnft study {path} --dry-run\n"
+        f"run it:            nnft study {path}",
+        as_json=as_json,
+    )
+
+
+def _tell_cost(
+    read: "Study",
+    devices: "Sequence[jax.Device] | int | None",
+    memory: int | None,
+    as_json: bool,
+) -> None:
+    """What a study will take, step by step."""
+    from nnft_ppl.study.forecast import forecast
+
+    with Events(as_json=as_json).telling_warnings():
+        found = forecast(read, devices=devices, memory=memory)
+    rows = [
+        [
+            step.what,
+            f"{step.num_draws:,}" if step.num_draws else "-",
+            "finished" if step.is_finished else _time(step.seconds),
+        ]
+        for step in found.steps
+    ]
+    unknown = any(step.seconds is None for step in found.steps)
+    whole = (
+        f"{'at least ' if unknown else 'about '}{_time(found.seconds)} on this machine,"
+        f" {found.num_draws:,} networks, {found.memory / 1e6:.0f} MB; nothing was run"
+    )
+    emit(
+        {
+            "steps": [vars(step) for step in found.steps],
+            "seconds": found.seconds,
+            "num_draws": found.num_draws,
+            "memory_bytes": found.memory,
+        },
+        f"{table([['STEP', 'NETWORKS', 'TIME'], *rows])}\n{whole}",
+        as_json=as_json,
+    )
+
+
+def _time(seconds: float | None) -> str:
+    """For people, as exact as a forecast is."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 1:
+        return "< 1 s"
+    if seconds < 120:
+        return f"{seconds:.2g} s" if seconds < 99.5 else f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 @click.command()

@@ -152,14 +152,13 @@ class RunDirectory:
 
         Else its place is free, or has a file of the study's that may be replaced.
         """
-        path, entry = self.path / name, self._manifest.entries.get(name)
+        path = self.path / name
         remove_half_written(path)
         if self.is_finished(name):
             self.end(name)
             return True
         found = self._digest(name)
-        of_this = entry is not None and entry.recipe == self._recipe(name)
-        if not of_this and self._is_own(name, found):
+        if not self._is_of_now(name) and self._is_own(name, found):
             self._say(f"{name} is of other data or of another version: made anew")
         if found is not None and not self._is_own(name, found):
             self._set_aside(path, "made anew")
@@ -167,13 +166,15 @@ class RunDirectory:
 
     def is_finished(self, name: str) -> bool:
         """Whether `has` will find the file; nothing is changed."""
-        entry, found = self._manifest.entries.get(name), self._digest(name)
-        return (
-            entry is not None
-            and entry.recipe == self._recipe(name)
-            and found is not None
-            and found == entry.sha256
-        )
+        found = self._digest(name)
+        if found is None or not self._is_of_now(name):
+            return False
+        return found == self._manifest.entries[name].sha256
+
+    def _is_of_now(self, name: str) -> bool:
+        """Whether what was made would be made from the same now."""
+        entry = self._manifest.entries.get(name)
+        return entry is not None and entry.recipe == self._recipe(name)
 
     def begin(self, name: str) -> Path:
         """The checkpoint of a file that is about to be made, if it is of that file."""
