@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import yaml
 from test_readme import ROOT, code_blocks
 
 import nnft_ppl as nnft
@@ -188,7 +189,12 @@ def test_the_examples_of_training_run(tmp_path, monkeypatch):
 
 
 def test_every_path_that_a_page_names_is_there():
-    for page in ("docs/architecture.md", "docs/files.md", "CONTRIBUTING.md"):
+    for page in (
+        "docs/architecture.md",
+        "docs/files.md",
+        "docs/theory.md",
+        "CONTRIBUTING.md",
+    ):
         text = (ROOT / page).read_text(encoding="utf-8")
         named = re.findall(
             r"`((?:nnft_ppl|plugins|tests|docs|examples)/[\w./-]*)`", text
@@ -245,11 +251,15 @@ RUN = {
     "docs/architectures.md",
     "docs/comparison.md",
     "docs/diagrams.md",
+    "docs/differences.md",  # by test_reading_pages.py
     "docs/draws.md",
+    "docs/faq.md",  # by test_reading_pages.py
     "docs/files.md",
     "docs/function_space.md",
+    "docs/numbers.md",  # by test_numbers_page.py
     "docs/numpyro.md",
     "docs/operators.md",
+    "docs/papers.md",  # by test_reading_pages.py
     "docs/performance.md",
     "docs/plugins.md",  # by test_new_plugin.py
     "docs/posterior.md",
@@ -321,4 +331,11 @@ def test_links_lead_to_files(page):
 
 def test_the_citation_is_of_this_version():
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert f"\nversion: {nnft.__version__}\n" in text
+    citation = yaml.safe_load(text)
+    assert citation["version"] == nnft.__version__
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors"} <= set(citation)
+    page = (ROOT / "docs/citing.md").read_text(encoding="utf-8")
+    assert f"version = {{{nnft.__version__}}}" in page
+    (paper,) = citation["references"]
+    assert paper["title"] in page
