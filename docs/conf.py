@@ -48,6 +48,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "auto_gallery",
     "filename_pattern": r"/plot_",
+    "image_scrapers": ("figures.of_the_script",),
     "download_all_examples": False,
     "min_reported_time": 1e9,  # what they take is no news
     "write_computation_times": False,

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,7 @@ import nbclient
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from matplotlib.figure import Figure
 from public_api import LIST
 from sphinx.util.inventory import InventoryFile
 from test_docs import pages
@@ -124,6 +126,27 @@ def test_formulas_are_drawn_without_a_script(folder):
         assert "\\frac" not in parsed(path).get_text()
 
 
+def test_the_gallery_shows_figures_that_belong_to_no_window(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "site")
+    show = import_module("figures").of_the_script
+    (tmp_path / "plot_it.py").write_text('"""What it shows\n===\n"""\n')
+    paths = [tmp_path / "images" / name for name in ("1.png", "2.png")]
+    paths[0].parent.mkdir()
+    left_behind = {"figure": Figure(), "again": 3}
+    found = {
+        "example_globals": left_behind,
+        "image_path_iterator": iter(map(str, paths)),
+        "src_file": str(tmp_path / "plot_it.py"),
+    }
+    shown = show(None, found, {"src_dir": str(tmp_path)})
+    assert "images/1.png" in shown
+    assert ":alt: What it shows" in shown
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+    assert show(None, found, {"src_dir": str(tmp_path)}) == ""  # once
+    left_behind["figure"] = Figure()
+    assert "images/2.png" in show(None, found, {"src_dir": str(tmp_path)})
+
+
 def test_the_tutorial_prints_what_it_shows(capsys):
     text = (ROOT / TUTORIAL).read_text(encoding="utf-8")
     names = {}
@@ -180,7 +203,10 @@ def test_the_notebooks_have_the_code_of_the_tutorial(folder):
 def test_the_notebook_of_the_tutorial_runs(folder, form, tmp_path):
     if form == "jupyter":
         notebook = nbformat.read(folder / "source" / "tutorial.ipynb", as_version=4)
-        nbclient.NotebookClient(notebook, timeout=300, cwd=tmp_path).execute()
+        folder_of_run = {"metadata": {"path": str(tmp_path)}}
+        nbclient.NotebookClient(
+            notebook, timeout=300, resources=folder_of_run
+        ).execute()
         printed = "".join(
             output.text
             for cell in notebook.cells

@@ -15,14 +15,14 @@ _logger = logging.getLogger(__name__)
 
 
 def _mathml(node: Any, display: str) -> str:
-    latex = node.astext()
+    latex = node.astext().replace("{aligned}", "{split}")  # of which it knows one
     if "\\\\" in latex and "\\begin" not in latex:  # lines, as Sphinx lets one write
         latex = rf"\begin{{split}}{latex}\end{{split}}"
     try:
         return convert(latex, display=display)
     except Exception as error:  # of any kind: the formula is at fault
         _logger.warning("no MathML of %r: %r", latex, error, location=node)
-        return f"<code>{node.astext()}</code>"
+        return ""
 
 
 def _visit_inline(translator: Any, node: Any) -> None:
@@ -36,7 +36,8 @@ def _visit_block(translator: Any, node: Any) -> None:
     for identifier in node.get("ids", ()):
         label += f'<span id="{identifier}"></span>'
     formula = _mathml(node, "block")
-    translator.body.append(f'<div class="math">{label}{formula}</div>\n')
+    opening = '<div class="math" style="overflow-x: auto">'  # on a phone
+    translator.body.append(f"{opening}{label}{formula}</div>\n")
     raise nodes.SkipNode
 
 
