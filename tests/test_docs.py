@@ -198,7 +198,12 @@ def test_the_examples_of_the_cluster_run(tmp_path):
 
 
 def test_every_path_that_a_page_names_is_there():
-    for page in ("docs/architecture.md", "docs/files.md", "CONTRIBUTING.md"):
+    for page in (
+        "docs/architecture.md",
+        "docs/conventions.md",
+        "docs/files.md",
+        "CONTRIBUTING.md",
+    ):
         text = (ROOT / page).read_text(encoding="utf-8")
         named = re.findall(
             r"`((?:nnft_ppl|plugins|tests|docs|examples)/[\w./-]*)`", text
@@ -206,6 +211,18 @@ def test_every_path_that_a_page_names_is_there():
         assert named, page
         missing = [path for path in named if not (ROOT / path).exists()]
         assert not missing, f"{page} names {missing}"
+
+
+def test_every_convention_is_checked_by_a_test_that_is_there():
+    text = (ROOT / "docs/conventions.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if "`tests/" in line and line[0] == "|"]
+    assert len(rows) > 10
+    for row in rows:
+        named = re.findall(r"`(tests/[\w./]+)`, ([^;|]+?) ?[;|]", row)
+        assert named, row
+        for path, words in named:
+            name = f"def test_{words.replace(' ', '_')}("
+            assert name in (ROOT / path).read_text(encoding="utf-8"), words
 
 
 def test_every_folder_of_the_package_is_described():
