@@ -6,6 +6,7 @@
 # make mutants  breaks of one line, each of which its tests must notice (twenty minutes)
 # make lint   lint, format, types
 # make api    write docs/api.txt, the list of the public interface
+# make docs   the site in build/docs/html, the gallery executed, a warning an error
 # make dist   sdist and wheel into dist/, checked, and used in an empty environment
 # make clean  remove .venv and everything that can be made again
 
@@ -22,7 +23,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-all test-accelerator test-lowest mutants lint api dist clean
+.PHONY: demo test test-all test-accelerator test-lowest mutants lint api docs dist clean
 
 # $(call make_venv,FOLDER,CANDIDATES): with the first of them that is suitable.
 define make_venv
@@ -85,6 +86,10 @@ test-lowest:
 
 api: $(INSTALLED_DEV)
 	$(BIN)/python tests/public_api.py
+
+docs: $(INSTALLED_DEV)
+	$(BIN)/python docs/site/build.py build/docs
+	@echo "open build/docs/html/index.html"
 
 # `build` makes the wheel from the sdist; the one from the source folder has the same bytes.
 dist: $(INSTALLED_DEV)

@@ -165,7 +165,7 @@ class Network:
     def check_inputs(self, x: ArrayLike, *, distinct: bool = False) -> Points:
         """Inputs as a float64 array (point, input_dim), one row an input.
 
-        `x` may also have the shape (point, *input_shape); its rows are flattened.
+        `x` may also have the shape `(point, *input_shape)`; its rows are flattened.
         One-dimensional `x` is taken as points when input_dim is 1.
 
         Raises:

@@ -2,6 +2,9 @@
 
 import ast
 import re
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -188,9 +191,34 @@ def test_the_examples_of_training_run(tmp_path, monkeypatch):
     assert abs(names["law"].spread_exponent[0] + 1) < 0.15
 
 
+@pytest.mark.slow
+def test_the_examples_of_the_cluster_run(tmp_path):
+    by_dask, joined = code_blocks("docs/cluster.md", "python")
+    names = {}
+    exec(compile(by_dask, "cluster", "exec"), names)  # our own file
+    assert names["there"].num_draws == 400_000
+
+    (tmp_path / "measure.py").write_text(joined, encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"127.0.0.1:{port}"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "measure.py", address, "2", str(rank), "corr"],
+            cwd=tmp_path,
+        )
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    corr = nnft.load(tmp_path / "corr.nc")
+    assert (corr.connected(4) == names["here"].connected(4)).all()
+
+
 def test_every_path_that_a_page_names_is_there():
     for page in (
         "docs/architecture.md",
+        "docs/conventions.md",
         "docs/files.md",
         "docs/theory.md",
         "CONTRIBUTING.md",
@@ -202,6 +230,18 @@ def test_every_path_that_a_page_names_is_there():
         assert named, page
         missing = [path for path in named if not (ROOT / path).exists()]
         assert not missing, f"{page} names {missing}"
+
+
+def test_every_convention_is_checked_by_a_test_that_is_there():
+    text = (ROOT / "docs/conventions.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if "`tests/" in line and line[0] == "|"]
+    assert len(rows) > 10
+    for row in rows:
+        named = re.findall(r"`(tests/[\w./]+)`, ([^;|]+?) ?[;|]", row)
+        assert named, row
+        for path, words in named:
+            name = f"def test_{words.replace(' ', '_')}("
+            assert name in (ROOT / path).read_text(encoding="utf-8"), words
 
 
 def test_every_folder_of_the_package_is_described():
@@ -249,6 +289,7 @@ def test_the_tour_runs():
 RUN = {
     "README.md",  # by test_readme.py
     "docs/architectures.md",
+    "docs/cluster.md",
     "docs/comparison.md",
     "docs/diagrams.md",
     "docs/differences.md",  # by test_reading_pages.py
@@ -268,6 +309,7 @@ RUN = {
     "docs/running.md",
     "docs/tour.md",
     "docs/training.md",
+    "docs/tutorial.md",  # by test_site.py
     "docs/width.md",
     "docs/your_network.md",
 }
