@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from nnft_ppl._errors import SpecError
-from nnft_ppl.cli.options import check_folder, force
+from nnft_ppl.cli.options import as_json, check_folder, emit, force
 
 
 @click.command()
@@ -25,11 +25,14 @@ from nnft_ppl.cli.options import check_folder, force
     help="File to write; by default stdout.",
 )
 @force
-def export(source: Path, form: str, output: Path | None, force: bool) -> None:
+@as_json
+def export(
+    source: Path, form: str, output: Path | None, force: bool, as_json: bool
+) -> None:
     """Write couplings or correlators with their covariance, for other programs.
 
     FILE.nc holds a fit or correlators; DIR is a run directory, whose couplings are
-    meant.
+    meant. The numbers as JSON are `--format json`; `--json` wraps whatever is written.
     """
     from nnft_ppl._files import replace
     from nnft_ppl._load import load
@@ -52,7 +55,10 @@ def export(source: Path, form: str, output: Path | None, force: bool) -> None:
         )
     writers = {"csv": to_csv, "json": to_json, "latex": to_latex}
     text = writers[form](found)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
+    if output is not None:
         replace(output, text.encode())
+        emit({"format": form, "output": output}, f"{form} in {output}", as_json=as_json)
+    elif as_json:
+        emit({"format": form, "text": text}, "", as_json=True)
+    else:
+        click.echo(text, nl=False)

@@ -24,7 +24,7 @@ from nnft_ppl.report.numbers import cutoff_text
 from nnft_ppl.report.results import Approach, Results
 
 PAPER_CUTOFF = 100.0
-"""Λ of arXiv:2008.08601 wherever a single one is quoted, the Gauss-net apart."""
+"""Λ of arXiv:2008.08601 where it quotes a single finite one."""
 
 type Leads = dict[str, list[Markup]]
 

@@ -213,6 +213,8 @@ def test_command_writes_what_the_functions_write(fit, correlators, tmp_path):
     assert command(tmp_path / "fit.nc").stdout == nnft.to_csv(fit)
     shown = command(tmp_path / "fit.nc", "--format", "latex").stdout
     assert shown == nnft.to_latex(fit)
+    wrapped = json.loads(command(tmp_path / "fit.nc", "--json").stdout)
+    assert wrapped == {"format": "csv", "text": nnft.to_csv(fit)}
     out = tmp_path / "corr.json"
     command(tmp_path / "corr.nc", "--format", "json", "-o", out)
     assert out.read_text() == nnft.to_json(correlators)
