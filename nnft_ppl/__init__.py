@@ -104,6 +104,11 @@ if TYPE_CHECKING:
     from nnft_ppl.ensemble.progress import Progress as Progress
     from nnft_ppl.ensemble.sample import Ensemble as Ensemble
     from nnft_ppl.ensemble.sample import sample_ensemble as sample_ensemble
+    from nnft_ppl.export.as_csv import to_csv as to_csv
+    from nnft_ppl.export.as_gvar import to_gvar as to_gvar
+    from nnft_ppl.export.as_json import to_json as to_json
+    from nnft_ppl.export.as_latex import to_latex as to_latex
+    from nnft_ppl.export.as_pyerrors import to_pyerrors as to_pyerrors
     from nnft_ppl.hookspecs import hookimpl as hookimpl
     from nnft_ppl.inference.couplings.fit import fit_couplings as fit_couplings
     from nnft_ppl.inference.couplings.result import CouplingFit as CouplingFit
@@ -202,6 +207,11 @@ _HOME = {
     "loo_by_cutoff": "diagnostics.cutoffs",
     "prior_sensitivity": "diagnostics.cutoffs",
     "load": "_load",
+    "to_csv": "export.as_csv",
+    "to_gvar": "export.as_gvar",
+    "to_json": "export.as_json",
+    "to_latex": "export.as_latex",
+    "to_pyerrors": "export.as_pyerrors",
     "Action": "eft.action",
     "Diagrams": "eft.feynman.diagram",
     "FeynmanDiagram": "eft.feynman.diagram",

@@ -24,6 +24,7 @@ COMMANDS = (
     "correlators",
     "fit",
     "diagnose",
+    "export",
     "check",
     "width",
     "posterior",

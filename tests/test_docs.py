@@ -113,7 +113,11 @@ def test_the_examples_of_files_run(tmp_path, monkeypatch, capsys):
         exec(compile(code, "files", "exec"), names)  # our own file
     values = names["corr"].connected(4)
     assert (names["again"].connected(4) == values).all()
-    assert capsys.readouterr().out == f"{values}\ncorrelators 20 {nnft.__version__}\n"
+    two, error = names["corr"].connected(2)[0], names["corr"].connected_error(2)[0]
+    assert capsys.readouterr().out == (
+        f"{values}\ncorrelators 20 {nnft.__version__}\n"
+        f"2 0 0 {two} {error}\nconnected correlators 20\n"
+    )
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ LAYERS = (
     {"training"},
     {"_load"},
     {"diagnostics", "testing", "new_plugin"},
-    {"plots", "report"},
+    {"plots", "report", "export"},
     {"study"},
     {"cli"},
 )

@@ -18,9 +18,11 @@ from nnft_ppl.diagnostics.answers import QUESTIONS
 from nnft_ppl.eft.mesh.regions import Region, Setting, box_region
 from nnft_ppl.report.action import action_fields
 from nnft_ppl.report.headline import write_opening
+from nnft_ppl.report.leads import cutoff_sentence, write_leads
 from nnft_ppl.report.numbers import cutoff_text, exponent_text, symbol_html
-from nnft_ppl.report.page import _comparison_rows, render_report
+from nnft_ppl.report.page import render_report
 from nnft_ppl.report.reproduce import python_lines
+from nnft_ppl.report.tables import comparison_rows
 from nnft_ppl.study import StudyRun, read_study, run_study
 
 FIGURES = ("deviation", "couplings", "prediction")
@@ -58,16 +60,14 @@ def test_sections_come_in_order(page: Page):
     assert page.headings == [
         "The effective action of relu-net",
         "The action describes this network: it fits within sampling noise",
-        "What was run",
-        "Approach to the Gaussian process",
-        "The action",
-        "Couplings",
-        "The 6-point function",
-        "Couplings by cutoff",
-        "Does the action describe the network?",
-        "Checks",
-        "Other actions",
-        "Repeat it",
+        "What network?",
+        "Is it near its Gaussian process?",
+        "Which action?",
+        "How well does it describe the network?",
+        "How do the couplings run?",
+        "What is predicted?",
+        "Can it be trusted?",
+        "How to repeat it",
         "Conventions",
         "References",
     ]
@@ -130,6 +130,28 @@ def test_verdict_gives_numbers(page: Page):
         assert part in page.text
 
 
+def test_every_section_begins_with_numbers(run: StudyRun, source: str):
+    leads = write_leads(run.results)
+    assert source.count('<p class="lead">') == len(leads) + 1  # and how to repeat it
+    for name, sentences in leads.items():
+        (first, *_) = sentences
+        assert name == "action" or re.search(r"[0-9]", str(first)), name
+
+
+def test_the_cutoff_that_stands_for_all_is_explained(run: StudyRun):
+    said = str(cutoff_sentence(run.results))
+    assert "it is Λ = 100, the middle one of the 3 fitted" in said
+    assert "where 10 % is tolerated" in said
+    assert "it describes the network at all 3 cutoffs" in said
+    (named,) = [
+        line for line in map(str, write_leads(run.results)["fit"]) if "named" in line
+    ]
+    upper = run.results.adequacy.set_index("cutoff")["discrepancy_upper"]
+    worst = cutoff_text(float(upper.idxmax()))
+    assert named.startswith(f"Λ = {worst} is named because")
+    assert ("; at Λ = 100, which arXiv:2008.08601 quotes" in named) == (worst != "100")
+
+
 def test_the_three_questions_are_answered_in_order(page: Page, run: StudyRun):
     places = [page.text.index(f"{question} ") for question in QUESTIONS]
     assert places == sorted(places)
@@ -143,7 +165,7 @@ def test_the_three_questions_are_answered_in_order(page: Page, run: StudyRun):
 
 def test_an_action_far_behind_is_not_shown_as_good(run: StudyRun):
     table = run.results.comparison.assign(behind=[0.0, 605.2], verdict="describes")
-    best, far = _comparison_rows(replace(run.results, comparison=table))
+    best, far = comparison_rows(replace(run.results, comparison=table))
     assert (best["verdict"], best["good"]) == ("describes", True)
     assert (far["verdict"], far["good"]) == ("describes, but 605 nats behind", False)
 

@@ -13,6 +13,7 @@ from nnft_ppl._version import __version__
 from nnft_ppl.cli.authoring import new_plugin
 from nnft_ppl.cli.doctor import doctor
 from nnft_ppl.cli.environment import computing, print_in_any_locale, readable
+from nnft_ppl.cli.export import export
 from nnft_ppl.cli.interruption import INTERRUPTED
 from nnft_ppl.cli.kept_programs import no_cache
 from nnft_ppl.cli.options import plain, say
@@ -176,6 +177,7 @@ for _command in (
     correlators,
     fit,
     diagnose,
+    export,
     check,
     width,
     posterior,

@@ -12,8 +12,10 @@ from nnft_ppl.cli.interruption import INTERRUPTED, interruptible
 from nnft_ppl.cli.options import (
     FAILED,
     as_json,
+    check_folder,
     devices,
     emit,
+    force,
     memory,
     scheduler,
     table,
@@ -22,7 +24,7 @@ from nnft_ppl.cli.pipeline import print_checks
 from nnft_ppl.cli.units import chosen_devices
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import jax
 
@@ -177,15 +179,71 @@ def _time(seconds: float | None) -> str:
 
 @click.command()
 @click.argument(
-    "directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False)
+    "directories",
+    metavar="DIR...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
 )
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Page of several runs side by side; comparison.html by default.",
+)
+@force
 @as_json
-def report(directory: Path, as_json: bool) -> None:
-    """Make the figures and the page of a finished study again."""
+def report(
+    directories: tuple[Path, ...], output: Path | None, force: bool, as_json: bool
+) -> None:
+    """Make the figures and the page of a finished study again.
+
+    Several run directories are put side by side on one page: networks, deviations,
+    couplings and their differences, verdicts, evidence. The directories stay as they
+    are.
+    """
     from nnft_ppl.study import rebuild_report
 
     say = partial(Events(as_json=as_json).tell, "step")
-    _finish(rebuild_report(directory, say=say), as_json)
+    if len(directories) == 1:
+        if output is not None:
+            raise SpecError(
+                "`--output` is for several run directories; the page of one is in it"
+            )
+        return _finish(rebuild_report(directories[0], say=say), as_json)
+    page = Path("comparison.html") if output is None else output
+    check_folder(page)
+    if page.exists() and not force:
+        raise SpecError(f"`{page}` exists; give --force to replace it")
+    return _side_by_side(directories, page, say, as_json)
+
+
+def _side_by_side(
+    directories: tuple[Path, ...],
+    page: Path,
+    say: "Callable[[str], None]",
+    as_json: bool,
+) -> None:
+    """Print the verdicts and the differences of several runs, and where the page is."""
+    from nnft_ppl.report import records
+    from nnft_ppl.study import compare_runs
+
+    found = compare_runs(directories, page, say=say)
+    tables = [found.compared.verdicts, found.compared.couplings]
+    shown = [
+        one.to_string(index=False, float_format="{:.5g}".format)
+        for one in tables
+        if not one.empty
+    ]
+    emit(
+        {
+            "report": found.report,
+            "headline": found.headline,
+            **records(found.compared),
+        },
+        "\n\n".join([*shown, f"{found.headline}.\nReport: {found.report}"]),
+        as_json=as_json,
+    )
 
 
 def _finish(run: "StudyRun", as_json: bool) -> None:

@@ -40,12 +40,14 @@ class Answers:
         headline: The verdict in one sentence about "the action", with what a reader
             must know beside it.
         sentences: The answers in the order of `QUESTIONS`, about "it".
+        cutoff: The worst of those with that verdict, which the second answer is of.
     """
 
     verdict: Verdict
     where: str
     headline: str
     sentences: tuple[str, str, str]
+    cutoff: float
 
 
 def answer(
@@ -88,6 +90,7 @@ def answer(
             _misfit(worst, fit),
             _better(comparison, " + ".join(fit.action.names)),
         ),
+        cutoff=float(worst["cutoff"]),
     )
 
 

@@ -180,7 +180,7 @@ def _check_trees(action: Action) -> None:
     fields = [operator.num_fields for operator in action.operators]
     if 3 in fields and max(fields) > 4 and not action.is_bare:
         raise UnavailableError(
-            f"{action} has operators of three fields beside ones of {max(fields)}: "
+            f"{action!r} has operators of three fields beside ones of {max(fields)}: "
             "trees of three and more vertices are of the same order, and are not "
             "computed; fit them apart, or to first order alone with scheme='bare'"
         )

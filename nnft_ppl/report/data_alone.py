@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+from markupsafe import Markup
+
+from nnft_ppl.report.alternatives import data_alternatives
 from nnft_ppl.report.headline import Opening
 from nnft_ppl.report.of_data import (
     data_fields,
@@ -29,6 +32,8 @@ def render_data_alone(results: DataAlone, figures: Mapping[str, bytes]) -> str:
             name=results.name,
             network=results.network.name,
             figures=embedded(figures),
+            leads={"network": [_network_sentence(results)]},
+            alternatives=data_alternatives(results.data),
             data=data_fields(results.data),
             study_text=results.text.strip(),
             version=results.versions["nnft_ppl"],
@@ -53,4 +58,20 @@ def write_data_alone(results: DataAlone) -> Opening:
         else "Some posteriors cannot be trusted",
         sentences=data_sentences(found),
         is_good=found.check.passed,
+    )
+
+
+def _network_sentence(results: DataAlone) -> Markup:
+    """Which network, at which widths, given how much."""
+    widths = [post.network.width for post in results.data.posteriors]
+    number = results.data.comparison.exact.data["constant_data"].sizes["point"]
+    return Markup(
+        "<b>{}</b> is {}; at {} from {:,} to {:,} it was conditioned on {:,} targets."
+    ).format(
+        results.network.name,
+        results.network.architecture.description,
+        "one width," if len(widths) == 1 else f"{len(widths)} widths",
+        widths[0],
+        widths[-1],
+        number,
     )

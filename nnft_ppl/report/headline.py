@@ -39,12 +39,11 @@ def write_opening(results: Results) -> Opening:
     return Opening(
         headline=headline,
         sentences=(
-            _fit_sentence(results),
+            fit_sentence(results),
             *_answer_sentences(results),
-            _coupling_sentence(results),
-            *_running_sentence(results),
-            _prediction_sentence(results),
-            _checks_sentence(results),
+            coupling_sentence(results),
+            prediction_sentence(results),
+            checks_sentence(results),
             *(() if results.data is None else data_sentences(results.data)),
         ),
         is_good=answers.verdict is Verdict.DESCRIBES and not failed,
@@ -57,7 +56,8 @@ def action_html(results: Results) -> Markup:
     return Markup(", ").join(symbols)
 
 
-def _fit_sentence(results: Results) -> Markup:
+def fit_sentence(results: Results) -> Markup:
+    """What was fitted to what."""
     net = results.network
     orders = " and ".join(f"{k}-point" for k in results.fit.likelihood.orders)
     return Markup(
@@ -91,7 +91,8 @@ def _cutoffs_text(cutoffs: tuple[float, ...]) -> str:
     )
 
 
-def _coupling_sentence(results: Results) -> Markup:
+def coupling_sentence(results: Results) -> Markup:
+    """The couplings at the cutoff that stands for all."""
     cutoff = results.six_point.cutoff
     rows = results.summary[results.summary["cutoff"] == cutoff]
     parts, undecided = [], []
@@ -111,7 +112,8 @@ def _coupling_sentence(results: Results) -> Markup:
     return text + "."
 
 
-def _running_sentence(results: Results) -> tuple[Markup, ...]:
+def running_sentence(results: Results) -> tuple[Markup, ...]:
+    """How couplings of one sign go with the cutoff; none without two cutoffs."""
     fit = results.fit
     finite = np.isfinite(fit.cutoffs)
     if finite.sum() < 2:
@@ -145,7 +147,8 @@ def _running_sentence(results: Results) -> tuple[Markup, ...]:
     return (Markup("Across the cutoffs ") + Markup(", ").join(parts) + ".",)
 
 
-def _prediction_sentence(results: Results) -> Markup:
+def prediction_sentence(results: Results) -> Markup:
+    """How well the 6-pt function is predicted."""
     six = results.six_point
     what = "fitted" if six.is_fitted else "predicted"
     text = Markup(
@@ -175,7 +178,8 @@ def _prediction_sentence(results: Results) -> Markup:
     return text + "."
 
 
-def _checks_sentence(results: Results) -> Markup:
+def checks_sentence(results: Results) -> Markup:
+    """How many checks passed, and which failed."""
     failed = [check for check in results.checks if not check.passed]
     if not failed:
         return Markup("All {} checks passed.").format(len(results.checks))

@@ -1,7 +1,6 @@
 """From `Results` to figures and one HTML page that needs nothing else to be read."""
 
 import base64
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,31 +10,31 @@ import numpy as np
 from markupsafe import Markup
 
 from nnft_ppl._network import Network
-from nnft_ppl._numbers import (
-    exact,
-    interval_text,
-    percent,
-    percent_interval,
-    significant,
-    with_error,
-)
+from nnft_ppl._numbers import percent
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.origin import DRAWN, EXACT
 from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.correlators.sampled.measurement import relative_error
 from nnft_ppl.diagnostics.answers import PREFERRED
 from nnft_ppl.inference.posterior import INTERVAL
-from nnft_ppl.inference.verdict import SIGNIFICANCE, Verdict
+from nnft_ppl.inference.verdict import SIGNIFICANCE
 from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
 from nnft_ppl.plots.prediction import chosen_cutoffs
 from nnft_ppl.report.action import action_fields
-from nnft_ppl.report.headline import action_html, write_opening
-from nnft_ppl.report.numbers import cutoff_text, symbol_html
+from nnft_ppl.report.alternatives import write_alternatives
+from nnft_ppl.report.headline import write_opening
+from nnft_ppl.report.leads import write_leads
+from nnft_ppl.report.numbers import cutoff_text
 from nnft_ppl.report.of_data import DataResults, data_fields, data_rows, draw_data
 from nnft_ppl.report.reproduce import python_lines
 from nnft_ppl.report.results import Approach, Results, Target
+from nnft_ppl.report.tables import (
+    adequacy_rows,
+    check_rows,
+    comparison_rows,
+    summary_rows,
+)
 
-type Row = dict[str, Any]
 type RunRow = tuple[str, str | Markup]
 
 
@@ -57,9 +56,7 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
         .get_template("template.html")
         .render(
             **common_fields(results, figures),
-            width=results.network.width,
             opening=write_opening(results),
-            action=action_html(results),
             **action_fields(results.fit.action),
             run=_run_rows(results),
             heavy_tailed=any(
@@ -72,10 +69,12 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
             significance=f"{SIGNIFICANCE:g}",
             preferred=f"{PREFERRED:g}",
             six_point=results.six_point,
-            summary=_summary_rows(results),
-            adequacy=_adequacy_rows(results),
-            checks=_check_rows(results),
-            comparison=_comparison_rows(results),
+            leads=write_leads(results),
+            alternatives=write_alternatives(results),
+            summary=summary_rows(results),
+            adequacy=adequacy_rows(results),
+            checks=check_rows(results),
+            comparison=comparison_rows(results),
             comparison_cutoff=cutoff_text(results.comparison_cutoff),
             python=python_lines(results),
         )
@@ -247,76 +246,3 @@ def points_text(points: Points, limit: int = 12) -> str:
         return f"{len(points)} points in {points.shape[1]} dimensions"
     more = f" … {len(points)} in all" if len(points) > limit else ""
     return ", ".join(shown).replace("-", "−") + more
-
-
-def _summary_rows(results: Results) -> list[Row]:
-    symbols = {
-        o.name: symbol_html(o.symbol, o.name) for o in results.fit.action.operators
-    }
-    return [
-        {
-            "cutoff": cutoff_text(row["cutoff"]),
-            "operator": symbols[row["operator"]],
-            "value": with_error(row["mean"], row["sd"]),
-            "interval": interval_text(row["lower"], row["upper"], row["sd"]),
-            "rhat": "–" if math.isnan(row["rhat"]) else f"{row['rhat']:.3f}",
-            "ess_bulk": f"{row['ess_bulk']:.0f}",
-            "ess_tail": f"{row['ess_tail']:.0f}",
-            "num_divergent": str(row["num_divergent"]),
-        }
-        for row in results.summary.to_dict("records")
-    ]
-
-
-def _adequacy_rows(results: Results) -> list[Row]:
-    return [
-        {
-            "cutoff": cutoff_text(row["cutoff"]),
-            "p_value": significant(row["p_value"], 2),
-            "discrepancy": percent(row["discrepancy"]),
-            "interval": percent_interval(
-                row["discrepancy_lower"], row["discrepancy_upper"]
-            ),
-            "misfit": percent(row["relative_misfit"]),
-            "noise": significant(100 * row["relative_noise"], 2) + " %",
-            "verdict": row["verdict"],
-            "reason": row["reason"],
-            "good": row["verdict"] == Verdict.DESCRIBES,
-        }
-        for row in results.adequacy.to_dict("records")
-    ]
-
-
-def _check_rows(results: Results) -> list[Row]:
-    return [
-        {
-            "name": check.name,
-            "value": exact(check.value),
-            "threshold": exact(check.threshold),
-            "passed": check.passed,
-            "message": check.message,
-        }
-        for check in results.checks
-    ]
-
-
-def _comparison_rows(results: Results) -> list[Row]:
-    """Best action first."""
-    if results.comparison is None:
-        return []
-    return [
-        {
-            "action": row["action"],
-            "behind": f"{row['behind']:.2f}",
-            "elpd": with_error(row["elpd"], row["elpd_se"]),
-            "num_high_pareto_k": str(row["num_high_pareto_k"]),
-            "p_value": significant(row["p_value"], 2),
-            "discrepancy": percent(row["discrepancy"]),
-            "misfit": percent(row["relative_misfit"]),
-            "verdict": row["verdict"]
-            + (f", but {row['behind']:.0f} nats behind" if is_behind else ""),
-            "good": row["verdict"] == Verdict.DESCRIBES and not is_behind,
-        }
-        for row in results.comparison.to_dict("records")
-        for is_behind in [row["behind"] >= PREFERRED]
-    ]

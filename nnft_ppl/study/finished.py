@@ -48,6 +48,20 @@ def read_posterior(directory: RunDirectory, width: int) -> Posterior:
     return Posterior.from_data(store.read(directory.own(posterior_of(width))))
 
 
+def read_fit(directory: RunDirectory) -> CouplingFit:
+    """The couplings of a study, from its file.
+
+    Raises:
+        SpecError: The study fits none, or the file is missing or not the study's.
+    """
+    if directory.recall()["study"]["eft"] is None:
+        raise SpecError(
+            f"the study in {str(directory.path)!r} fitted no couplings, its file has "
+            "no `[eft]`; name one of the files in correlators/"
+        )
+    return CouplingFit.from_data(store.read(directory.own(FIT)))
+
+
 def why_left_out(fit: CouplingFit, exact: Posterior) -> str | None:
     """Why a fit is no effective theory of these data; `None` where it is one."""
     try:

@@ -21,6 +21,7 @@ from nnft_ppl.ensemble.blocks import check_memory
 from nnft_ppl.ensemble.cluster import connected
 from nnft_ppl.ensemble.local import choose_devices
 from nnft_ppl.ensemble.progress import Monitor
+from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.report import (
     Approach,
     DataAlone,
@@ -44,7 +45,7 @@ from nnft_ppl.study.directory import (
     opened,
     silent,
 )
-from nnft_ppl.study.finished import load_results
+from nnft_ppl.study.finished import load_results, read_fit
 from nnft_ppl.study.spec import EftTable, Study
 from nnft_ppl.study.steps import Steps
 
@@ -158,6 +159,18 @@ def rebuild_report(path: str | Path, *, say: Say = silent) -> StudyRun:
         raise SpecError(f"{str(path)!r} holds no study: it is no folder")
     with opened(Path(path), say) as directory:
         return write_page(directory, say)
+
+
+def load_fit(path: str | Path, *, say: Say = silent) -> CouplingFit:
+    """The couplings of the study in `path`.
+
+    Raises:
+        SpecError: No study, an unfinished one, or one that fits none; or a file that is
+            not what the study wrote.
+        StorageError: A file cannot be read.
+    """
+    with opened(Path(path), say) as directory:
+        return read_fit(directory)
 
 
 def write_page(directory: RunDirectory, say: Say) -> StudyRun:

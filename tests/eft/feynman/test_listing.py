@@ -41,6 +41,7 @@ ACTIONS = [
     [power(4)],
     [power(6)],
     [power(8)],
+    [power(3), power(4)],
     [power(4), power(6)],
     [power(4), power(4, points=2), power(6, points=3)],
     [operator("lambda_nl"), power(2)],

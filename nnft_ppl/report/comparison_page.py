@@ -1,0 +1,293 @@
+"""The page of runs side by side."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from nnft_ppl._numbers import percent, percent_interval, significant, with_error
+from nnft_ppl._version import __version__
+from nnft_ppl.inference.verdict import Verdict
+from nnft_ppl.plots import plot_couplings, plot_deviation, png
+from nnft_ppl.report.alternatives import coupling_alternative, deviation_alternative
+from nnft_ppl.report.comparison import Compared
+from nnft_ppl.report.numbers import cutoff_text
+from nnft_ppl.report.page import embedded, templates
+from nnft_ppl.report.results import DataAlone, Results
+
+SIGNIFICANT = 3.0
+"""Standard deviations from which on two couplings are said to differ."""
+
+type Table = Mapping[str, Any]
+
+
+def draw_comparison(compared: Compared) -> dict[str, bytes]:
+    """The figures of the page, `deviation/run` and `couplings/run` -> PNG."""
+    figures = {}
+    for name, found in compared.runs.items():
+        if not isinstance(found, DataAlone):
+            figures[f"deviation/{name}"] = png(plot_deviation(found.correlators))
+        if isinstance(found, Results):
+            figures[f"couplings/{name}"] = png(plot_couplings(found.fit))
+    return figures
+
+
+def render_comparison(compared: Compared, figures: Mapping[str, bytes]) -> str:
+    """The page, with the figures of `draw_comparison` inside."""
+    verdicts = compared.verdicts
+    is_good = not verdicts.empty and all(
+        row["verdict"] == Verdict.DESCRIBES and not row["failed"]
+        for row in verdicts.to_dict("records")
+    )
+    return (
+        templates()
+        .get_template("comparison.html")
+        .render(
+            names=list(compared.runs),
+            headline=comparison_headline(compared),
+            sentences=comparison_sentences(compared),
+            is_good=is_good,
+            tables=[
+                _networks(compared),
+                _deviations(compared, embedded(figures)),
+                _verdicts(compared),
+                _couplings(compared, embedded(figures)),
+                *_evidence(compared),
+            ],
+            command=f"nnft report {' '.join(compared.runs)}",
+            version=__version__,
+        )
+    )
+
+
+def comparison_headline(compared: Compared) -> str:
+    """How many of the runs have an action that describes their network."""
+    table = compared.verdicts
+    if table.empty:
+        return f"{len(compared.runs)} runs, of which none has an action"
+    good = int((table["verdict"] == Verdict.DESCRIBES).sum())
+    return (
+        f"The action describes the network in {good} of {len(table)} runs with one, "
+        f"{len(compared.runs)} runs in all"
+    )
+
+
+def comparison_sentences(compared: Compared) -> list[Markup]:
+    """What differs most."""
+    table = compared.couplings
+    sentences = [
+        Markup("<b>{}</b> is {} at width {:,}.").format(
+            name, found.network.name, found.network.width
+        )
+        for name, found in compared.runs.items()
+    ]
+    pairs = table.dropna(subset=["significance"])
+    if pairs.empty:
+        return [*sentences, Markup("No operator was fitted at one cutoff in two runs.")]
+    far = pairs.iloc[int(pairs["significance"].abs().to_numpy().argmax())]
+    number = int((pairs["significance"].abs() >= SIGNIFICANT).sum())
+    return [
+        *sentences,
+        Markup(
+            "Of {} couplings of one operator at one cutoff {} differ from those of the "
+            "first run by {} standard deviations or more; the most is {}, {} at Λ = {} "
+            "in {}."
+        ).format(
+            len(pairs),
+            number,
+            f"{SIGNIFICANT:g}",
+            _sigmas(far["significance"]),
+            far["operator"],
+            cutoff_text(far["cutoff"]),
+            far["run"],
+        ),
+    ]
+
+
+def _table(
+    title: str,
+    lead: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    numeric: Sequence[str] = (),
+    figures: Sequence[Mapping[str, str]] = (),
+) -> Table:
+    return {
+        "title": title,
+        "lead": lead,
+        "heads": list(heads),
+        "rows": list(rows),
+        "numeric": list(numeric),
+        "figures": list(figures),
+    }
+
+
+def _networks(compared: Compared) -> Table:
+    table = compared.networks
+    kinds = ", ".join(dict.fromkeys(table["architecture"]))
+    return _table(
+        "What networks?",
+        f"{len(table)} runs of {kinds}.",
+        ["run", "network", "width", "widths", "d_in", "σ_W", "σ_b", "action", "seed"],
+        [
+            [
+                row["run"],
+                row["architecture"],
+                str(row["width"]),
+                ", ".join(map(str, row["widths"])),
+                str(row["input_dim"]),
+                f"{row['weight_std']:g}",
+                f"{row['bias_std']:g}",
+                row["action"] or "–",
+                str(row["seed"]),
+            ]
+            for row in table.to_dict("records")
+        ],
+        ["width", "d_in", "σ_W", "σ_b", "seed"],
+    )
+
+
+def _deviations(compared: Compared, figures: Mapping[str, str]) -> Table:
+    table = compared.deviations
+    four = table[table["order"] == 4]
+    last = four.groupby("run", sort=False).tail(1).to_dict("records")
+    ends = [f"{percent(r['value'])} in {r['run']} (width {r['width']})" for r in last]
+    return _table(
+        "Are they near their Gaussian process?",
+        "Mean relative deviation of the 4-point function at the largest width: "
+        f"{', '.join(ends)}."
+        if ends
+        else "No correlators were measured.",
+        ["width", "order", *compared.runs],
+        [
+            [str(width), str(order), *(_cell(rows, name) for name in compared.runs)]
+            for (width, order), rows in table.groupby(["width", "order"])
+        ],
+        ["width", "order", *compared.runs],
+        [
+            {
+                "run": name,
+                "source": figures[f"deviation/{name}"],
+                "alternative": deviation_alternative(found),
+                "caption": "Deviation from the Gaussian process against width.",
+            }
+            for name, found in compared.runs.items()
+            if not isinstance(found, DataAlone)
+        ],
+    )
+
+
+def _cell(rows: pd.DataFrame, run: str) -> str:
+    here = rows[rows["run"] == run]
+    if here.empty:
+        return "–"
+    (row,) = here.to_dict("records")
+    error = f" ± {percent(row['error'])}" if row["error"] else ""
+    return percent(row["value"]) + error
+
+
+def _verdicts(compared: Compared) -> Table:
+    table = compared.verdicts
+    return _table(
+        "How well do their actions describe them?",
+        f"{comparison_headline(compared)}. The misfit is at the cutoff where it may be "
+        "largest.",
+        [
+            "run",
+            "verdict",
+            "cutoff Λ",
+            "misfit, 90 % interval",
+            "tolerated",
+            "6-point off by",
+            "Gaussian process by",
+            "checks failed",
+        ],
+        [
+            [
+                row["run"],
+                row["verdict"],
+                cutoff_text(row["cutoff"]),
+                percent_interval(row["discrepancy_lower"], row["discrepancy_upper"]),
+                percent(row["tolerance"]),
+                percent(row["predicted"]),
+                percent(row["gaussian"]),
+                ", ".join(row["failed"]) or "none",
+            ]
+            for row in table.to_dict("records")
+        ],
+        ["cutoff Λ", "misfit, 90 % interval", "tolerated", "6-point off by"],
+    )
+
+
+def _couplings(compared: Compared, figures: Mapping[str, str]) -> Table:
+    table = compared.couplings
+    return _table(
+        "How do their couplings compare?",
+        "Each beside the first run that has the operator at that cutoff: the "
+        "difference, and its size in standard deviations of both together, as of "
+        "independent runs. Other architectures and widths have other couplings in "
+        f"truth; {len(table)} couplings are below.",
+        ["operator", "cutoff Λ", "run", "mean ± sd", "difference", "significance"],
+        [
+            [
+                row["operator"],
+                cutoff_text(row["cutoff"]),
+                row["run"],
+                with_error(row["mean"], row["sd"]),
+                "–"
+                if np.isnan(row["difference"])
+                else with_error(row["difference"], row["difference_sd"]),
+                _sigmas(row["significance"]),
+            ]
+            for row in table.to_dict("records")
+        ],
+        ["cutoff Λ", "mean ± sd", "difference", "significance"],
+        [
+            {
+                "run": name,
+                "source": figures[f"couplings/{name}"],
+                "alternative": coupling_alternative(found),
+                "caption": "Couplings against the cutoff.",
+            }
+            for name, found in compared.runs.items()
+            if isinstance(found, Results)
+        ],
+    )
+
+
+def _evidence(compared: Compared) -> list[Table]:
+    table = compared.verdicts
+    if table.empty:
+        return []
+    groups = table.groupby("data")["run"].agg(list)
+    same = [" and ".join(runs) for runs in groups if len(runs) > 1]
+    lead = (
+        f"The same data were fitted in {'; in '.join(same)}, so that their evidence "
+        "may be compared; that of other data may not."
+        if same
+        else f"The {len(table)} fits are of different data, whose evidence says "
+        "nothing of one against another."
+    )
+    return [
+        _table(
+            "What does the evidence prefer?",
+            lead,
+            ["run", "data", "cutoff Λ", "log evidence"],
+            [
+                [
+                    row["run"],
+                    str(row["data"]),
+                    cutoff_text(row["cutoff"]),
+                    f"{row['log_evidence']:.2f}".replace("-", "−"),
+                ]
+                for row in table.to_dict("records")
+            ],
+            ["data", "cutoff Λ", "log evidence"],
+        )
+    ]
+
+
+def _sigmas(value: float) -> str:
+    return "–" if np.isnan(value) else f"{significant(value, 2)} σ"
