@@ -11,8 +11,8 @@ from nnft_ppl import SpecError
 from nnft_ppl._numbers import with_error
 from nnft_ppl.eft.flow.exponents import running_alone
 from nnft_ppl.inference.law.fit import fit_running
+from nnft_ppl.plots.files import png
 from nnft_ppl.plots.running import plot_running
-from nnft_ppl.plots.style import png
 
 X = np.array([0.2, 0.6, 1.2])
 CUTOFFS = np.geomspace(7.0, 1e4, 6)
@@ -96,5 +96,5 @@ def test_several_fits_are_told_apart(fit):
 
 
 def test_no_fits_are_refused():
-    with pytest.raises(SpecError, match="no fits of the running"):
+    with pytest.raises(SpecError, match="no fits to plot"):
         plot_running([])

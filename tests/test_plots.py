@@ -7,6 +7,7 @@ import matplotlib
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib import style
 
 import nnft_ppl as nnft
 from nnft_ppl import plots
@@ -204,7 +205,7 @@ def test_four_labels_have_room_below_few_panels(panels: int):
 def test_labels_of_widths_that_are_close_have_room():
     figure = plots.plot_deviation([measured(width, "conditional") for width in (8, 16)])
     figure.draw_without_rendering()
-    labels = [t.get_text() for t in figure.axes[0].get_xticklabels(which="both")]
+    labels = [t.get_text() for t in figure.axes[-1].get_xticklabels(which="both")]
     assert [label for label in labels if label] == ["8", "16"]
 
 
@@ -219,3 +220,96 @@ def test_drawing_changes_no_global_setting():
     before = dict(matplotlib.rcParams)
     plots.png(plots.plot_deviation([exact(3)]))
     assert dict(matplotlib.rcParams) == before
+
+
+def test_files_are_of_their_kind_and_the_same_each_time():
+    for write, begins in ((plots.svg, b"<?xml"), (plots.pdf, b"%PDF")):
+        first, second = (write(plots.plot_deviation([exact(3)])) for _ in range(2))
+        assert first == second
+        assert first.startswith(begins)
+    with pytest.raises(nnft.SpecError, match="`figure` is 'a'; expected a matplotlib"):
+        plots.svg("a")
+
+
+def test_what_the_user_has_set_is_kept():
+    # Of the style, each of these is another.
+    own = {
+        "axes.prop_cycle": matplotlib.cycler(color=["red", "lime"]),
+        "font.size": 7.0,
+        "figure.figsize": (4.0, 9.0),
+        "axes.titlelocation": "right",
+        "savefig.dpi": 50.0,
+    }
+    with matplotlib.rc_context(own):
+        figure = plots.plot_deviation([measured(w, "conditional") for w in (8, 16)])
+        picture = matplotlib.image.imread(io.BytesIO(plots.png(figure)))
+    assert picture.shape[:2] == (450, 200)
+    assert tuple(figure.get_size_inches()) == (4, 9)
+    axis = figure.axes[0]
+    assert axis.get_title("right") == "2-point function"
+    assert axis.xaxis.label.get_fontsize() == 7
+    assert axis.get_lines()[0].get_color() == "red"
+
+
+def test_a_dark_background_leaves_lines_to_be_seen():
+    with style.context("dark_background"):
+        figure = plots.plot_deviation([exact(w) for w in (3, 30)])
+    assert lines(figure.axes[1])["exact"].get_color() == "white"
+
+
+def test_axes_of_the_user_are_drawn_on():
+    whole = matplotlib.figure.Figure()
+    axes = whole.subplots(2, 2)
+    drawn = plots.plot_deviation([exact(w) for w in (3, 30)], ax=axes.ravel()[:3])
+    assert drawn is whole
+    assert [bool(axis.has_data()) for axis in axes.ravel()] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert not whole.legends  # which would cover what else is in the figure
+    assert all(axis.get_xlabel() == "width $N$" for axis in axes.ravel()[:3])
+
+
+def test_other_axes_than_panels_are_refused():
+    axes = matplotlib.figure.Figure().subplots(2)
+    with pytest.raises(nnft.SpecError, match="expected 3 Axes, one for each panel"):
+        plots.plot_deviation([exact()], ax=axes)
+    other = matplotlib.figure.Figure().subplots()
+    with pytest.raises(nnft.SpecError, match="several figures"):
+        plots.plot_deviation([exact()], ax=[*axes, other])
+    with pytest.raises(nnft.SpecError, match="`ax` is 'here'; expected 3 Axes"):
+        plots.plot_deviation([exact()], ax="here")
+
+
+def test_other_things_than_a_figure_is_of_are_refused():
+    with pytest.raises(nnft.SpecError, match=r"expected nnft_ppl\.Correlators, one or"):
+        plots.plot_deviation(3)
+    with pytest.raises(nnft.SpecError, match=r"`fits` holds 1; expected nnft_ppl"):
+        plots.plot_couplings([1])
+    with pytest.raises(nnft.SpecError, match="no fits to plot"):
+        plots.plot_couplings({})
+
+
+def test_several_fits_share_a_figure_and_are_told_apart():
+    found = [fit(["lambda_0"], [10.0, 100.0], exact(width)) for width in (20, 40)]
+    figure = plots.plot_couplings(found)
+    texts = legend_texts(figure)
+    assert r"relu-net, $d=1$, $N=20$: $\lambda_0$, negative" in texts
+    assert r"relu-net, $d=1$, $N=40$: $\lambda_0$, negative" in texts
+    first, second = (c.lines[0].get_ydata() for c in figure.axes[0].containers)
+    np.testing.assert_allclose(first / second, 2, rtol=1e-3)
+    named = plots.plot_couplings({"mine": found[0], "yours": found[1]})
+    assert r"mine: $\lambda_0$, negative" in legend_texts(named)
+
+
+def test_intervals_of_a_coupling_that_does_not_run_are_seen():
+    found = gauss_fit([5.0, 10.0, np.inf])  # its integral converges
+    axis = plots.plot_couplings(found).axes[0]
+    low, high = axis.get_ylim()
+    assert axis.get_yscale() == "linear"
+    assert high < 0  # the sign is kept
+    draws = found.dimensionless[..., 0] / found.likelihood.scale[:, 0]
+    lower, upper = np.percentile(draws, [5, 95], axis=(0, 1))
+    assert (upper - lower).max() > 0.3 * (high - low)

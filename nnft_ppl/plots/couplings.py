@@ -1,4 +1,7 @@
-"""Couplings against the cutoff, and how they run."""
+"""Couplings against the cutoff, and how they run, of one or several fits."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -6,156 +9,224 @@ from matplotlib.figure import Figure
 
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.posterior import INTERVAL
-from nnft_ppl.plots.style import INK, MUTED, colored, look, panels, symbol, widen
+from nnft_ppl.plots.given import labelled
+from nnft_ppl.plots.style import MUTED, Given, colored, ink, look, panels, symbol, widen
 
 _TAILS = (50 * (1 - INTERVAL), 50, 50 * (1 + INTERVAL))
 """Percentiles: lower end, median, upper end."""
+_DECADE = 10.0
+"""Couplings closer than this factor are drawn on a linear axis."""
+_LEAST_SPAN = 1e-3
+"""Of such an axis, relative to the couplings: what does not run looks so."""
 
 
-def plot_couplings(fit: CouplingFit) -> Figure:
-    """Size of each coupling with its interval; below, the exponent of its running.
+@dataclass(frozen=True, eq=False)
+class _Series:
+    """One coupling of one fit: (cutoff,) arrays.
 
-    Without two finite cutoffs nothing runs, and only the couplings are drawn.
+    Attributes:
+        label: What it is called.
+        color: Of its points.
+        marker: Of its points.
+        fit: Where it is from.
+        number: Of the operator in the action.
+        lower: End of the interval of g.
+        middle: Median.
+        upper: The other end.
     """
-    finite = np.isfinite(fit.cutoffs)
+
+    label: str
+    color: str
+    marker: str
+    fit: CouplingFit
+    number: int
+    lower: np.ndarray
+    middle: np.ndarray
+    upper: np.ndarray
+
+    @property
+    def decided(self) -> np.ndarray:
+        """Whether the interval has one sign."""
+        return np.asarray(self.lower * self.upper > 0)
+
+    @property
+    def reach(self) -> np.ndarray:
+        """The end of the interval that is farther from zero."""
+        return np.maximum(np.abs(self.lower), np.abs(self.upper))
+
+
+def plot_couplings(
+    fits: CouplingFit | Sequence[CouplingFit] | Mapping[str, CouplingFit],
+    *,
+    ax: Given = None,
+) -> Figure:
+    """Each coupling g(Λ) with its 90 % interval; below, the exponent of its running.
+
+    Where all are within a decade the axis is linear, with signs; else |g| is on a
+    logarithmic one, with the sign in the legend. Without two finite cutoffs in one fit
+    nothing runs, and only the couplings are drawn. g has the dimension that makes the
+    action a pure number (docs/running.md).
+
+    Args:
+        fits: One fit, several, or label -> fit.
+        ax: Axes to draw on instead of a new figure: two, or one where nothing runs.
+
+    Raises:
+        SpecError: No fits are given, or `ax` is not as many Axes as panels.
+    """
+    named = labelled(fits, CouplingFit)
+    runs = any(np.isfinite(fit.cutoffs).sum() > 1 for fit in named.values())
     with look():
-        if finite.sum() < 2:
-            figure, axes = panels(1, 1, (7.0, 3.2))
-            _sizes(axes[0][0], fit)
-            axes[0][0].set_xlabel(r"cutoff $\Lambda$")
-            return figure
-        figure, axes = panels(
-            2, 1, (8.0, 6.0), sharex=True, gridspec_kw={"height_ratios": [3, 2]}
-        )
-        _sizes(axes[0][0], fit)
-        _exponents(axes[1][0], fit)
-        axes[1][0].set_xlabel(r"cutoff $\Lambda$")
-    return figure
+        drawn = panels(ax, [3.4, 2.6] if runs else [3.2], sharex=True)
+        series = _collect(named)
+        place = _beyond(named.values())
+        _draw_sizes(drawn.axes[0], series, place)
+        if runs:
+            for one in series:
+                _draw_exponent(drawn.axes[1], one)
+            _finish_exponents(drawn.axes[1])
+        drawn.label_x(r"cutoff $\Lambda$")
+        drawn.legend()
+    return drawn.figure
 
 
-def _places(fit: CouplingFit) -> np.ndarray:
-    """Where each cutoff is drawn: an infinite one a decade beyond the largest."""
-    cutoffs = np.array(fit.cutoffs)
-    finite = cutoffs[np.isfinite(cutoffs)]
-    beyond = 10 * finite.max() if finite.size else 1.0
-    return np.where(np.isfinite(cutoffs), cutoffs, beyond)
+def _collect(named: Mapping[str, CouplingFit]) -> list[_Series]:
+    """Everything that is drawn, one entry per coupling of every fit."""
+    series, looks = [], colored()
+    for name, fit in named.items():
+        couplings = fit.dimensionless / fit.likelihood.scale
+        quantiles = np.percentile(couplings, _TAILS, axis=(0, 1))
+        for i, operator in enumerate(fit.action.operators):
+            text = symbol(operator)
+            label = text if len(named) == 1 else f"{name}: {text}"
+            series.append(_Series(label, *next(looks), fit, i, *quantiles[..., i]))
+    return series
 
 
-def _sizes(axis: Axes, fit: CouplingFit) -> None:
-    """|g| on logarithmic axes; the sign is in the legend."""
-    place = _places(fit)
-    couplings = fit.dimensionless / fit.likelihood.scale
-    styles = colored()
-    shift = np.linspace(-1, 1, len(fit.action.operators) + 2)[1:-1] * 0.02
-    for i, operator in enumerate(fit.action.operators):
-        color, marker = next(styles)
-        lower, middle, upper = np.percentile(couplings[..., i], _TAILS, axis=(0, 1))
-        decided = lower * upper > 0
-        size = np.abs(middle)
-        least, most = np.sort(np.abs([lower, upper]), axis=0)
-        x = place * np.exp(shift[i])
+def _beyond(fits: Collection[CouplingFit]) -> float:
+    """Where an infinite cutoff is drawn: a decade beyond the largest."""
+    finite = [c for fit in fits for c in fit.cutoffs if np.isfinite(c)]
+    return 10 * max(finite) if finite else 1.0
+
+
+def _draw_sizes(axis: Axes, series: Sequence[_Series], beyond: float) -> None:
+    """Signed couplings on a linear axis, or |g| on a logarithmic one."""
+    reach = np.concatenate([one.reach for one in series])
+    linear = bool(reach.max() < _DECADE * reach.min())
+    shifts = np.linspace(-1, 1, len(series) + 2)[1:-1] * 0.02
+    for one, shift in zip(series, shifts, strict=True):
+        cutoffs = np.array(one.fit.cutoffs)
+        x = np.where(np.isfinite(cutoffs), cutoffs, beyond) * np.exp(shift)
+        shown = np.ones(len(x), bool) if linear else one.decided
+        label = f"{one.label}, {_sign(one)}" if shown.any() else None
+        if linear:
+            middle, least, most = one.middle, one.lower, one.upper
+        else:
+            middle = np.abs(one.middle)
+            least, most = np.sort(np.abs([one.lower, one.upper]), axis=0)
         axis.errorbar(
-            x[decided],
-            size[decided],
-            yerr=[(size - least)[decided], (most - size)[decided]],
-            fmt=marker,
+            x[shown],
+            middle[shown],
+            yerr=[(middle - least)[shown], (most - middle)[shown]],
+            fmt=one.marker,
             ms=4.5,
             capsize=2.5,
-            color=color,
-            label=f"{symbol(operator)}, {_sign(middle[decided])}"
-            if decided.any()
-            else None,
+            color=one.color,
+            label=label,
         )
-        if not decided.all():
+        if not shown.all():
             axis.plot(
-                x[~decided],
-                most[~decided],
+                x[~shown],
+                most[~shown],
                 "v",
                 mfc="none",
-                color=color,
-                label=f"{symbol(operator)}, sign undetermined: upper end of $|g|$",
+                color=one.color,
+                label=f"{one.label}, sign undetermined: upper end of $|g|$",
             )
     axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.set(ylabel="coupling $|g|$", title="Couplings")
-    bottom, top = axis.get_ylim()
-    if top < 10 * bottom:  # what hardly runs should look so
-        centre = np.sqrt(bottom * top)
-        axis.set_ylim(centre / 10, centre * 10)
-    axis.legend(loc="best")
-    _mark_infinity(axis, fit, place)
+    if linear:
+        low, high = axis.get_ylim()
+        missing = _LEAST_SPAN * reach.max() - (high - low)
+        if missing > 0:
+            axis.set_ylim(low - missing / 2, high + missing / 2)
+        axis.ticklabel_format(axis="y", useOffset=False)
+    else:
+        axis.set_yscale("log")
+    name = "coupling $g$" if linear else "coupling $|g|$"
+    axis.set(ylabel=name, title=f"Couplings, {round(100 * INTERVAL)} % intervals")
+    _mark_infinity(axis, series, beyond)
 
 
-def _sign(values: np.ndarray) -> str:
+def _sign(one: _Series) -> str:
+    values = one.middle[one.decided]
+    if not values.size:
+        return "sign undetermined"
     if (values < 0).all():
         return "negative"
     return "positive" if (values > 0).all() else "of both signs"
 
 
-def _mark_infinity(axis: Axes, fit: CouplingFit, place: np.ndarray) -> None:
+def _mark_infinity(axis: Axes, series: Sequence[_Series], beyond: float) -> None:
     """Write ∞ where the infinite cutoff is drawn."""
-    infinite = ~np.isfinite(fit.cutoffs)
+    infinite = ~np.isfinite(np.concatenate([one.fit.cutoffs for one in series]))
     if not infinite.any():
         return
-    at = float(place[infinite][0])
     if infinite.all():
-        axis.set_xlim(at / 10, at * 10)
-        axis.set_xticks([at], [r"$\infty$"])
+        axis.set_xlim(beyond / 10, beyond * 10)
+        axis.set_xticks([beyond], [r"$\infty$"])
         axis.minorticks_off()
         return
-    axis.axvline(at, color=MUTED, lw=0.8, ls=":")
+    axis.axvline(beyond, color=MUTED, lw=0.8, ls=":")
     axis.annotate(
         r"$\Lambda = \infty$",
-        (at, 1.0),
+        (beyond, 1.0),
         xycoords=("data", "axes fraction"),
         ha="right",
         va="top",
         rotation=90,
-        fontsize=8.5,
-        color=INK,
+        fontsize="small",
+        color=ink(),
     )
 
 
-def _exponents(axis: Axes, fit: CouplingFit) -> None:
+def _draw_exponent(axis: Axes, one: _Series) -> None:
     """Exponent d log|g|/d log Λ with its interval, and the theory's.
 
     Both by differences between neighbouring cutoffs, which far apart are not local.
     """
-    finite = np.isfinite(fit.cutoffs)
-    cutoffs = np.array(fit.cutoffs)[finite]
-    running = fit.running()
-    exponent = running["exponent"].values[:, :, finite]
-    theory = running["theory_exponent"].values[finite]
-    couplings = fit.dimensionless[:, :, finite]
-    styles = colored()
-    for i, operator in enumerate(fit.action.operators):
-        color, marker = next(styles)
-        axis.plot(
-            cutoffs,
-            theory[:, i],
-            "-",
-            color=color,
-            lw=1.3,
-            alpha=0.6,
-            label=f"{symbol(operator)} alone, theory",
-        )
-        low, high = np.percentile(couplings[..., i], _TAILS[::2], axis=(0, 1))
-        decided = low * high > 0
-        if not decided.any():
-            continue
-        lower, middle, upper = np.percentile(exponent[..., i], _TAILS, axis=(0, 1))
-        axis.errorbar(
-            cutoffs[decided],
-            middle[decided],
-            yerr=[(middle - lower)[decided], (upper - middle)[decided]],
-            fmt=marker,
-            ms=4.5,
-            capsize=2.5,
-            color=color,
-            label=f"{symbol(operator)}, from the fits",
-        )
+    finite = np.isfinite(one.fit.cutoffs)
+    if finite.sum() < 2:
+        return
+    cutoffs = np.array(one.fit.cutoffs)[finite]
+    running = one.fit.running()
+    exponent = running["exponent"].values[:, :, finite, one.number]
+    axis.plot(
+        cutoffs,
+        running["theory_exponent"].values[finite, one.number],
+        "-",
+        color=one.color,
+        lw=1.3,
+        alpha=0.6,
+        label=f"{one.label} alone, theory",
+    )
+    decided = one.decided[finite]
+    if not decided.any():
+        return
+    lower, middle, upper = np.percentile(exponent, _TAILS, axis=(0, 1))
+    axis.errorbar(
+        cutoffs[decided],
+        middle[decided],
+        yerr=[(middle - lower)[decided], (upper - middle)[decided]],
+        fmt=one.marker,
+        ms=4.5,
+        capsize=2.5,
+        color=one.color,
+        label=f"{one.label}, from the fits",
+    )
+
+
+def _finish_exponents(axis: Axes) -> None:
     axis.set_xscale("log")
     axis.set(ylabel=r"$d\,\log|g|\,/\,d\,\log\Lambda$", title="Running")
     widen(axis)
     axis.ticklabel_format(axis="y", useOffset=False)
-    axis.legend(loc="best")

@@ -3,24 +3,25 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from nnft_ppl._errors import SpecError
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.deviation import Deviation, mean_deviation
 from nnft_ppl.correlators.origin import EXACT, origin_of
 from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
-from nnft_ppl.plots.style import COLORS, INK, MUTED, look, panels
+from nnft_ppl.plots.given import several
+from nnft_ppl.plots.style import MUTED, Given, colors, ink, look, panels
 
 _TAIL = "heavy tail: not to be trusted"
 _ZERO = 1e-13
 """Exact deviations below this are rounding: they are zero."""
 
 
-def plot_deviation(correlators: Sequence[Correlators]) -> Figure:
+def plot_deviation(
+    correlators: Correlators | Sequence[Correlators], *, ax: Given = None
+) -> Figure:
     """Mean over entries of |G − G_GP|/|G_GP| against width, one panel per order.
 
     Of even orders: odd ones are for `sign_symmetry`.
@@ -31,29 +32,23 @@ def plot_deviation(correlators: Sequence[Correlators]) -> Figure:
         correlators: Any mixture of widths and estimators of one architecture. Exact
             ones are drawn as a line, plain moments as open circles with their noise
             level, other estimators as filled points with one standard error.
+        ax: Axes to draw on instead of a new figure, one for each order.
 
     Raises:
-        SpecError: No correlators are given.
+        SpecError: No correlators are given, or not as many axes as orders.
     """
-    if not correlators:
-        raise SpecError("no correlators to plot; give at least one")
+    correlators = several("correlators", correlators, Correlators)
     orders = sorted({k for c in correlators for k in c.orders if k % 2 == 0})
     if len(orders) > 1 and not any(c.network.has_kernel for c in correlators):
         orders.remove(2)  # the Gaussian process has the 2-pt function of each
     with look():
-        figure, axes = panels(1, len(orders), (3.5 * len(orders), 3.7), sharex=True)
-        for axis, order in zip(axes[0], orders, strict=True):
-            present = [c for c in correlators if order in c.orders]
-            _panel(axis, present, order)
-        axes[0][0].set_ylabel(r"mean of $|G-G_{GP}|\,/\,|G_{GP}|$")
-        handles: dict[str, Artist] = {}
-        for axis in axes[0]:
-            found, labels = axis.get_legend_handles_labels()
-            handles |= dict(zip(labels, found, strict=True))
-        figure.legend(
-            list(handles.values()), list(handles), loc="outside lower center", ncols=4
-        )
-    return figure
+        drawn = panels(ax, [2.6] * len(orders), sharex=True)
+        for axis, order in zip(drawn.axes, orders, strict=True):
+            _panel(axis, [c for c in correlators if order in c.orders], order)
+            axis.set_ylabel(r"mean $|G-G_{GP}|\,/\,|G_{GP}|$")
+        drawn.label_x("width $N$")
+        drawn.legend()
+    return drawn.figure
 
 
 def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
@@ -61,7 +56,7 @@ def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
     series: dict[str, dict[int, Deviation]] = {}
     for c in correlators:
         series.setdefault(c.estimator, {})[c.network.width] = mean_deviation(c, order)
-    axis.set(title=f"{order}-point function", xlabel="width $N$")
+    axis.set(title=f"{order}-point function")
     axis.set_xscale("log")
     axis.set_yscale("log", nonpositive="clip")
     for estimator, by_width in sorted(series.items()):
@@ -76,12 +71,12 @@ def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
         tail = np.array([row.is_heavy_tailed for row in rows])
         if tail.any():
             axis.plot(
-                widths[tail], value[tail], "x", ms=9, color=INK, mew=0.9, label=_TAIL
+                widths[tail], value[tail], "x", ms=9, color=ink(), mew=0.9, label=_TAIL
             )
         route = ESTIMATORS.get(estimator)
         label = f"{estimator} (1 sd)" if route is None else route.label
         if route is not None and route.shows_background:
-            axis.plot(widths, value, "o", mfc="none", color=COLORS[1], label=label)
+            axis.plot(widths, value, "o", mfc="none", color=colors()[1], label=label)
             axis.plot(
                 widths,
                 background,
@@ -98,7 +93,7 @@ def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
                 fmt="s",
                 ms=4.5,
                 capsize=2.5,
-                color=COLORS[0],
+                color=colors()[0],
                 label=label,
             )
     for estimator, by_width in series.items():
@@ -127,7 +122,7 @@ def _exact_line(axis: Axes, by_width: dict[int, Deviation]) -> None:
             ha="right",
             va="top",
             fontsize=8.5,
-            color=INK,
+            color=ink(),
         )
         return
-    axis.plot(widths, value, "-", color=INK, lw=1.3, zorder=1, label="exact")
+    axis.plot(widths, value, "-", color=ink(), lw=1.3, zorder=1, label="exact")

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy import stats
 
+from nnft_ppl._arguments import check_kind
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.posterior import INTERVAL
-from nnft_ppl.plots.style import COLORS, INK, MUTED, look, panels
+from nnft_ppl.plots.style import MUTED, Given, colors, ink, look, panels
 
 MAX_PANELS = 4
 
@@ -25,7 +26,9 @@ def chosen_cutoffs(cutoffs: Sequence[float]) -> tuple[float, ...]:
     return tuple(ordered[place] for place in places)
 
 
-def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> Figure:
+def plot_prediction(
+    fit: CouplingFit, measured: Correlators, order: int = 6, *, ax: Given = None
+) -> Figure:
     """Predicted over measured, entry by entry, a panel per cutoff, the GP beside it.
 
     The prediction's interval holds the truncation error of its expansion in 1/N.
@@ -34,10 +37,14 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
         fit: Gives the prediction.
         measured: Holds `order` at the inputs of the fit.
         order: Order of the correlator.
+        ax: Axes to draw on instead of a new figure, one for each cutoff drawn: of more
+            than `MAX_PANELS`, these many from the smallest to the largest.
 
     Raises:
-        SpecError: `measured` lacks the order.
+        SpecError: `measured` lacks the order, or `ax` is not as many Axes as cutoffs.
     """
+    check_kind("fit", fit, CouplingFit)
+    check_kind("measured", measured, Correlators)
     reference = measured.moment(order)
     gaussian = measured.gaussian_moment(order)
     by_size = np.argsort(np.abs(gaussian))
@@ -46,26 +53,17 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
     cutoffs = chosen_cutoffs(fit.cutoffs)
     tails = [50 * (1 - INTERVAL), 50, 50 * (1 + INTERVAL)]
     with look():
-        figure, axes = panels(
-            1,
-            len(cutoffs),
-            (max(7.0, 2.75 * len(cutoffs)), 3.5),
-            sharex=True,
-            sharey=True,
-        )
-        for axis, cutoff in zip(axes[0], cutoffs, strict=True):
+        drawn = panels(ax, [2.1] * len(cutoffs), sharex=True, sharey=True)
+        for axis, cutoff in zip(drawn.axes, cutoffs, strict=True):
             predicted = fit.predict(order, cutoffs=[cutoff], truncation=True)
-            drawn = predicted.values[:, :, 0]
-            quantiles = np.percentile(drawn, tails, axis=(0, 1)) / reference
+            draws = predicted.values[:, :, 0]
+            quantiles = np.percentile(draws, tails, axis=(0, 1)) / reference
             _panel(axis, quantiles[:, by_size], (gaussian / reference)[by_size], noise)
             axis.set_title(rf"$\Lambda = {cutoff_label(cutoff)}$")
-            axis.set_xlabel("entry, smallest $|G_{GP}|$ first")
-        axes[0][0].set_ylabel(rf"$G^{{({order})}}$ relative to {measured.origin}")
-        handles, labels = axes[0][0].get_legend_handles_labels()
-        # Four labels side by side are wider than two panels.
-        ncols = 4 if len(axes[0]) > 2 else 2
-        figure.legend(handles, labels, loc="outside lower center", ncols=ncols)
-    return figure
+            axis.set_ylabel(rf"$G^{{({order})}}$ over {measured.origin}, −1")
+        drawn.label_x("entry, smallest $|G_{GP}|$ first")
+        drawn.legend()
+    return drawn.figure
 
 
 def cutoff_label(cutoff: float) -> str:
@@ -95,19 +93,21 @@ def _panel(
             lw=0,
             label=f"measured, {percent} % interval",
         )
-    axis.axhline(0, color=INK, lw=0.8)
+    axis.axhline(0, color=ink(), lw=0.8)
     lower, middle, upper = quantiles - 1
     # A band, not bars: with hundreds of entries the bars would hide the points.
     axis.fill_between(
         place,
         lower,
         upper,
-        color=COLORS[0],
+        color=colors()[0],
         alpha=0.25,
         lw=0,
         label=f"predicted, {percent} % interval",
     )
-    axis.plot(place, middle, ".", ms=3, color=COLORS[0], label="predicted, median")
-    axis.plot(place, gaussian - 1, ".", ms=3, color=COLORS[1], label="Gaussian process")
+    axis.plot(place, middle, ".", ms=3, color=colors()[0], label="predicted, median")
+    axis.plot(
+        place, gaussian - 1, ".", ms=3, color=colors()[1], label="Gaussian process"
+    )
     axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -5,25 +5,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
+from nnft_ppl._errors import SpecError, shown
 from nnft_ppl.bayes.comparison import EXACT, FIRST, GAUSSIAN, THEORY
 from nnft_ppl.bayes.comparison import PosteriorComparison as Comparison
 from nnft_ppl.bayes.data_set import Standard
 from nnft_ppl.bayes.result import Posterior
-from nnft_ppl.plots.style import COLORS, INK, MUTED, look, panels
+from nnft_ppl.plots.style import MUTED, Given, colors, ink, look, panels
 
 _MASS = 0.9
 """Probability of the intervals that are drawn."""
 _TAILS = np.array([1 - _MASS, 1 + _MASS]) / 2
 _LOOKS = {
-    EXACT: (COLORS[0], "-"),
-    GAUSSIAN: (COLORS[1], "--"),
-    FIRST: (COLORS[2], "-."),
-    THEORY: (COLORS[3], ":"),
+    EXACT: (0, "-"),
+    GAUSSIAN: (1, "--"),
+    FIRST: (2, "-."),
+    THEORY: (3, ":"),
 }
+"""Method -> number of its colour, and line."""
 
 
 def plot_predictive(
-    found: Posterior | Comparison, *, standard: Standard | None = None
+    found: Posterior | Comparison,
+    *,
+    standard: Standard | None = None,
+    ax: Given = None,
 ) -> Figure:
     """The field at new inputs, 90 % of it by each method, and the targets.
 
@@ -31,28 +36,33 @@ def plot_predictive(
     new inputs are put in the order of the exact mean of the output, with the targets
     held out as points. Of a comparison a second panel has the distance of means from
     the exact ones in units of the exact standard deviation, with the tolerance as a
-    band. One column of panels per output.
+    band. With several outputs these panels follow for each of them.
 
     Args:
         found: The exact posterior, or a comparison of all methods.
         standard: What inputs and targets were standardised by: the figure is then in
             the units of the user.
+        ax: Axes to draw on instead of a new figure: one for each output, or two where
+            methods are compared.
+
+    Raises:
+        SpecError: `found` is neither, or `ax` is not as many Axes as panels.
     """
+    if not isinstance(found, Posterior | Comparison):
+        raise SpecError(
+            f"`found` is {shown(found)}; expected nnft_ppl.Posterior or "
+            "nnft_ppl.PosteriorComparison"
+        )
     comparison = found if isinstance(found, Comparison) else None
     exact = found.exact if isinstance(found, Comparison) else found
     data = exact.data
     num_outputs = exact.mean.reshape(len(exact.mean), -1).shape[1]
     with look():
-        rows = 1 if comparison is None else 2
-        figure, axes = panels(
-            rows,
-            num_outputs,
-            (max(7.0, 4.0 * num_outputs), 3.9 if comparison is None else 5.4),
-            sharex="col",
-            gridspec_kw={"height_ratios": [3, 1][:rows]},
-        )
+        heights = [3.6] if comparison is None else [3.4, 1.6]
+        drawn = panels(ax, heights * num_outputs, sharex=num_outputs == 1)
         for output in range(num_outputs):
-            axis = axes[0][output]
+            own = drawn.axes[output * len(heights) :][: len(heights)]
+            axis = own[0]
             place, order, label = _places(exact, standard, output)
             edges = _exact_edges(exact, standard, output)[:, order]
             _draw_exact(axis, place, edges)
@@ -62,11 +72,17 @@ def plot_predictive(
                     axis, place, method, _edges(comparison, method, standard, output)
                 )
             if comparison is not None:
-                _draw_distances(axes[1][output], place, comparison, order, output)
+                _draw_distances(own[1], place, comparison, order, output)
                 if comparison.y_new is not None:
                     new = _back(comparison.y_new, standard)[order, output]
                     axis.plot(
-                        place, new, "o", mfc="none", ms=3.5, color=INK, label="held out"
+                        place,
+                        new,
+                        "o",
+                        mfc="none",
+                        ms=3.5,
+                        color=ink(),
+                        label="held out",
                     )
             if label == "input":
                 x = data["constant_data"]["x"].to_numpy()
@@ -77,7 +93,7 @@ def plot_predictive(
                     _back(y, standard)[:, output],
                     ".",
                     ms=7,
-                    color=INK,
+                    color=ink(),
                     label="data",
                 )
             of_many = "" if num_outputs == 1 else f", output {output}"
@@ -86,10 +102,9 @@ def plot_predictive(
                 f"field{of_many}",
                 ylabel="target",
             )
-            axes[-1][output].set_xlabel(label)
-        handles, labels = axes[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
-    return figure
+            own[-1].set_xlabel(label)
+        drawn.legend()
+    return drawn.figure
 
 
 def _places(
@@ -122,9 +137,15 @@ def _exact_edges(
     return _back(np.concatenate([of_field, mean, of_target]), standard)[..., output]
 
 
+def _look(method: str) -> tuple[str, str]:
+    """Colour and line of a method."""
+    number, line = _LOOKS[method]
+    return colors()[number], line
+
+
 def _draw_exact(axis: Axes, place: np.ndarray, edges: np.ndarray) -> None:
     low, high, mean, lowest, highest = edges
-    color, style = _LOOKS[EXACT]
+    color, style = _look(EXACT)
     axis.fill_between(
         place, lowest, highest, color=MUTED, alpha=0.15, lw=0, label="new targets"
     )
@@ -145,7 +166,7 @@ def _edges(
 
 def _draw_method(axis: Axes, place: np.ndarray, method: str, edges: np.ndarray) -> None:
     """Mean and ends as lines: bands of four methods would hide one another."""
-    color, style = _LOOKS[method]
+    color, style = _look(method)
     axis.plot(place, edges[0], style, color=color, lw=1.4, label=method)
     for edge in edges[1:]:
         axis.plot(place, edge, style, color=color, lw=0.9, alpha=0.8)
@@ -160,11 +181,11 @@ def _draw_distances(
 ) -> None:
     mean, variance = (one[order, output] for one in comparison.moments(EXACT))
     axis.axhspan(
-        -comparison.tolerance, comparison.tolerance, color=COLORS[0], alpha=0.15, lw=0
+        -comparison.tolerance, comparison.tolerance, color=colors()[0], alpha=0.15, lw=0
     )
-    axis.axhline(0, color=COLORS[0], lw=0.8)
+    axis.axhline(0, color=colors()[0], lw=0.8)
     for method in comparison.methods[:-1]:
-        color, style = _LOOKS[method]
+        color, style = _look(method)
         other = comparison.moments(method)[0][order, output]
         axis.plot(place, (other - mean) / np.sqrt(variance), style, color=color, lw=1.3)
     axis.set_ylabel("mean − exact,\nin exact sd")

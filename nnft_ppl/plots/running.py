@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nnft_ppl._errors import SpecError
 from nnft_ppl._numbers import with_error
 from nnft_ppl.eft.flow.exponents import running_alone
 from nnft_ppl.eft.flow.relevance import relevance
 from nnft_ppl.inference.law.result import RunningFit
 from nnft_ppl.inference.verdict import Verdict
-from nnft_ppl.plots.style import INK, MUTED, colored, look, panels, plain, symbol, widen
+from nnft_ppl.plots.given import labelled
+from nnft_ppl.plots.style import MUTED, Given, colored, ink, look, panels, symbol, widen
 
 _PER_DECADE = 12
 """Cutoffs a decade at which the theory is drawn."""
@@ -43,6 +43,8 @@ class _Series:
 
 def plot_running(
     fits: RunningFit | Sequence[RunningFit] | Mapping[str, RunningFit],
+    *,
+    ax: Given = None,
 ) -> Figure:
     """Couplings against the cutoff with the laws fitted to them; below, the exponents.
 
@@ -56,47 +58,27 @@ def plot_running(
 
     Args:
         fits: One fit, several, or label -> fit.
+        ax: Two axes to draw on instead of a new figure.
 
     Raises:
-        SpecError: No fits are given.
+        SpecError: No fits are given, or `ax` is not two Axes.
     """
-    if isinstance(fits, RunningFit):
-        fits = [fits]
-    if not isinstance(fits, Mapping):
-        fits = {_label(fit, i, fits): fit for i, fit in enumerate(fits)}
-    if not fits:
-        raise SpecError("no fits of the running to plot; give at least one")
+    fits = labelled(fits, RunningFit)
     with look():
-        figure, axes = panels(
-            2, 1, (7.0, 7.0), sharex=True, gridspec_kw={"height_ratios": [3, 2]}
-        )
-        upper, lower = axes[0][0], axes[1][0]
+        drawn = panels(ax, [4.2, 3.4], sharex=True)
+        upper, lower = drawn.axes
         for one in _collect(fits):
             _draw_couplings(upper, one)
             _draw_exponents(lower, one)
         upper.set_xscale("log")
         upper.set_yscale("log")
         upper.set_ylabel("coupling $|g|$")
-        lower.set_xlabel(r"cutoff $\Lambda$")
+        drawn.label_x(r"cutoff $\Lambda$")
         lower.set_ylabel(r"exponent $d\,\log|g|\,/\,d\,\log\Lambda$")
         lower.ticklabel_format(axis="y", useOffset=False)
         widen(lower)
         _legends(upper, lower)
-    return figure
-
-
-def _label(fit: RunningFit, number: int, fits: Sequence[RunningFit]) -> str:
-    """Name and dimension; the number too where these do not tell the fits apart."""
-    network = fit.correlators.network
-    label = f"{plain(network.name)}, $d={network.hyperparameters.input_dim}$"
-    alike = [
-        other
-        for other in fits
-        if other.correlators.network.name == network.name
-        and other.correlators.network.hyperparameters.input_dim
-        == network.hyperparameters.input_dim
-    ]
-    return label if len(alike) == 1 else f"{label} ({number + 1})"
+    return drawn.figure
 
 
 def _collect(fits: Mapping[str, RunningFit]) -> list[_Series]:
@@ -195,18 +177,18 @@ def _law_text(one: _Series) -> str:
 def _legends(upper: Axes, lower: Axes) -> None:
     found, labels = upper.get_legend_handles_labels()
     lines = [
-        Line2D([], [], color=INK, lw=1.1, alpha=0.55, label="theory"),
-        Line2D([], [], color=INK, lw=1.3, ls="--", label="fitted law"),
+        Line2D([], [], color=ink(), lw=1.1, alpha=0.55, label="theory"),
+        Line2D([], [], color=ink(), lw=1.3, ls="--", label="fitted law"),
     ]
     upper.legend(
         [*found, *lines], [*labels, *(str(line.get_label()) for line in lines)]
     )
     handles = [
-        Line2D([], [], color=INK, lw=1.1, alpha=0.55, label="theory, local"),
+        Line2D([], [], color=ink(), lw=1.1, alpha=0.55, label="theory, local"),
         Line2D(
             [],
             [],
-            color=INK,
+            color=ink(),
             ls="none",
             marker="o",
             ms=8,
@@ -215,7 +197,13 @@ def _legends(upper: Axes, lower: Axes) -> None:
             label="theory, mean over the interval",
         ),
         Line2D(
-            [], [], color=INK, lw=0.8, marker="o", ms=4, label="fit, over the interval"
+            [],
+            [],
+            color=ink(),
+            lw=0.8,
+            marker="o",
+            ms=4,
+            label="fit, over the interval",
         ),
         Line2D([], [], color=MUTED, ls=":", lw=0.9, label=r"limit $\Lambda\to\infty$"),
     ]
