@@ -41,8 +41,12 @@ def plot_corner(fit: CouplingFit, cutoff: float) -> Figure:
     side = max(WIDTH, 1.6 * len(parameters))
     with look():
         drawn = plot_pair(
-            tree, backend="matplotlib", figure_kwargs={"figsize": (side, side)}
+            tree,
+            backend="matplotlib",
+            visuals={"scatter": {"alpha": 0.1}},
+            figure_kwargs={"figsize": (side, side)},
         )
         figure: Figure = drawn.viz["figure"].item()
+        figure.set_layout_engine("constrained")
         plt.close(figure)  # it belongs to no window
     return figure

@@ -31,12 +31,13 @@ def plot_falloff(found: Falloff | Iterable[Falloff], *, ax: Given = None) -> Fig
     laws = several("found", found, Falloff)
     names = {one.name for one in laws}
     with look():
-        drawn = panels(ax, [3.6])
+        drawn = panels(ax, [4.8])
         (axis,) = drawn.axes
         for one, (color, marker) in zip(laws, colored(), strict=False):
             table = one.table
             of_name = "" if len(names) == 1 else f"{plain(one.name)}: "
             label = f"{of_name}$G_{{{one.order}c}}$"
+            power = with_error(one.exponent, one.exponent_error)
             used = table[table["left_out"] == USED]
             axis.errorbar(
                 used.index,
@@ -46,7 +47,7 @@ def plot_falloff(found: Falloff | Iterable[Falloff], *, ax: Given = None) -> Fig
                 ms=4.5,
                 capsize=2.5,
                 color=color,
-                label=f"{label} (1 sd)",
+                label=rf"{label} $\propto N^{{{power}}}$",
             )
             lost = table[table["left_out"] == LOST]
             bound = (lost["size"] ** 2 + 3 * lost["error"] ** 2) ** 0.5
@@ -72,10 +73,7 @@ def plot_falloff(found: Falloff | Iterable[Falloff], *, ax: Given = None) -> Fig
                 )
             grid = np.geomspace(table.index.min(), table.index.max(), 50)
             law, spread = one.law(grid), one.law_error(grid)
-            power = with_error(one.exponent, one.exponent_error)
-            axis.plot(
-                grid, law, "-", color=color, lw=1.2, label=rf"$\propto N^{{{power}}}$"
-            )
+            axis.plot(grid, law, "-", color=color, lw=1.2)
             ends = law * np.exp([-spread, spread])
             axis.fill_between(grid, *ends, color=color, alpha=0.2, lw=0)
         axis.set_xscale("log")
@@ -83,7 +81,7 @@ def plot_falloff(found: Falloff | Iterable[Falloff], *, ax: Given = None) -> Fig
         axis.yaxis.set_minor_formatter(NullFormatter())
         axis.set(
             title="Falloff with the width",
-            ylabel=r"rms of $G_c\,/\,\prod_i\sqrt{K(x_i,x_i)}$",
+            ylabel=r"rms of $G_c\,/\,\sqrt{K \cdots K}$ (1 sd)",
         )
         drawn.label_x("width $N$")
         drawn.legend()
