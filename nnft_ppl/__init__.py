@@ -11,6 +11,7 @@ from nnft_ppl._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from nnft_ppl import activations as activations
+    from nnft_ppl import plots as plots
     from nnft_ppl import testing as testing
     from nnft_ppl._errors import FitError as FitError
     from nnft_ppl._errors import NnftError as NnftError
@@ -83,6 +84,8 @@ if TYPE_CHECKING:
     from nnft_ppl.diagnostics.invariance import cutoff_invariance as cutoff_invariance
     from nnft_ppl.diagnostics.naturalness import naturalness as naturalness
     from nnft_ppl.diagnostics.symmetry import sign_symmetry as sign_symmetry
+    from nnft_ppl.diagnostics.width.falloff import Falloff as Falloff
+    from nnft_ppl.diagnostics.width.falloff import falloff as falloff
     from nnft_ppl.diagnostics.width.required_width import RequiredWidth as RequiredWidth
     from nnft_ppl.diagnostics.width.required_width import (
         required_width as required_width,
@@ -237,13 +240,15 @@ _HOME = {
     "nested_evidence": "diagnostics.comparison.evidence",
     "cutoff_invariance": "diagnostics.invariance",
     "sign_symmetry": "diagnostics.symmetry",
+    "Falloff": "diagnostics.width.falloff",
+    "falloff": "diagnostics.width.falloff",
     "RequiredWidth": "diagnostics.width.required_width",
     "required_width": "diagnostics.width.required_width",
     "simulation_based_calibration": "diagnostics.calibration",
 }
 """Public name -> the module it lives in."""
 
-_SUBPACKAGES = ("activations", "testing")
+_SUBPACKAGES = ("activations", "plots", "testing")
 
 __all__ = sorted([*_HOME, *_SUBPACKAGES, "__version__"])
 

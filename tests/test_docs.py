@@ -120,6 +120,17 @@ def test_the_examples_of_files_run(tmp_path, monkeypatch, capsys):
     )
 
 
+def test_the_examples_of_figures_run(capsys):
+    names = {}
+    for code in code_blocks("docs/figures.md", "python"):
+        exec(compile(code, "figures", "exec"), names)  # our own file
+    found = names["found"]
+    assert abs(found.exponent + 1) < 4 * found.exponent_error
+    assert isinstance(found, nnft.Falloff)
+    assert capsys.readouterr().out == f"{found.message}\n"
+    assert names["picture"].startswith(b"<?xml")
+
+
 @pytest.mark.slow
 def test_the_example_of_the_width_runs():
     names = {}
@@ -299,6 +310,7 @@ RUN = {
     "docs/differences.md",  # by test_reading_pages.py
     "docs/draws.md",
     "docs/faq.md",  # by test_reading_pages.py
+    "docs/figures.md",
     "docs/files.md",
     "docs/function_space.md",
     "docs/numbers.md",  # by test_numbers_page.py

@@ -7,6 +7,7 @@ import matplotlib
 import matplotlib.image
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib import style
 
 import nnft_ppl as nnft
@@ -313,3 +314,36 @@ def test_intervals_of_a_coupling_that_does_not_run_are_seen():
     draws = found.dimensionless[..., 0] / found.likelihood.scale[:, 0]
     lower, upper = np.percentile(draws, [5, 95], axis=(0, 1))
     assert (upper - lower).max() > 0.3 * (high - low)
+
+
+def test_what_new_figures_are_of_is_checked():
+    for draw, expected in (
+        (plots.plot_falloff, r"expected nnft_ppl\.Falloff"),
+        (plots.plot_ranks, "expected what nnft_ppl.simulation_based_calibration"),
+        (plots.plot_coverage, "expected what nnft_ppl.simulation_based_calibration"),
+        (plots.plot_comparison, "expected what nnft_ppl.compare_actions returns"),
+        (plots.plot_draws, r"expected nnft_ppl\.Ensemble"),
+        (plots.plot_pulls, r"expected nnft_ppl\.CouplingFit"),
+        (plots.plot_forest, r"expected nnft_ppl\.CouplingFit"),
+    ):
+        with pytest.raises(nnft.SpecError, match=expected):
+            draw(3)
+    with pytest.raises(nnft.SpecError, match="have no sampling noise"):
+        plots.plot_correlation(exact())
+    found = fit(["lambda_0"], [10.0, 100.0])
+    with pytest.raises(nnft.SpecError, match=r"`cutoff` is not given; expected one"):
+        plots.plot_pulls(found)
+
+
+def test_ranks_and_coverage_are_those_of_the_simulations():
+    ranks = np.random.default_rng(0).uniform(size=200)
+    tree = xr.DataTree.from_dict(
+        {"prior_sbc": xr.Dataset({"c": (("chain", "draw"), ranks[None])})}
+    )
+    curve = lines(plots.plot_ranks(tree).axes[0])["c"]
+    at = 0.3
+    height = np.interp(at, curve.get_xdata(), curve.get_ydata())
+    assert height == pytest.approx((ranks <= at).mean() - at, abs=0.006)
+    curve = lines(plots.plot_coverage(tree).axes[0])["c"]
+    inside = np.interp(0.9, curve.get_xdata(), curve.get_ydata())
+    assert inside == pytest.approx((abs(ranks - 0.5) <= 0.45).mean(), abs=0.006)

@@ -37,14 +37,7 @@ def predictive_p_value(
         cutoff: Index into its cutoffs.
         coupling: c, about which predictions are linearised, where they are not linear.
     """
-    sd = np.sqrt(likelihood.variance)
-    left = (likelihood.amplitudes - likelihood.expected(cutoff, coupling)) / sd
-    design = likelihood.response(cutoff, coupling) / sd[:, None]
-    design = design / np.linalg.norm(design, axis=0)
-    basis, singular, _ = np.linalg.svd(design, full_matrices=False)
-    # Couplings that predict the same are determined together, as one.
-    basis = basis[:, singular > _SAME * singular[0]]
-    z = left - basis @ (basis.T @ left)
+    z, basis = _residuals(likelihood, cutoff, coupling)
     resolved = likelihood.resolved
     if np.any(np.abs(z[~resolved]) > _ROUNDINGS):
         return 0.0
@@ -52,3 +45,35 @@ def predictive_p_value(
     if freedom == 0:
         return 1.0
     return float(stats.chi2.sf(np.sum(z[resolved] ** 2), freedom))
+
+
+def pulls(likelihood: Likelihood, cutoff: int, coupling: np.ndarray) -> np.ndarray:
+    """(mode,) residuals of the best coupling, each standard normal if the action holds.
+
+    Of the modes that sampling noise resolves, in which it is independent: the residuals
+    whitened by their covariance, that of the fitted couplings taken off. Modes that the
+    couplings determine alone have none.
+
+    Args:
+        likelihood: From `build_likelihood`.
+        cutoff: Index into its cutoffs.
+        coupling: As of `predictive_p_value`.
+    """
+    z, basis = _residuals(likelihood, cutoff, coupling)
+    free = 1 - np.sum(basis**2, axis=1)
+    keep = likelihood.resolved & (free > _SAME)
+    return np.asarray(z[keep] / np.sqrt(free[keep]))
+
+
+def _residuals(
+    likelihood: Likelihood, cutoff: int, coupling: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(mode,) data less the best prediction, over the noise; what that may span."""
+    sd = np.sqrt(likelihood.variance)
+    left = (likelihood.amplitudes - likelihood.expected(cutoff, coupling)) / sd
+    design = likelihood.response(cutoff, coupling) / sd[:, None]
+    design = design / np.linalg.norm(design, axis=0)
+    basis, singular, _ = np.linalg.svd(design, full_matrices=False)
+    # Couplings that predict the same are determined together, as one.
+    basis = basis[:, singular > _SAME * singular[0]]
+    return left - basis @ (basis.T @ left), basis

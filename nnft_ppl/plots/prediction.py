@@ -53,7 +53,8 @@ def plot_prediction(
     cutoffs = chosen_cutoffs(fit.cutoffs)
     tails = [50 * (1 - INTERVAL), 50, 50 * (1 + INTERVAL)]
     with look():
-        drawn = panels(ax, [2.1] * len(cutoffs), sharex=True, sharey=True)
+        height = max(2.1, 3.4 / len(cutoffs))
+        drawn = panels(ax, [height] * len(cutoffs), sharex=True, sharey=True)
         for axis, cutoff in zip(drawn.axes, cutoffs, strict=True):
             predicted = fit.predict(order, cutoffs=[cutoff], truncation=True)
             draws = predicted.values[:, :, 0]

@@ -12,10 +12,13 @@ from nnft_ppl._numbers import with_error
 from nnft_ppl.eft.flow.exponents import running_alone
 from nnft_ppl.eft.flow.relevance import relevance
 from nnft_ppl.inference.law.result import RunningFit
+from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.inference.verdict import Verdict
 from nnft_ppl.plots.given import labelled
 from nnft_ppl.plots.style import MUTED, Given, colored, ink, look, panels, symbol, widen
 
+_TAILS = (50 * (1 - INTERVAL), 50, 50 * (1 + INTERVAL))
+"""Percentiles: lower end, median, upper end."""
 _PER_DECADE = 12
 """Cutoffs a decade at which the theory is drawn."""
 
@@ -31,6 +34,7 @@ class _Series:
     coupling: np.ndarray
     error: np.ndarray
     law: np.ndarray
+    slope: np.ndarray
     exponent: tuple[float, float]
     curvature: float | None
     verdict: Verdict
@@ -50,9 +54,11 @@ def plot_running(
 
     Upper panel: |g| at each cutoff with its error (shared between the cutoffs), the
     theory's coupling of that operator alone as a line through them, and the fitted law
-    dashed, its exponent with one standard deviation in the legend, and the verdict of
-    `RunningFit.summary` where the law is not said to describe the running. Lower panel:
-    the theory's local exponent as a line, the exponents between neighbouring cutoffs as
+    dashed with its 90 % band, its exponent with one standard deviation in the legend,
+    and the verdict of `RunningFit.summary` where the law is not said to describe the
+    running. Lower panel:
+    the theory's local exponent as a line, that of the fitted law dashed with its 90 %
+    band, the exponents between neighbouring cutoffs as
     points, on bars that span the interval, with the theory averaged over the same
     interval as a ring around each; dotted, the limit Λ → ∞.
 
@@ -96,7 +102,10 @@ def _collect(fits: Mapping[str, RunningFit]) -> list[_Series]:
         order = relevance(fit.action, network, x, cutoffs[-1:])
         limits = dict(zip(order["operator"], order["asymptotic"], strict=True))
         rows = fit.summary().to_dict("records")
-        law = np.median(np.abs(fit.law(grid)), axis=(0, 1))
+        law = np.percentile(np.abs(fit.law(grid)), _TAILS, axis=(0, 1))
+        logs = np.log(grid / fit.reference)[:, None]
+        slopes = fit.exponent[:, :, None] + fit.curvature[:, :, None] * logs
+        slope = np.percentile(slopes, _TAILS, axis=(0, 1))
         for i, operator in enumerate(fit.action.operators):
             color, marker = next(looks)
             size = np.abs(fit.coupling[:, i])
@@ -111,7 +120,8 @@ def _collect(fits: Mapping[str, RunningFit]) -> list[_Series]:
                     cutoffs=cutoffs,
                     coupling=size,
                     error=size * fit.relative_error[:, i],
-                    law=law[:, i],
+                    law=law[..., i],
+                    slope=slope[:, :, i],
                     exponent=(float(row["exponent"]), float(row["exponent_sd"])),
                     curvature=float(row["curvature"]) if fit.has_curvature else None,
                     verdict=Verdict(row["verdict"]),
@@ -127,7 +137,9 @@ def _collect(fits: Mapping[str, RunningFit]) -> list[_Series]:
 
 def _draw_couplings(axis: Axes, one: _Series) -> None:
     axis.plot(one.grid, one.theory, "-", color=one.color, lw=1.1, alpha=0.55)
-    axis.plot(one.grid, one.law, "--", color=one.color, lw=1.3)
+    lower, middle, upper = one.law
+    axis.fill_between(one.grid, lower, upper, color=one.color, alpha=0.2, lw=0)
+    axis.plot(one.grid, middle, "--", color=one.color, lw=1.3)
     axis.errorbar(
         one.cutoffs,
         one.coupling,
@@ -162,6 +174,9 @@ def _draw_exponents(axis: Axes, one: _Series) -> None:
     axis.plot(centre, measured, one.marker, ms=4, mec="white", mew=0.5, color=one.color)
     if np.isfinite(one.asymptote):
         axis.axhline(one.asymptote, color=one.color, lw=0.9, ls=":")
+    lower, middle, upper = one.slope
+    axis.fill_between(one.grid, lower, upper, color=one.color, alpha=0.15, lw=0)
+    axis.plot(one.grid, middle, "--", color=one.color, lw=1.3)
 
 
 def _law_text(one: _Series) -> str:
@@ -194,7 +209,7 @@ def _legends(upper: Axes, lower: Axes) -> None:
             ms=8,
             mfc="none",
             mew=0.8,
-            label="theory, mean over the interval",
+            label="theory, mean between",
         ),
         Line2D(
             [],
@@ -203,8 +218,9 @@ def _legends(upper: Axes, lower: Axes) -> None:
             lw=0.8,
             marker="o",
             ms=4,
-            label="fit, over the interval",
+            label="fit, between cutoffs",
         ),
+        Line2D([], [], color=ink(), lw=1.3, ls="--", label="fitted law, 90 %"),
         Line2D([], [], color=MUTED, ls=":", lw=0.9, label=r"limit $\Lambda\to\infty$"),
     ]
     lower.legend(handles=handles, loc="best", ncols=2)

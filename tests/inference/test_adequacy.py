@@ -1,11 +1,13 @@
 """P-values of the best couplings: uniform where the action is true, small where not."""
 
+import types
+
 import numpy as np
 import pytest
 from scipy import stats
 from small_problem import small_problem
 
-from nnft_ppl.inference.adequacy import predictive_p_value
+from nnft_ppl.inference.adequacy import predictive_p_value, pulls
 
 RESOLVED = np.arange(10) < 4
 """Of ten modes; the others are known to rounding."""
@@ -85,3 +87,28 @@ def test_modes_without_noise_are_known_to_five_roundings():
     assert predictive_p_value(problem(design, data), 0, np.zeros(1)) > 0.5
     data[5] = 6 * np.sqrt(ROUNDING)
     assert predictive_p_value(problem(design, data), 0, np.zeros(1)) == 0
+
+
+def test_pulls_are_the_terms_of_the_chi_square():
+    """Of one coupling and equal noise: residuals with its leverage taken off."""
+    rng = np.random.default_rng(0)
+    n, noise = 400, 0.3
+    response = rng.normal(size=(n, 1))
+    found = []
+    for _ in range(20):
+        data = 2 * response[:, 0] + noise * rng.normal(size=n)
+        likelihood = types.SimpleNamespace(
+            variance=np.full(n, noise**2),
+            amplitudes=data,
+            resolved=np.ones(n, dtype=bool),
+            expected=lambda cutoff, c: response @ c,
+            response=lambda cutoff, c: response,
+        )
+        best = np.linalg.lstsq(response, data)[0]
+        leverage = response[:, 0] ** 2 / np.sum(response**2)
+        expected = (data - response @ best) / noise / np.sqrt(1 - leverage)
+        # From couplings that are off: the best ones are found from there.
+        one = pulls(likelihood, 0, best + 0.5)
+        np.testing.assert_allclose(one, expected, atol=1e-9)
+        found.append(one)
+    assert np.std(found) == pytest.approx(1, abs=4 / np.sqrt(2 * 20 * n))

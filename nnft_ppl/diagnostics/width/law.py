@@ -71,7 +71,9 @@ class WidthLaw:
                 f"{y[at]:.2g} ± {error[at]:.1g}, lost in the sampling error; give more "
                 "`num_draws` or smaller `widths`"
             )
-        rest, its_error = _fit(np.stack([np.ones_like(n), 1 / n], axis=1), y, error)
+        rest, its_error = weighted_fit(
+            np.stack([np.ones_like(n), 1 / n], axis=1), y, error
+        )
         stays, uncertain = rest[0], np.sqrt(its_error[0, 0])
         if stays > 5 * uncertain and stays > _STAYS * y[np.argmax(n)]:
             listed = ", ".join(
@@ -82,7 +84,7 @@ class WidthLaw:
                 f"fall as one over the width ({listed}), so that there is no Gaussian "
                 "limit, or these widths are far from it"
             )
-        best, covariance = _fit(np.stack([1 / n, 1 / n**2], axis=1), y, error)
+        best, covariance = weighted_fit(np.stack([1 / n, 1 / n**2], axis=1), y, error)
         generator = np.random.default_rng(0)
         variants = generator.multivariate_normal(best, covariance, _NUM_VARIANTS)
         return WidthLaw(best, variants, _INTERVAL)
@@ -100,7 +102,7 @@ def _widths(law: Float[np.ndarray, "*batch 2"], tolerance: float) -> np.ndarray:
     return np.asarray(np.maximum(a + root, 0.0) / (2 * tolerance))
 
 
-def _fit(
+def weighted_fit(
     design: Float[np.ndarray, "width 2"], y: np.ndarray, error: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weighted least squares: coefficients and their covariance.
