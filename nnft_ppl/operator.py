@@ -51,6 +51,8 @@ class Operator:
     .. math:: O = \int dμ(y_0) \ldots dμ(y_m)\, w(y_0, \ldots, y_m)
         \prod_i \partial^{(i)} f(y_{\mathrm{fields}[i]}) \; S_{GP}^q
 
+    f is the field less its mean; of operators with one field the mean is made.
+
     Args:
         name: What the user writes.
         symbol: LaTeX, without dollar signs.
@@ -85,12 +87,7 @@ class Operator:
         if self.quadratic_forms < 0 or not self.num_fields:
             raise SpecError(
                 f"operator {self.name!r} has fields {self.fields} and "
-                f"{self.quadratic_forms} quadratic forms; expected at least two fields"
-            )
-        if len(self.fields) % 2:
-            raise SpecError(
-                f"operator {self.name!r} has {len(self.fields)} fields; expected an "
-                "even number, because the ensemble is symmetric under f → −f"
+                f"{self.quadratic_forms} quadratic forms; expected at least one field"
             )
         labels = Counter(label for label in self.derivatives if label)
         if (self.derivatives and len(self.derivatives) != len(self.fields)) or any(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnft_ppl._arguments import check_choice
-from nnft_ppl._errors import SpecError
+from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl.eft.measures import (
     Box,
     Measure,
@@ -23,6 +23,8 @@ from nnft_ppl.eft.operators import operator, operators
 from nnft_ppl.operator import Operator
 
 SCHEMES = ("renormalised", "bare")
+_TREES = {4: 3, 6: 4}
+"""Order -> number of fields of either of the two vertices of its trees."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -103,33 +105,52 @@ class Action:
     def orders(self) -> tuple[int, ...]:
         """Orders of the connected correlators that the couplings are fitted to, sorted.
 
-        Those with a first-order term. In the bare scheme that is every lower order too;
-        the 2-pt function is left out, because it is the input of the diagrams.
+        Those with a first-order term. In the bare scheme that is every lower order of
+        the same parity too, less those that are the input of the diagrams: the 2-pt
+        function, and the mean without an operator of one field to make it.
         """
         present = {operator.num_fields for operator in self.operators}
         if self.is_bare:
-            present |= set(range(4, max(present), 2))
+            for fields in tuple(present):
+                present |= set(range(3 + (fields + 1) % 2, fields, 2))
         return tuple(sorted(present))
 
     @property
-    def power(self) -> int:
-        """Power of 1/N up to which the connected correlators are complete.
-
-        A connected k-pt function is of order N^{1−k/2}: 1 with quartic operators, 2
-        with a sextic one, beside which the trees of two quartic vertices count.
-        """
-        return max(operator.num_fields for operator in self.operators) // 2 - 1
+    def makes_mean(self) -> bool:
+        """Whether an operator has one field, and so is fitted to the mean."""
+        return 1 in self.orders
 
     @property
-    def tree_operators(self) -> tuple[int, ...]:
-        """Numbers of the operators whose pairs make trees of the order of a sextic one.
+    def has_odd(self) -> bool:
+        """Whether an operator has an odd number of fields."""
+        return any(operator.num_fields % 2 for operator in self.operators)
 
-        Empty without a sextic operator, and in the bare scheme, which is of first order
-        alone.
+    def tree_operators(self, order: int) -> tuple[int, ...]:
+        """Numbers of the operators whose pairs make trees of a connected function.
+
+        A connected k-pt function is of order N^{1−k/2}, so that two cubic vertices
+        count beside a quartic one, and two quartic vertices beside a sextic one. There
+        are none in the bare scheme, which is of first order alone.
         """
-        if self.is_bare or self.power < 2:
+        fields = [operator.num_fields for operator in self.operators]
+        if self.is_bare or order not in _TREES or max(fields) < order:
             return ()
-        return tuple(i for i, o in enumerate(self.operators) if o.num_fields == 4)
+        return tuple(i for i, n in enumerate(fields) if n == _TREES[order])
+
+    def check_trees(self) -> None:
+        """Refuse operators beside which trees of three vertices would count.
+
+        Raises:
+            UnavailableError: There are such.
+        """
+        fields = [operator.num_fields for operator in self.operators]
+        if 3 in fields and max(fields) > 4 and not self.is_bare:
+            raise UnavailableError(
+                f"{self} has operators of three fields beside ones of "
+                f"{max(fields)}: trees of three and more vertices are of the same "
+                "order, and are not computed; fit them apart, or to first order alone "
+                "with scheme='bare'"
+            )
 
     def check_is_saved(self) -> None:
         """Refuse an action that `record` would not bring back.

@@ -63,16 +63,18 @@ def first_order_diagrams(
 
     Args:
         operator: The operator.
-        num_legs: Even number of external legs, at most the number of fields.
+        num_legs: Number of external legs: that of the fields, or less by pairs.
         dim: Input dimension: directions that ∂_a ∂_a is summed over.
 
     Raises:
-        SpecError: The number of legs is odd, negative or above the number of fields.
+        SpecError: The number of legs is below one, above that of the fields, or even
+            where theirs is odd, or odd where it is even.
         UnavailableError: A quadratic form would be contracted with itself.
 
     Source: theory.md §4, "In general".
     """
-    if num_legs not in range(2, operator.num_fields + 1, 2):
+    lowest = 2 - operator.num_fields % 2
+    if num_legs not in range(lowest, operator.num_fields + 1, 2):
         raise SpecError(
             f"operator {operator.name!r} of {operator.num_fields} fields has no "
             f"first-order diagram with {num_legs} legs"

@@ -1,12 +1,13 @@
 """Connected correlators of an action as an expansion in its couplings.
 
 In: an action, a network, inputs and cutoffs. Out: the linear response of every order,
-and the trees of two quartic vertices where a sextic coupling makes them of its order.
+and the trees of two vertices where a coupling of more fields makes them of its order.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from math import gamma, pi, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +17,9 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._rms import rms
 from nnft_ppl._typing import Matrix, Packed
-from nnft_ppl.correlators.symmetric import num_entries
+from nnft_ppl.correlators.symmetric import entry_size, num_entries
 from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.action import Action
-from nnft_ppl.eft.full_functions import check_order
 from nnft_ppl.eft.integrals import Integrals
 
 
@@ -36,10 +36,10 @@ class DesignMatrix(NamedTuple):
 
 
 class Trees(NamedTuple):
-    """G^(6)_c ∋ Σ_ij values[cutoff, entry, i, j] g_i g_j, and its error.
+    """G^(k)_c ∋ Σ_ij values[cutoff, entry, i, j] g_i g_j, and its error.
 
     Args:
-        values: Symmetric in the operators, zero but for the quartic ones.
+        values: Symmetric in the operators, zero but for those of the trees' vertices.
         error: Absolute error estimate of `values`.
     """
 
@@ -53,7 +53,7 @@ class Expansion:
 
     Attributes:
         linear: Order -> `DesignMatrix`.
-        trees: Order -> `Trees`, where the action has any: at order 6.
+        trees: Order -> `Trees`, where the action has any: at orders 4 and 6.
         propagator_error: (cutoff,) relative error of the propagators in these, common
             to all of them, from that of the kernel; see `Integrals.propagator_error`.
     """
@@ -96,25 +96,29 @@ def expand(
         network: Supplies the propagator.
         x: Distinct inputs (point, input_dim).
         cutoffs: Λ per row; see `first_order`.
-        orders: Even orders k wanted.
+        orders: Orders k wanted.
 
     Raises:
-        SpecError: An order is not even and positive, or see `first_order`.
-        UnavailableError: See `first_order`.
+        SpecError: An order is below one, or see `first_order`.
+        UnavailableError: Trees of three vertices would count, or see `first_order`.
     """
+    action.check_trees()
     integrals = Integrals(network, x, cutoffs, action.measure)
     linear = {order: _linear(action, integrals, order) for order in orders}
     number = len(action.operators)
     trees = {}
-    if 6 in orders and action.tree_operators:
-        shape = (*linear[6].values.shape, number)
+    for order in orders:
+        members = action.tree_operators(order)
+        if not members:
+            continue
+        shape = (*linear[order].values.shape, number)
         tensor = Trees(np.zeros(shape), np.zeros(shape))
-        for i, j in combinations_with_replacement(action.tree_operators, 2):
+        for i, j in combinations_with_replacement(members, 2):
             tree = integrals.tree(action.operators[i], action.operators[j])
             for a, b in {(i, j), (j, i)}:
                 tensor.values[..., a, b] = tree.values
                 tensor.error[..., a, b] = tree.error
-        trees[6] = tensor
+        trees[order] = tensor
     return Expansion(linear, trees, integrals.propagator_error())
 
 
@@ -137,7 +141,9 @@ def coupling_scale(
         \mathrm{rms}(\textstyle\sum K \ldots K),
 
     root mean squares over entries, so that c is the size of a connected correlator
-    beside that of the Gaussian moment, the output bias left out.
+    beside that of the Gaussian moment, the output bias left out. Of an odd order, whose
+    Gaussian moment vanishes, it is the absolute moment E|f|^k of a Gaussian field with
+    all legs alike, which for even k the moment is.
 
     Args:
         action: The operators.
@@ -151,7 +157,7 @@ def coupling_scale(
     scale = np.max(
         [
             np.sqrt(np.mean(design.values**2, axis=1))
-            / rms(gaussian_moment(propagator, order))
+            / _gaussian_size(propagator, order)
             for order, design in linear.items()
         ],
         axis=0,
@@ -166,13 +172,22 @@ def coupling_scale(
     return np.asarray(scale)
 
 
+def _gaussian_size(propagator: Matrix, order: int) -> float:
+    """What a connected correlator is compared with."""
+    if order % 2 == 0:
+        return rms(gaussian_moment(propagator, order))
+    absolute = 2 ** (order / 2) * gamma((order + 1) / 2) / sqrt(pi)
+    return absolute * rms(entry_size(np.diag(propagator), order))
+
+
 def _linear(action: Action, integrals: Integrals, order: int) -> DesignMatrix:
     """The linear part at one order.
 
     Raises:
-        SpecError: The order is not even and positive.
+        SpecError: The order is below one.
     """
-    check_order(order)
+    if order < 1:
+        raise SpecError(f"order {order!r} is not allowed; expected one from 1 up")
     shape = (
         len(integrals.cutoffs),
         num_entries(integrals.num_points, order),
@@ -181,7 +196,8 @@ def _linear(action: Action, integrals: Integrals, order: int) -> DesignMatrix:
     design = DesignMatrix(np.zeros(shape), np.zeros(shape))
     for i, operator in enumerate(action.operators):
         legs = operator.num_fields
-        if legs == order or (action.is_bare and legs > order):
+        is_contracted = legs > order and (legs - order) % 2 == 0
+        if legs == order or (action.is_bare and is_contracted):
             column = integrals.first_order(operator, order)
             design.values[..., i] = column.values
             design.error[..., i] = column.error

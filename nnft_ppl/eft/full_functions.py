@@ -5,6 +5,7 @@ disconnected pieces + G^(k)_c.
 """
 
 from collections.abc import Mapping
+from itertools import combinations
 from math import isqrt
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from jaxtyping import Float
 
 from nnft_ppl._errors import SpecError
 from nnft_ppl._typing import Matrix, Packed
-from nnft_ppl.correlators.partitions import even_partitions
+from nnft_ppl.correlators.partitions import even_partitions, partitions
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 
 
@@ -74,39 +75,48 @@ class FullMap(NamedTuple):
         return total
 
 
-def full_map(kernel: Packed, order: int, max_power: int) -> FullMap:
+def full_map(
+    kernel: Packed, order: int, max_power: float, *, has_odd: bool = False
+) -> FullMap:
     """The map from connected correlators to the full one, to a power of 1/N.
 
-    G^(k) is the sum over partitions of the legs into even blocks. A block of 2m legs
-    counts m − 1 powers of 1/N: pairs none, G4c one, G6c two. Partitions with more
+    G^(k) is the sum over partitions of the legs into even blocks. A block of m legs
+    counts m/2 − 1 powers of 1/N: pairs none, G4c one, G6c two. Partitions with more
     powers than `max_power` are left out: at one, G4 = Σ_3 KK + G4c,
     G6 = Σ_15 KKK + Σ_15 K·G4c, G8 = Σ_105 KKKK + Σ_210 KK·G4c; at two, G6 gains G6c
-    and G8 gains Σ_28 K·G6c + Σ_35 G4c·G4c.
+    and G8 gains Σ_28 K·G6c + Σ_35 G4c·G4c. Where odd connected functions do not vanish
+    there are odd blocks too, those of one leg left out: the field has no mean, or is
+    taken less its mean (`around_mean` puts it back). At one, G3 = G3c,
+    G5 = Σ_10 K·G3c and G6 gains Σ_10 G3c·G3c.
 
     Args:
         kernel: Packed 2-pt function, output bias included (`network.kernel`, not the
             propagator of the diagrams).
-        order: Even order k.
+        order: Order k, even unless `has_odd`.
         max_power: Highest power of 1/N to which the connected correlators are complete;
             0 keeps the Gaussian process alone.
+        has_odd: Whether there are odd connected functions.
 
     Source: theory.md §4, "6-pt prediction".
 
     Raises:
         SpecError: The order is not even and positive, or the kernel is not packed.
     """
-    check_order(order)
+    if not has_odd:
+        check_order(order)
     num_points = _num_points(kernel)
     table = entries(num_points, order)
     rows = np.arange(len(table))
     gaussian = np.zeros(len(table))
     linear = {
         k: np.zeros((len(table), num_entries(num_points, k)))
-        for k in range(4, order + 1, 2)
+        for k in range(3 if has_odd else 4, order + 1, 1 if has_odd else 2)
     }
     products = []
-    for partition in even_partitions(order):
-        if sum(len(block) // 2 - 1 for block in partition) > max_power:
+    for partition in (
+        partitions(order, range(2, order + 1)) if has_odd else even_partitions(order)
+    ):
+        if sum(len(block) / 2 - 1 for block in partition) > max_power:
             continue
         factor, large = np.ones(len(table)), []
         for block in partition:
@@ -147,8 +157,34 @@ def full_from_connected(
     return full_map(kernel, order, max_power).apply(connected)
 
 
+def around_mean(
+    mean: Float[np.ndarray, "*batch point"],
+    central: Mapping[int, Float[np.ndarray, "*batch entry"]],
+    order: int,
+) -> Float[np.ndarray, "*batch entry"]:
+    """Full G^(order) of a field with a mean from those of the field less its mean.
+
+    The sum over all sets of legs that are at the mean:
+    E Π (m_i + φ_i) = Σ_S Π_{i ∈ S} m_i · E Π_{i ∉ S} φ_i.
+
+    Args:
+        mean: (…, point).
+        central: Order -> packed full correlators about the mean, all from 2 to `order`.
+        order: k.
+    """
+    num_points = mean.shape[-1]
+    table = entries(num_points, order)
+    total = np.prod(mean[..., table], axis=-1)
+    for number in range(2, order + 1):
+        for free in combinations(range(order), number):
+            at_mean = np.delete(table, free, axis=1)
+            place = positions(num_points, table[:, list(free)])
+            total += np.prod(mean[..., at_mean], axis=-1) * central[number][..., place]
+    return np.asarray(total)
+
+
 def check_order(order: int) -> None:
-    """Refuse an order that no correlator has.
+    """Refuse an order that no even correlator has.
 
     Raises:
         SpecError: It is not even and positive.

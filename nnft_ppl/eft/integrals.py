@@ -131,10 +131,10 @@ class Integrals:
         return np.asarray(self._response(operator, order).slope[..., 0])
 
     def tree(self, first: Operator, second: Operator) -> FirstOrder:
-        """T_ij of the 6-pt function, G6c ∋ Σ_ij g_i g_j T_ij (see `Tree`).
+        """T_ij of the (2m)-pt function, G^(2m)_c ∋ Σ_ij g_i g_j T_ij (see `Tree`).
 
         Args:
-            first: An operator of four fields.
+            first: An operator of m + 1 fields.
             second: Another, or the same.
 
         Raises:
@@ -146,6 +146,7 @@ class Integrals:
             self._vertex(first),
             self._vertex(second),
             len(self._points),
+            first.num_fields - 1,
             # All of a data set was looked at, of a region only some nodes.
             is_complete=line.is_complete and self._quadrature.num_points <= _CANDIDATES,
         )
@@ -190,7 +191,7 @@ class Integrals:
         return self._done[operator, legs]
 
     def _vertex(self, operator: Operator) -> Response:
-        """Three legs at inputs and one open, (cutoff, entry, feature)."""
+        """All legs at inputs but one, which is open, (cutoff, entry, feature)."""
         if operator not in self._open_vertices:
             line, quadrature = self._line
             n = len(self._points)

@@ -73,12 +73,14 @@ BUILT_IN_OPERATORS: Mapping[str, Operator] = MappingProxyType(
                 derivatives=(0, 0, 1, 1),
             ),
             Operator(name="kappa", symbol=r"\kappa", fields=(0,) * 6),
+            Operator(name="source", symbol=r"\eta", fields=(0,)),
+            Operator(name="cubic", symbol=r"\mu", fields=(0,) * 3),
         )
     }
 )
 """`lambda_0`, `lambda_2`, `lambda_4`: ∫ |y|^p f⁴. `lambda_nl`, `lambda_nl2`:
 ∫∫ |y − y'|^p f² f'². `quadratic_squared`: (S_GP)². `gradient`: ∫ f² |∇f|².
-`kappa`: ∫ f⁶ (theory.md §4)."""
+`kappa`: ∫ f⁶. `source`: ∫ f. `cubic`: ∫ f³ (theory.md §4)."""
 
 
 def operators() -> dict[str, Operator]:

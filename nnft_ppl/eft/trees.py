@@ -1,8 +1,10 @@
-"""Second-order tree diagrams of the 6-pt function: two quartic vertices and one line.
+"""Second-order tree diagrams: two vertices of equally many fields and one line.
 
-They enter at 1/N², the order of a sextic coupling, so an action that holds one needs
-them (theory.md §4). Each vertex has three external legs and an open one; with the
-propagator of the line factorised, the tree is a product of two open vertices.
+Two quartic vertices enter the 6-pt function at 1/N², the order of a sextic coupling,
+and two cubic ones the 4-pt function at 1/N, that of a quartic one; so an action that
+holds it needs them (theory.md §4). Each vertex has all but one of its fields at
+external legs and one open; with the propagator of the line factorised, the tree is a
+product of two open vertices.
 """
 
 from itertools import combinations
@@ -13,14 +15,12 @@ from jaxtyping import Float
 from nnft_ppl.correlators.symmetric import entries, positions
 from nnft_ppl.eft.contraction import Response
 
-_LEGS = 6
-
 
 class Tree:
-    """∂²G^(6)_c/∂g_i∂g_j pieces, per cutoff and packed entry.
+    """∂²G^(2m)_c/∂g_i∂g_j pieces, per cutoff and packed entry.
 
     Attributes:
-        values: T_ij with G6c ∋ Σ_ij g_i g_j T_ij.
+        values: T_ij with G^(2m)_c ∋ Σ_ij g_i g_j T_ij.
         error: Absolute.
     """
 
@@ -32,26 +32,29 @@ class Tree:
         first: Response,
         second: Response,
         num_points: int,
+        legs: int,
         *,
         is_complete: bool = False,
     ) -> None:
         r"""Join the open legs of two vertices.
 
-        .. math:: T_{ij} = \frac12 \sum_{\text{20 ordered splits}}
+        .. math:: T_{ij} = \frac12 \sum_{\text{ordered splits}}
             \sum_r V_i(abc; r) V_j(def; r),
 
-        the ½ of the second-order term of e^{−S}. The error joins those of the vertices
-        and the change on leaving out the second half of the features, which is more
-        than what all the others add: measured, 10 to 10⁶ times more.
+        over the 20 splits of six legs, or the six of four, with the ½ of the
+        second-order term of e^{−S}. The error joins those of the vertices and the
+        change on leaving out the second half of the features, which is more than what
+        all the others add: measured, 10 to 10⁶ times more.
 
         Args:
-            first: Open vertex of operator i, entries of three legs.
+            first: Open vertex of operator i, entries of m legs.
             second: Of operator j.
             num_points: Number of inputs.
+            legs: m, the legs of either vertex.
             is_complete: Whether the features are all there are.
         """
         values, half, error = (
-            _gathered(table, num_points) for table in _line(first, second)
+            _gathered(table, num_points, legs) for table in _line(first, second)
         )
         self.values = values
         self.error = error if is_complete else np.abs(values - half) + error
@@ -73,12 +76,12 @@ def _line(first: Response, second: Response) -> tuple[np.ndarray, ...]:
     )
 
 
-def _gathered(table: np.ndarray, num_points: int) -> np.ndarray:
-    """Half the sum over the ordered 3 + 3 splits of six legs, (cutoff, entry)."""
-    index = entries(num_points, _LEGS)
+def _gathered(table: np.ndarray, num_points: int, half: int) -> np.ndarray:
+    """Half the sum over ordered splits of the legs in halves, (cutoff, entry)."""
+    index = entries(num_points, 2 * half)
     total = np.zeros((len(table), len(index)))
-    for legs in combinations(range(_LEGS), _LEGS // 2):
-        others = [leg for leg in range(_LEGS) if leg not in legs]
+    for legs in combinations(range(2 * half), half):
+        others = [leg for leg in range(2 * half) if leg not in legs]
         total += table[
             :,
             positions(num_points, index[:, list(legs)]),

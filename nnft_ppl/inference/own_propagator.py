@@ -30,13 +30,18 @@ _LEAST = 1e-4
 _MOST_DIRECTIONS = 64
 
 
-def as_fitted(correlators: Correlators) -> Correlators:
+def as_fitted(correlators: Correlators, *, with_mean: bool = False) -> Correlators:
     """What an action is fitted to: the field less its mean, beside its propagator.
 
     That is the kernel where one is known, else the measured 2-pt function. Correlators
     of several outputs, of which no action is fitted, are left as they are.
+
+    Args:
+        correlators: Measured or exact.
+        with_mean: The action makes the mean, which is then data.
     """
-    correlators = about_mean(correlators)
+    if not with_mean:
+        correlators = about_mean(correlators)
     if correlators.network.has_kernel or correlators.num_outputs != 1:
         return correlators
     network = _with_propagator(

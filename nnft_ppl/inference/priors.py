@@ -52,7 +52,8 @@ class Prior:
 
     k is the number of fields of the operator: a connected k-pt function of N units
     falls as N^{1−k/2} relative to the Gaussian moment. τ, the natural size, is common
-    to the operators of an action.
+    to the operators of an action. With one field, k = 2 is taken: a mean is a
+    background, of the size of the field at any width.
 
     Args:
         natural_size: Median of τ, the prior standard deviation of N·c for four fields.
@@ -94,9 +95,9 @@ class Prior:
 
     @staticmethod
     def powers(action: Action) -> np.ndarray:
-        """(operator,) k/2 − 1 of each, k its number of fields."""
+        """(operator,) k/2 − 1 of each, k its number of fields; 0 for one field."""
         fields = np.array([operator.num_fields for operator in action.operators])
-        return np.asarray(fields / 2 - 1)
+        return np.asarray(np.maximum(fields / 2 - 1, 0.0))
 
     def size_prior(self, action: Action) -> SizePrior | None:
         """Prior of τ / natural_size for the operators of `action`; `None` if fixed."""

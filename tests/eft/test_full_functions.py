@@ -9,7 +9,7 @@ from nnft_ppl import SpecError
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.expansion import design_matrix
-from nnft_ppl.eft.full_functions import full_from_connected, full_map
+from nnft_ppl.eft.full_functions import around_mean, full_from_connected, full_map
 from nnft_ppl.eft.integrals import first_order
 
 NETWORK = nnft.network("erf-net", width=20, input_dim=1, weight_std=1.0, bias_std=1.0)
@@ -35,7 +35,7 @@ def set_partitions(items):
 
 
 def full_by_hand(parts, order, max_power, num_points=3):
-    """Σ over set partitions with even blocks, of 2m legs counting m − 1."""
+    """Σ over set partitions into blocks of `parts`, of m legs counting m/2 − 1."""
     keys = {
         k: dict(
             zip(combinations_with_replacement(range(num_points), k), v, strict=True)
@@ -47,7 +47,8 @@ def full_by_hand(parts, order, max_power, num_points=3):
         total = 0.0
         for partition in set_partitions(list(range(order))):
             sizes = [len(block) for block in partition]
-            if any(s % 2 for s in sizes) or sum(s // 2 - 1 for s in sizes) > max_power:
+            counted = sum(s / 2 - 1 for s in sizes if s > 1)
+            if any(s not in parts for s in sizes) or counted > max_power:
                 continue
             total += np.prod(
                 [keys[len(b)][tuple(sorted(index[i] for i in b))] for b in partition]
@@ -94,6 +95,31 @@ def test_full_correlators_are_the_partition_sum_up_to_a_power(order, max_power):
         full_from_connected(parts[2], connected, order, max_power),
         full_by_hand(parts, order, max_power, num_points=2),
         rtol=1e-11,
+        atol=1e-12,
+    )
+
+
+@pytest.mark.parametrize("order", range(1, 7))
+@pytest.mark.parametrize("max_power", [0.5, 1])
+def test_with_odd_functions_and_a_mean_it_is_the_sum_over_all_partitions(
+    order, max_power
+):
+    parts = {k: random_packed(k) for k in range(1, 5)}
+    central = {
+        k: full_map(parts[2], k, max_power, has_odd=True).apply(parts)
+        for k in range(1, order + 1)
+    }
+    np.testing.assert_allclose(
+        around_mean(parts[1], central, order),
+        full_by_hand(parts, order, max_power),
+        rtol=1e-12,
+        atol=1e-12,
+    )
+    del parts[1]
+    np.testing.assert_allclose(
+        central[order],
+        full_by_hand(parts, order, max_power),
+        rtol=1e-12,
         atol=1e-12,
     )
 
@@ -164,10 +190,14 @@ def test_entries_of_the_full_correlator_do_not_depend_on_leg_order():
     np.testing.assert_array_equal(full[positions(3, shuffled)], full)
 
 
-@pytest.mark.parametrize("order", [0, 3, -2])
-def test_odd_orders_are_refused(order):
+@pytest.mark.parametrize("order", [0, -2])
+def test_orders_that_no_correlator_has_are_refused(order):
     with pytest.raises(SpecError, match=f"order {order} is not allowed"):
         design_matrix(Action(["lambda_0"]), NETWORK, X, CUTOFFS, order)
+
+
+@pytest.mark.parametrize("order", [0, 3, -2])
+def test_odd_orders_of_even_connected_functions_are_refused(order):
     with pytest.raises(SpecError, match=f"order {order} is not allowed"):
         full_map(np.ones(6), order, 1)
 

@@ -100,6 +100,56 @@ def cumulant_derivatives(operator, variance, order):
     return {k: factorial(order) * series[order] for k, series in cumulants.items()}
 
 
+def joint_cumulant_series(action, kernel, legs, order, nodes=24):
+    """Coefficients of 1, g, …, g^order in κ(f_legs) of exp(−½ f K⁻¹ f − g action(f)).
+
+    The field at a few points, by a product Gauss–Hermite rule: exact for polynomials,
+    whose moments are expanded in g; joint cumulants follow from the sum over set
+    partitions with weights (−1)^{b−1} (b−1)!.
+
+    `action` takes (point, node).
+    """
+    z, q = hermegauss(nodes)
+    grid = np.meshgrid(*[z] * len(kernel), indexing="ij")
+    weights = np.prod(np.meshgrid(*[q] * len(kernel), indexing="ij"), axis=0).ravel()
+    weights = weights / weights.sum()
+    field = np.linalg.cholesky(kernel) @ np.array([part.ravel() for part in grid])
+    powers = [(-action(field)) ** n / factorial(n) for n in range(order + 1)]
+
+    def times(one, other):
+        return np.convolve(one, other)[: order + 1]
+
+    def moment(block):
+        product = np.prod(field[list(block)], axis=0)
+        return np.array([weights @ (product * power) for power in powers])
+
+    def partitions(items):
+        if not items:
+            yield []
+            return
+        first, *rest = items
+        for size in range(len(rest) + 1):
+            for others in combinations(rest, size):
+                left = [item for item in rest if item not in others]
+                for more in partitions(left):
+                    yield [(first, *others), *more]
+
+    norm = moment(())
+    inverse = np.zeros(order + 1)
+    inverse[0] = 1 / norm[0]
+    for n in range(1, order + 1):
+        inverse[n] = -sum(norm[j] * inverse[n - j] for j in range(1, n + 1)) / norm[0]
+    total = np.zeros(order + 1)
+    for partition in partitions(list(range(len(legs)))):
+        number = len(partition)
+        term = np.zeros(order + 1)
+        term[0] = (-1) ** (number - 1) * factorial(number - 1)
+        for block in partition:
+            term = times(term, times(moment([legs[i] for i in block]), inverse))
+        total += term
+    return total
+
+
 def quad_pieces(integrand, breaks):
     """Adaptive quadrature between neighbouring breaks, summed."""
     edges = sorted(set(breaks))

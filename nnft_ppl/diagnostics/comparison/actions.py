@@ -114,7 +114,7 @@ def fit_alike(
     operators = {o.name: o for action in actions for o in action.operators}
     one = actions[0]
     together = Action(operators.values(), measure=one.measure, scheme=one.scheme)
-    correlators = as_fitted(correlators)
+    correlators = as_fitted(correlators, with_mean=together.makes_mean)
     likelihood = build_likelihood(correlators, together, (value,))
     # Not `fit_couplings`, which refuses couplings that cannot be told apart: the
     # evidence and the predictions of such an action are as good as any.

@@ -65,10 +65,16 @@ def fit_couplings(
     their error holds the noise, from its full covariance, and the misfit of the action
     (`inference.least_squares`, theory.md §6). Beside a six-field
     operator the 6-pt function holds the trees of two four-field ones, of the same order
-    1/N²; in the bare scheme, which is of first order alone, it does not.
+    1/N²; beside a four-field one the 4-pt function holds those of two three-field ones,
+    of order 1/N. In the bare scheme, which is of first order alone, neither does.
 
-    Of a field with a mean the field less the mean is fitted, and predicted. The
-    kernel's own error, where it is a quadrature or a measurement, makes couplings
+    Of a field with a mean the field less the mean is fitted, and predicted: connected
+    functions from the 2-pt function up are about it, and it is a background, of which
+    no coupling is made. Only an operator of one field, as `source`, makes the mean
+    data, and its coupling is fitted to it. Odd orders of which the action has no
+    operator are not fitted; `diagnose` names those that do not vanish.
+
+    The kernel's own error, where it is a quadrature or a measurement, makes couplings
     uncertain by one factor, which the draws carry. Where no kernel is known at all the
     measured 2-pt function is the propagator: at the inputs, so that the measure must be
     `Empirical` at inputs of the data, and its noise is in that of the fit.
@@ -88,9 +94,10 @@ def fit_couplings(
             otherwise the action is taken to be exact.
         sampler: `nuts`, or `conjugate` for independent draws from the closed form.
             Where predictions are quadratic in the couplings (a six-field operator
-            beside four-field ones) NUTS samples them as they are, and the closed form,
-            `log_evidence` included, is that of their linearisation at the posterior
-            mean: good to relative order δc/c, so for couplings known to some percent.
+            beside four-field ones, a four-field one beside three-field ones) NUTS
+            samples them as they are, and the closed form, `log_evidence` included, is
+            that of their linearisation at the posterior mean: good to relative order
+            δc/c, so for couplings known to some percent.
         prior: Of couplings, their natural size and the discrepancy; `Prior()` when
             `None`.
         checkpoint: File in which NUTS keeps its state, written every second or so; the
@@ -109,7 +116,8 @@ def fit_couplings(
     Raises:
         SpecError: An argument is out of range, the checkpoint is of another fit, or no
             data on these inputs could tell the couplings apart.
-        UnavailableError: The kernel is not known where the measure is.
+        UnavailableError: The kernel is not known where the measure is, or trees of
+            three vertices would count.
         FitError: A cutoff integral, the kernel or the posterior is not usable.
         KeyboardInterrupt: Interrupted while NUTS ran; answered within a second or so,
             the state saved first, and the message says how far it came.
@@ -133,7 +141,7 @@ def fit_couplings(
                 f"`checkpoint` is {str(checkpoint)!r}, but sampler {sampler!r} has "
                 "nothing to keep; leave it out"
             )
-    correlators = as_fitted(correlators)
+    correlators = as_fitted(correlators, with_mean=action.makes_mean)
     likelihood = build_likelihood(correlators, action, values)
     check_identifiable(likelihood.design, action.names, values)
     return infer_couplings(

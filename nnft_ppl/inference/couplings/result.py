@@ -22,7 +22,7 @@ from nnft_ppl.inference import posterior
 from nnft_ppl.inference.adequacy import predictive_p_value, relative_misfit
 from nnft_ppl.inference.couplings.arviz_tree import build_groups, stack
 from nnft_ppl.inference.couplings.omitted_orders import TruncationPrior
-from nnft_ppl.inference.couplings.prediction import predict_moment, predict_two_point
+from nnft_ppl.inference.couplings.prediction import predict_moment, predict_shifted
 from nnft_ppl.inference.couplings.running import measure_running
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
 from nnft_ppl.inference.posterior import INTERVAL, cutoff_number
@@ -221,10 +221,15 @@ class CouplingFit:
         gains Σ_28 K G6c + Σ_35 G4c G4c. The connected parts come from the couplings
         with the model discrepancy added, and are zero where the action has no operator
         of that order. G2 is the kernel; in the bare scheme, the kernel and the
-        first-order shift by the operators.
+        first-order shift by the operators. With three fields G3 = G3c, and beside four
+        G4c holds their trees, and G6 gains Σ_10 G3c G3c.
+
+        Where the action makes the mean (an operator of one field) it is in all of
+        these; else they are of the field less its mean.
 
         Args:
-            order: 2, 4, 6 or 8.
+            order: 2, 4, 6 or 8; any from 1 to 8 where an operator has an odd number of
+                fields.
             cutoffs: One or several of the fit's cutoffs; all when `None`.
             truncation: Add draws of what the powers of 1/N left out may be
                 (docs/truncation.md); else they count as zero.
@@ -236,14 +241,15 @@ class CouplingFit:
 
         Raises:
             SpecError: Order not supported, or no such cutoff.
+            UnavailableError: `truncation` with an operator of an odd number of fields.
         """
         given = self.cutoffs if cutoffs is None else cutoffs
         wanted = (given,) if isinstance(given, (int, float)) else tuple(given)
         which = [cutoff_number(self.cutoffs, cutoff) for cutoff in wanted]
-        if order == 2 and self.action.is_bare:
+        if order in self._shifted_orders():
             couplings = self.dimensionless / self.likelihood.scale
-            draws = predict_two_point(
-                self.correlators, self.action, wanted, couplings[:, :, which]
+            draws = predict_shifted(
+                self.correlators, self.action, wanted, couplings[:, :, which], order
             )
         else:
             draws = predict_moment(
@@ -262,6 +268,12 @@ class CouplingFit:
             coords={"cutoff": list(wanted)},
             name=f"moment_{order}",
         )
+
+    def _shifted_orders(self) -> tuple[int, ...]:
+        """Orders that the bare scheme shifts and that are no data."""
+        if not self.action.is_bare:
+            return ()
+        return (1, 2) if self.action.has_odd and not self.action.makes_mean else (2,)
 
     def running(self) -> xr.Dataset:
         """The running of each coupling, measured beside the theory's.

@@ -112,7 +112,7 @@ def fit_running(
     sampling = Sampling(num_warmup, num_samples, num_chains)
     values = _check_law_cutoffs(cutoffs, curvature)
     key = check_key(key)
-    correlators = as_fitted(correlators)
+    correlators = as_fitted(correlators, with_mean=action.makes_mean)
     likelihood = build_likelihood(correlators, action, tuple(values))
     check_identifiable(likelihood.design, action.names, tuple(values))
     forms = [
