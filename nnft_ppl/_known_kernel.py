@@ -60,8 +60,10 @@ class TableKernel:
         points = jnp.asarray(
             np.frombuffer(self.points).reshape(self.num_points, -1), x.dtype
         )
-        row, column = ((points == z.reshape(-1)).all(axis=1) for z in (x, y))
-        value = jnp.where(row[:, None] & column, jnp.asarray(self.table, x.dtype), 0)
+        row, column = ((points == z.reshape(1, -1)).all(axis=1) for z in (x, y))
+        value = jnp.where(
+            row[:, None] & column[None, :], jnp.asarray(self.table, x.dtype), 0
+        )
         return jnp.where(row.any() & column.any(), value.sum(), jnp.nan)
 
 

@@ -208,9 +208,9 @@ REFUSED = {
         ),
         r"raised PluginError: .*gives neuron without a readout",
     ),
-    "operator with an odd number of fields": (
-        OPERATOR.replace("(0, 0, 0, 0)", "(0, 0, 0)").replace("NAME", "some-net"),
-        r"raised SpecError: .*has 3 fields; expected an even number",
+    "operator without fields": (
+        OPERATOR.replace("(0, 0, 0, 0)", "()").replace("NAME", "some-net"),
+        r"raised SpecError: .*has fields \(\) and 0 .*expected at least one field",
     ),
 }
 

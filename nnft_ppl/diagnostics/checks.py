@@ -15,6 +15,7 @@ from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
 from nnft_ppl.diagnostics.answers import answer
 from nnft_ppl.diagnostics.convergence import convergence
 from nnft_ppl.diagnostics.six_point import ORDER, six_point
+from nnft_ppl.diagnostics.symmetry import vanishing
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.inference.verdict import SIGNIFICANCE, TOLERANCE, Verdict
@@ -28,6 +29,8 @@ MAX_POSTERIOR_WIDTH = 0.3
 """Of the prior's; above, a coupling is not determined by the data."""
 MAX_PRIOR_DISTANCE = 2.0
 """Standard deviations of the prior."""
+_EXCESS = 10.0
+"""Over its numerical error: what is more is there."""
 MIN_PREDICTED = 0.01
 """How often a prediction's own draws must be as far off as the measured values."""
 
@@ -62,6 +65,7 @@ def diagnose(
     Names: `rhat`, `ess_bulk`, `ess_tail`, `divergences`, `bfmi` (NUTS only), then
     `heavy_tails` (measured data only), `kernel` (where it has an error), `identified`,
     `prior`, `prediction` (where 6-pt data are there that were not fitted),
+    `odd_orders` (where the data hold odd ones of which the action has no operator),
     `discrepancy` or `predictive`, `verdict`. The message of the last answers three
     questions: does the action fit within the noise, how large is its misfit, is another
     action better?
@@ -82,6 +86,7 @@ def diagnose(
         checks.append(_kernel_error(fit))
     checks += _coupling_checks(fit)
     checks += _prediction_check(fit)
+    checks += _odd_orders_check(fit)
     checks += _action_checks(fit, tolerance, comparison)
     return checks
 
@@ -262,6 +267,48 @@ def _prediction_check(fit: CouplingFit) -> list[Check]:
             f"{fit.correlators.origin} entries; as far off are "
             f"{percent(six.p_value)} of the prediction's own draws, wanted at least "
             f"{percent(MIN_PREDICTED)}{advice}",
+        )
+    ]
+
+
+def _odd_orders_check(fit: CouplingFit) -> list[Check]:
+    """Whether odd functions that the action does not describe are there.
+
+    The mean is a background, and no such function.
+    """
+    data = fit.correlators
+    orders = tuple(
+        k for k in data.orders if k % 2 and k > 1 and k not in fit.likelihood.orders
+    )
+    if not orders:
+        return []
+    named = " and ".join(f"{k}-pt" for k in orders)
+    if data.is_exact:
+        passed = all(
+            (np.abs(data.connected(k)) <= _EXCESS * data.numerical_error[k]).all()
+            for k in orders
+        )
+        value, threshold = 0.0 if passed else 1.0, 0.0
+        found = "are zero" if passed else "are not zero"
+    else:
+        if sum(len(data.connected(k)) for k in orders) >= data.num_batches:
+            return []  # too few batches to test by
+        test = vanishing(data, "odd_orders", orders, MIN_PREDICTED)
+        value, threshold, passed = test.value, MIN_PREDICTED, test.passed
+        found = f"differ from zero with p-value {significant(value, 2)}"
+    advice = (
+        ""
+        if passed
+        else ": the action has no operator of as many fields and says nothing of them; "
+        "add one, as 'cubic' of three"
+    )
+    return [
+        Check(
+            "odd_orders",
+            value,
+            threshold,
+            passed,
+            f"the connected {named} functions are not fitted, and {found}{advice}",
         )
     ]
 

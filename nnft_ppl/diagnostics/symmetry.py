@@ -87,13 +87,17 @@ def sign_symmetry(
     groups: list[tuple[str, tuple[int, ...]]]
     groups = [("mean" if k == 1 else f"order_{k}", (k,)) for k in odd]
     groups += [("odd_orders", odd)] if len(odd) > 1 else []
-    return [_test(correlators, name, orders, level) for name, orders in groups]
+    return [vanishing(correlators, name, orders, level) for name, orders in groups]
 
 
-def _test(
+def vanishing(
     correlators: Correlators, name: str, orders: tuple[int, ...], level: float
 ) -> SymmetryTest:
-    """One test."""
+    """One test: that the connected functions of these orders vanish together.
+
+    Raises:
+        SpecError: Fewer batches than entries.
+    """
     values = np.concatenate([correlators.connected(k) for k in orders])
     covariance = correlators.joint_block(orders)
     error = np.sqrt(np.diag(covariance))

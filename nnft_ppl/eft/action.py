@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnft_ppl._arguments import check_choice
-from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._errors import SpecError
 from nnft_ppl.eft.measures import (
     Box,
     Measure,
@@ -23,8 +23,8 @@ from nnft_ppl.eft.operators import operator, operators
 from nnft_ppl.operator import Operator
 
 SCHEMES = ("renormalised", "bare")
-_TREES = {4: 3, 6: 4}
-"""Order -> number of fields of either of the two vertices of its trees."""
+_TREE_VERTICES = (3, 4)
+"""Numbers of fields of operators whose trees are computed."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -121,36 +121,30 @@ class Action:
         return 1 in self.orders
 
     @property
-    def has_odd(self) -> bool:
-        """Whether an operator has an odd number of fields."""
-        return any(operator.num_fields % 2 for operator in self.operators)
+    def power(self) -> int:
+        """Power of 1/N up to which the connected correlators are complete.
 
-    def tree_operators(self, order: int) -> tuple[int, ...]:
-        """Numbers of the operators whose pairs make trees of a connected function.
+        A connected k-pt function is of order N^{1−k/2}: 1 with quartic operators, 2
+        with a sextic one, beside which the trees of two quartic vertices count. Of
+        half-integer powers, those of odd k, the whole one below.
+        """
+        most = max(operator.num_fields for operator in self.operators)
+        return max(most // 2 - 1, 0)
 
-        A connected k-pt function is of order N^{1−k/2}, so that two cubic vertices
-        count beside a quartic one, and two quartic vertices beside a sextic one. There
-        are none in the bare scheme, which is of first order alone.
+    @property
+    def tree_operators(self) -> tuple[int, ...]:
+        """Numbers of the operators whose pairs make trees that count.
+
+        Those of four fields beside a sextic operator, and those of three beside a
+        quartic one: two vertices of n fields make the (2n − 2)-pt function at the power
+        of 1/N of an operator of as many fields. Empty without such, and in the bare
+        scheme, which is of first order alone.
         """
         fields = [operator.num_fields for operator in self.operators]
-        if self.is_bare or order not in _TREES or max(fields) < order:
-            return ()
-        return tuple(i for i, n in enumerate(fields) if n == _TREES[order])
-
-    def check_trees(self) -> None:
-        """Refuse operators beside which trees of three vertices would count.
-
-        Raises:
-            UnavailableError: There are such.
-        """
-        fields = [operator.num_fields for operator in self.operators]
-        if 3 in fields and max(fields) > 4 and not self.is_bare:
-            raise UnavailableError(
-                f"{self} has operators of three fields beside ones of "
-                f"{max(fields)}: trees of three and more vertices are of the same "
-                "order, and are not computed; fit them apart, or to first order alone "
-                "with scheme='bare'"
-            )
+        for vertex in _TREE_VERTICES:
+            if vertex in fields and max(fields) >= 2 * vertex - 2 and not self.is_bare:
+                return tuple(i for i, n in enumerate(fields) if n == vertex)
+        return ()
 
     def check_is_saved(self) -> None:
         """Refuse an action that `record` would not bring back.

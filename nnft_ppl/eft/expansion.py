@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._rms import rms
 from nnft_ppl._typing import Matrix, Packed
@@ -102,15 +102,14 @@ def expand(
         SpecError: An order is below one, or see `first_order`.
         UnavailableError: Trees of three vertices would count, or see `first_order`.
     """
-    action.check_trees()
+    _check_trees(action)
     integrals = Integrals(network, x, cutoffs, action.measure)
     linear = {order: _linear(action, integrals, order) for order in orders}
     number = len(action.operators)
     trees = {}
-    for order in orders:
-        members = action.tree_operators(order)
-        if not members:
-            continue
+    members = action.tree_operators
+    order = 2 * action.operators[members[0]].num_fields - 2 if members else 0
+    if order in orders:
         shape = (*linear[order].values.shape, number)
         tensor = Trees(np.zeros(shape), np.zeros(shape))
         for i, j in combinations_with_replacement(members, 2):
@@ -170,6 +169,21 @@ def coupling_scale(
             f"cutoff {cutoffs[cutoff]}; choose a larger cutoff or leave it out"
         )
     return np.asarray(scale)
+
+
+def _check_trees(action: Action) -> None:
+    """Refuse operators beside which trees of three vertices would count.
+
+    Raises:
+        UnavailableError: There are such.
+    """
+    fields = [operator.num_fields for operator in action.operators]
+    if 3 in fields and max(fields) > 4 and not action.is_bare:
+        raise UnavailableError(
+            f"{action} has operators of three fields beside ones of {max(fields)}: "
+            "trees of three and more vertices are of the same order, and are not "
+            "computed; fit them apart, or to first order alone with scheme='bare'"
+        )
 
 
 def _gaussian_size(propagator: Matrix, order: int) -> float:

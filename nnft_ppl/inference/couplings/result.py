@@ -273,7 +273,8 @@ class CouplingFit:
         """Orders that the bare scheme shifts and that are no data."""
         if not self.action.is_bare:
             return ()
-        return (1, 2) if self.action.has_odd and not self.action.makes_mean else (2,)
+        has_odd = any(k % 2 for k in self.action.orders)
+        return (1, 2) if has_odd and not self.action.makes_mean else (2,)
 
     def running(self) -> xr.Dataset:
         """The running of each coupling, measured beside the theory's.
