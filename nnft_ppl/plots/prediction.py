@@ -54,7 +54,9 @@ def plot_prediction(fit: CouplingFit, measured: Correlators, order: int = 6) -> 
             sharey=True,
         )
         for axis, cutoff in zip(axes[0], cutoffs, strict=True):
-            predicted = fit.predict(order, cutoffs=[cutoff], truncation=True)
+            predicted = fit.predict(
+                order, cutoffs=[cutoff], truncation=not fit.likelihood.has_odd_orders
+            )
             drawn = predicted.values[:, :, 0]
             quantiles = np.percentile(drawn, tails, axis=(0, 1)) / reference
             _panel(axis, quantiles[:, by_size], (gaussian / reference)[by_size], noise)
