@@ -34,7 +34,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     multiple=True,
     required=True,
     help="lambda_0, lambda_2, lambda_4, lambda_nl, lambda_nl2, quadratic_squared, "
-    "gradient, kappa, or a plugin's; may be repeated.",
+    "gradient, kappa, source, cubic, or a plugin's; may be repeated.",
 )
 @click.option(
     "--cutoff",

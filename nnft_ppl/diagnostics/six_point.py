@@ -32,7 +32,7 @@ class SixPoint:
         is_fitted: Whether 6-pt data entered the fit, so that this is no prediction.
         is_heavy_tailed: Whether a few networks make the measurement.
         inside: Share of the entries in the 90 % band of the prediction, omitted powers
-            of 1/N and noise included.
+            of 1/N (but of actions with odd operators) and noise included.
         p_value: How often the prediction's own draws are as far from its median.
             Entries move together, so the share alone does not tell: of 462 entries that
             are one number in truth, one time in ten all lie outside.
@@ -54,7 +54,8 @@ def six_point(fit: CouplingFit) -> SixPoint:
     cutoff = cutoffs[len(cutoffs) // 2]
     measured, gaussian = data.moment(ORDER), data.gaussian_moment(ORDER)
     error = np.hypot(data.error(ORDER), _ROUNDING * rms(measured))
-    drawn = fit.predict(ORDER, cutoff, truncation=True).values[:, :, 0]
+    truncation = not fit.likelihood.has_odd_orders
+    drawn = fit.predict(ORDER, cutoff, truncation=truncation).values[:, :, 0]
     drawn = drawn.reshape(-1, drawn.shape[-1])
     rng = np.random.default_rng(fit.seed)
     # Noise of smooth functions moves all entries together.

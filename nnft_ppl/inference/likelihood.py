@@ -91,6 +91,11 @@ class Likelihood:
         ends = np.cumsum(self.num_entries)
         return [slice(e - n, e) for e, n in zip(ends, self.num_entries, strict=True)]
 
+    @property
+    def has_odd_orders(self) -> bool:
+        """Whether an odd connected function is among the data."""
+        return any(order % 2 for order in self.orders)
+
     def expected(self, cutoff: int, couplings: np.ndarray) -> np.ndarray:
         """Data modes (…, mode) that couplings c (…, operator) predict at one cutoff."""
         linear = couplings @ self.design[cutoff].T

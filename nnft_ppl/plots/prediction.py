@@ -56,7 +56,9 @@ def plot_prediction(
         height = max(2.1, 3.4 / len(cutoffs))
         drawn = panels(ax, [height] * len(cutoffs), sharex=True, sharey=True)
         for axis, cutoff in zip(drawn.axes, cutoffs, strict=True):
-            predicted = fit.predict(order, cutoffs=[cutoff], truncation=True)
+            predicted = fit.predict(
+                order, cutoffs=[cutoff], truncation=not fit.likelihood.has_odd_orders
+            )
             draws = predicted.values[:, :, 0]
             quantiles = np.percentile(draws, tails, axis=(0, 1)) / reference
             _panel(axis, quantiles[:, by_size], (gaussian / reference)[by_size], noise)

@@ -56,7 +56,7 @@ def predict_moment(
         SpecError: Order not supported.
         UnavailableError: A truncation of an action with odd operators is asked for.
     """
-    has_odd = any(k % 2 for k in likelihood.orders)
+    has_odd = likelihood.has_odd_orders
     allowed = range(1, MAX_ORDER + 1) if has_odd else range(2, MAX_ORDER + 1, 2)
     if order not in allowed:
         raise SpecError(
