@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from nnft_ppl._numbers import percent, percent_interval, significant, with_error
+from nnft_ppl._numbers import SMALL, percent, percent_interval, significant, with_error
 from nnft_ppl._version import __version__
 from nnft_ppl.inference.verdict import Verdict
 from nnft_ppl.plots import plot_couplings, plot_deviation, png
@@ -184,7 +184,7 @@ def _cell(rows: pd.DataFrame, run: str) -> str:
     if here.empty:
         return "–"
     (row,) = here.to_dict("records")
-    error = f" ± {percent(row['error'])}" if row["error"] else ""
+    error = f" ± {percent(row['error'])}" if row["error"] >= SMALL else ""
     return percent(row["value"]) + error
 
 
