@@ -201,9 +201,9 @@ def test_a_cluster_may_do_the_work(tmp_path):
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--devices", "99", "`devices` is 99"),
+        ("--devices", "99", "`--devices` is 99"),
         ("--devices", "0,99", "there is no device 99"),
-        ("--memory", "5kB", "`memory` is 5000"),
+        ("--memory", "5kB", "`--memory` is 5000"),
         ("--memory", "much", "`--memory much` is no size"),
         ("--scheduler", "nowhere", "no Dask scheduler answers at 'nowhere'"),
     ],

@@ -15,7 +15,7 @@ from nnft_ppl.architecture import Architecture
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.expansion import design_matrix
 from nnft_ppl.eft.measures import MEASURES, measure_named
-from nnft_ppl.registry import network
+from nnft_ppl.registry import architectures, network
 
 _TEMPLATE = Path(__file__).parent / "template"
 _WIDTH = 20
@@ -88,8 +88,6 @@ def _first_network(name: str) -> tuple[Network, np.ndarray]:
 
 def _inputs(name: str) -> Iterator[tuple[int | tuple[int, ...], np.ndarray]]:
     """Shapes of an input, and inputs."""
-    from nnft_ppl.registry import architectures
-
     known = architectures().get(name)
     suggested = {} if known is None else known.suggested_inputs
     for dim in sorted(suggested) or [1]:
