@@ -38,6 +38,7 @@ from nnft_ppl.testing.structure import (
     check_structure,
     check_transformations,
 )
+from nnft_ppl.testing.tangent_kernel import check_tangent_kernel
 
 _MAX_POINTS = 6
 _MIN_DRAWS = 1000
@@ -113,6 +114,10 @@ def _layers(on: _Setting) -> Iterator[CheckResult]:
     yield from check_hidden_layers(on.network, on.points, on.sample, on.part(6))
 
 
+def _tangent_kernel(on: _Setting) -> Iterator[CheckResult]:
+    yield from check_tangent_kernel(on.network, on.points, on.num_draws, on.part(7))
+
+
 def _cumulants(on: _Setting) -> Iterator[CheckResult]:
     yield from check_cumulants(on.network, on.points, on.sample, on.sweep)
 
@@ -134,6 +139,7 @@ _STATISTICAL: dict[str, Callable[[_Setting], Iterator[CheckResult]]] = {
     "symmetries": _symmetries,
     "neuron": _neuron,
     "hidden layers": _layers,
+    "tangent kernel": _tangent_kernel,
     "cumulants": _cumulants,
     "limit": _limit,
 }
@@ -233,7 +239,8 @@ def check_architecture(
     Prior and forward pass: traceable, reproducible, of the right shape and precision,
     the same under jit and vmap, all randomness from the key, numbers at extreme but
     legal settings. Kernel, readout, neuron, hidden layers and symmetries, where given:
-    against each other and against `num_draws` sampled networks, exact cumulants too.
+    against each other and against `num_draws` sampled networks, exact cumulants too,
+    and the tangent kernel against gradients of some of them.
     Over four widths the ensemble must become Gaussian at the rate 1/N, unless the
     plugin says that it does not. Sampled numbers must agree within 5 standard errors.
 

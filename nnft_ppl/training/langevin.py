@@ -44,7 +44,7 @@ class State(NamedTuple):
 def begin(learner: Learner, values: Standardised, key: Key) -> State:
     """Before training."""
     trained = {name: values[name] for name in learner.rates}
-    return State(values, _noise(key, 0, trained), jnp.zeros((), jnp.int32))
+    return State(values, noise(key, 0, trained), jnp.zeros((), jnp.int32))
 
 
 def wander(
@@ -69,20 +69,20 @@ def wander(
 
     def one(_: jax.Array, state: State) -> State:
         slope, done = learner.gradient(state.values), state.done + 1
-        noise = _noise(key, done, slope)
+        kick = noise(key, done, slope)
         moved = {
             name: state.values[name]
             - step * (slope[name] + temperature * state.values[name])
-            + scale * (state.noise[name] + noise[name])
+            + scale * (state.noise[name] + kick[name])
             for name in slope
         }
-        return State(state.values | moved, noise, done)
+        return State(state.values | moved, kick, done)
 
     found: State = jax.lax.fori_loop(0, steps, one, state)
     return found
 
 
-def _noise(key: Key, count: jax.Array | int, like: Standardised) -> Standardised:
+def noise(key: Key, count: jax.Array | int, like: Standardised) -> Standardised:
     """Standard normal numbers of one step, a function of (network, step) alone."""
     keys = jax.random.split(
         jax.random.fold_in(jax.random.fold_in(key, _STREAM), count), len(like)

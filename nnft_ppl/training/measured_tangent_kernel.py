@@ -42,7 +42,7 @@ from nnft_ppl.ensemble.not_finite import (
 from nnft_ppl.ensemble.outputs import check_outputs
 from nnft_ppl.ensemble.progress import Monitor, Pace, watching
 from nnft_ppl.training.gradients import linearised
-from nnft_ppl.training.network_blocks import network_blocks, over_chunks
+from nnft_ppl.training.network_blocks import block_of, network_blocks, over_chunks
 from nnft_ppl.training.standardised import sites_of
 
 GROUPS = 10
@@ -333,13 +333,13 @@ def tangent_kernel_blocks(
         )
 
     num_legs = len(inputs) * network.hyperparameters.output_dim
+    block = block_of(network, len(inputs), 3 + num_legs, num_draws, devices)
     return network_blocks(
         program,
         network,
         len(inputs),
-        3 + num_legs,
+        range(0, num_draws, block),
         key=key,
-        num_draws=num_draws,
         devices=devices,
     )
 

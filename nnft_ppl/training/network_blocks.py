@@ -66,14 +66,36 @@ def over_chunks(
     return on_each_device(local, mesh, streams, starts, chunks)
 
 
+def block_of(
+    network: Network,
+    num_points: int,
+    work: float,
+    num_draws: int,
+    devices: tuple[jax.Device, ...],
+) -> int:
+    """Networks in a block.
+
+    Args:
+        network: What is drawn.
+        num_points: Inputs that it is evaluated at together.
+        work: Evaluations of one network at all these inputs, roughly.
+        num_draws: Networks in all.
+        devices: Each takes a block at a time.
+    """
+    chunk = chunk_of(network, num_points, sizes_of(devices[0]))
+    each = work * num_points * numbers_per_network(network)
+    wanted = min(_BLOCK_WORK / each, num_draws / _FEW_BLOCKS, _BLOCK_DRAWS)
+    # Of one chunk alone the compiler would make another program.
+    return max(2 * chunk, power_of_two_below(wanted))
+
+
 def network_blocks(
     program: Program,
     network: Network,
     num_points: int,
-    work: float,
+    starts: range,
     *,
     key: Key,
-    num_draws: int,
     devices: tuple[jax.Device, ...],
 ) -> Generator[np.ndarray, None, None]:
     """(network, …) of all networks, a block at a time.
@@ -82,16 +104,12 @@ def network_blocks(
         program: From `over_chunks`, compiled.
         network: What is drawn.
         num_points: Inputs that it is evaluated at together.
-        work: Evaluations of one network at all these inputs, roughly.
+        starts: First networks of blocks, a step of `block_of` apart, and where all end.
         key: Network j is a function of (key, j).
-        num_draws: How many.
         devices: Each takes a block at a time.
     """
     chunk = chunk_of(network, num_points, sizes_of(devices[0]))
-    each = work * num_points * numbers_per_network(network)
-    wanted = min(_BLOCK_WORK / each, num_draws / _FEW_BLOCKS, _BLOCK_DRAWS)
-    # Of one chunk alone the compiler would make another program.
-    block = max(2 * chunk, power_of_two_below(wanted))
+    block, num_draws = starts.step, starts.stop
 
     def run(starts: Sequence[int], devices: tuple[jax.Device, ...]) -> list[np.ndarray]:
         # A device without networks of its own has none to draw.
@@ -107,5 +125,5 @@ def network_blocks(
             : len(starts)
         ]
 
-    with closing(run_locally(run, range(0, num_draws, block), devices)) as blocks:
+    with closing(run_locally(run, starts, devices)) as blocks:
         yield from blocks

@@ -18,7 +18,8 @@ class Plan:
         parametrization: `ntk` or `standard`.
         times: Ascending; numbers of steps for gradient descent, else t.
         learning_rate: η of gradient descent, h of Langevin dynamics at most; 0 for
-            the flow, whose steps are its own.
+            the flow, whose steps are its own, and for Langevin dynamics of the readout,
+            which takes none.
         temperature: Of Langevin dynamics, else 0.
     """
 
@@ -36,17 +37,17 @@ class Plan:
 
     @property
     def steps(self) -> np.ndarray:
-        """(time,) how many steps each interval takes, but for the flow."""
+        """(time,) how many steps of that rate each interval takes."""
         if self.method == "gradient_descent":
             return self.intervals.astype(np.int32)
-        if self.method == "langevin":
+        if self.learning_rate:
             steps = np.ceil(self.intervals / self.learning_rate - 1e-9)
             return np.asarray(steps, np.int32)
         return np.zeros(len(self.times), np.int32)
 
     @property
     def sizes(self) -> np.ndarray:
-        """(time,) how long a step of each interval is, but for the flow."""
+        """(time,) how long a step of that rate is in each interval."""
         if self.method == "langevin":
             return np.asarray(self.intervals / np.maximum(self.steps, 1))
         return np.full(len(self.times), self.learning_rate)

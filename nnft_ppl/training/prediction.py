@@ -49,13 +49,15 @@ def predict(
 ) -> Prediction | None:
     """The limit of infinite width; `None` where its kernels are not known.
 
-    For Langevin dynamics it is the Gaussian process given the data, with noise of
-    variance T: what comes after a long time.
+    For Langevin dynamics of all parameters it is the Gaussian process given the data,
+    with noise of variance T: what comes after a long time.
     """
     rows, new_rows = np.arange(len(x)), np.arange(len(x), len(x) + len(x_new))
     try:
         kernel = network.kernel(np.concatenate([x, x_new]))
         if plan.method == "langevin":
+            if plan.train == "readout":
+                return _relaxed(kernel, rows, new_rows, y, plan)
             return _stationary(kernel, rows, new_rows, y, plan)
         tangents = _tangent_kernels(network, x, x_new, plan)
     except UnavailableError:
@@ -96,6 +98,25 @@ def _trained(
         half = pull @ across.T
         means.append(pull @ y)
         covariances.append(new + pull @ among @ pull.T - half - half.T)
+    return Prediction(np.stack(means), np.stack(covariances))
+
+
+def _relaxed(
+    kernel: Matrix, rows: np.ndarray, new_rows: np.ndarray, y: np.ndarray, plan: Plan
+) -> Prediction:
+    """Of the readout alone: (K + T)⁻¹ (1 − e^{−(K + T)t}), twice t for the covariance.
+
+    The prior of ω, from which it begins, is what forgetting and noise keep.
+    """
+    eigenvalues, vectors = np.linalg.eigh(kernel[np.ix_(rows, rows)])
+    rates = np.maximum(eigenvalues, 0.0) + plan.temperature
+    across, new = kernel[np.ix_(new_rows, rows)], kernel[np.ix_(new_rows, new_rows)]
+    turned = across @ vectors
+    means, covariances = [], []
+    for time in plan.times:
+        means.append(turned @ (-np.expm1(-rates * time) / rates * (vectors.T @ y).T).T)
+        factors = -np.expm1(-2 * rates * time) / rates
+        covariances.append(new - (turned * factors) @ turned.T)
     return Prediction(np.stack(means), np.stack(covariances))
 
 

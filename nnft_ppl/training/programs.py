@@ -19,6 +19,7 @@ from nnft_ppl.training.gradients import linearised
 from nnft_ppl.training.learner import Learner
 from nnft_ppl.training.linear import learned
 from nnft_ppl.training.network_blocks import over_chunks
+from nnft_ppl.training.relaxation import relax
 from nnft_ppl.training.standardised import Standardised, sites_of
 
 type _Interval = tuple[jax.Array, jax.Array, jax.Array]
@@ -72,7 +73,9 @@ def _train(
 
         def one(values: Standardised, key: Key) -> jax.Array:
             if train == "readout":
-                return _readout_alone(learner, values, new_points, intervals, method)
+                return _readout_alone(
+                    learner, values, new_points, intervals, method, temperature, key
+                )
             start, advance, values_of = _dynamics(
                 learner, values, method, key, temperature
             )
@@ -142,10 +145,15 @@ def _readout_alone(
     new_points: jax.Array,
     intervals: _Interval,
     method: str,
+    temperature: jax.Array,
+    key: Key,
 ) -> jax.Array:
-    """What `linear` says of outputs and of the loss, (time, new leg + 1)."""
+    """What `linear` or `relaxation` says, (time, new leg + 1)."""
     there = learner.linearised(values)
     new = linearised(learner.sites, values, new_points, learner.rates)
+    if method == "langevin":
+        first = {name: values[name].ravel() for name in learner.rates}
+        return relax(there, new, first, learner.targets, intervals[0], temperature, key)
     eigenvalues, vectors = jnp.linalg.eigh(there.tangent_kernel())
     across = new.tangent_kernel(there)
     residual = there.outputs - learner.targets

@@ -1,6 +1,6 @@
 """`TrainedEnsemble`: draws of trained networks at every time that was asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,11 +16,15 @@ from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.drawn.from_draws import correlators_from_draws
+from nnft_ppl.correlators.drawn.units import Moments
+from nnft_ppl.correlators.sampled.measurement import four_point_error
 from nnft_ppl.ensemble.fingerprint import network_record, recorded_network
 from nnft_ppl.training.plan import Plan
 from nnft_ppl.training.prediction import Prediction
 
 _TIME = ("time",)
+_BLOCK = 1 << 12
+"""Networks that are read together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,8 @@ class TrainedEnsemble:
         x_new: New inputs, float64 (new, dim).
         plan: Method, step and times.
         orders: Of the correlators.
-        values: f at the new inputs, float32 (time, draw, new, output).
+        values: f at the new inputs, float32 (time, draw, new, output); of draws in a
+            file, a memory map.
         losses: ½ Σ (f − y)², float32 (time, draw).
         limit: What linearised networks of infinite width do at the same times, or
             `None` where their kernels are not known; see `prediction`.
@@ -117,7 +122,7 @@ class TrainedEnsemble:
     @property
     def mean(self) -> Float[np.ndarray, "time new output"]:
         """E f."""
-        return np.asarray(self.values.mean(axis=1, dtype=np.float64))
+        return _moments(self)[0]
 
     @property
     def mean_error(self) -> Float[np.ndarray, "time new output"]:
@@ -127,7 +132,7 @@ class TrainedEnsemble:
     @property
     def variance(self) -> Float[np.ndarray, "time new output"]:
         """Var f."""
-        return np.asarray(self.values.var(axis=1, dtype=np.float64, ddof=1))
+        return _moments(self)[1]
 
     @property
     def prediction(self) -> Prediction:
@@ -216,3 +221,32 @@ def _correlators(ensemble: TrainedEnsemble, row: int) -> Correlators:
         ensemble.orders,
         width=ensemble.network.width,
     )
+
+
+@lru_cache(maxsize=32)
+def _moments(ensemble: TrainedEnsemble) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance, (time, new, output), a block at a time."""
+    values, moments = ensemble.values, Moments.none()
+    for start in range(0, ensemble.num_draws, _BLOCK):
+        part = values[:, start : start + _BLOCK].astype(np.float64)
+        moments = moments.plus(np.moveaxis(part, 1, 0))
+    return moments.mean, moments.squares / (moments.number - 1)
+
+
+def largest_error(
+    found: Sequence[Correlators], error_of: Callable[[Correlators], float | None] | None
+) -> float | None:
+    """The largest relative error at any time, `None` where one is not known.
+
+    Args:
+        found: At every time.
+        error_of: Of one of them; of G4c when `None`.
+    """
+    errors = [(error_of or _of_four_points)(one) for one in found]
+    known = [error for error in errors if error is not None]
+    return max(known) if len(known) == len(errors) else None
+
+
+def _of_four_points(found: Correlators) -> float | None:
+    first, second = found.entries(2).T
+    return four_point_error(found, found.connected(2)[first == second])

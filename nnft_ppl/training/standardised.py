@@ -171,13 +171,14 @@ def readout_sites(network: Network) -> tuple[str, ...]:
     return tuple(name for name, of_it in zip(shapes, unused, strict=True) if of_it)
 
 
-def check_normal(network: Network) -> None:
-    """Refuse what has a site that is not normal.
+def check_normal(network: Network, train: str) -> None:
+    """Refuse what trains a site that is not normal.
 
     Raises:
         UnavailableError: There is one.
     """
-    others = sorted(sites_of(network).others)
+    sites = sites_of(network)
+    others = sorted(set(sites.others) & set(sites.rates("ntk", train)))
     if others:
         raise UnavailableError(
             f"Langevin dynamics keeps a prior of normal parameters, and the sites "

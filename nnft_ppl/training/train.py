@@ -1,47 +1,45 @@
 """Ensembles of trained networks: the public call."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jaxtyping import ArrayLike
 
 from nnft_ppl._arguments import check_choice, check_kind, check_number
 from nnft_ppl._arrays import real_numbers
+from nnft_ppl._checkpoint import check_checkpoint_path
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._tangent_kernel import PARAMETRIZATIONS
-from nnft_ppl._typing import Key, Points
+from nnft_ppl._typing import Key
 from nnft_ppl.bayes.data import Data, checked_data
+from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.drawn.from_draws import correlators_from_draws
 from nnft_ppl.correlators.orders import check_orders
+from nnft_ppl.correlators.sampled.measure import check_target
 from nnft_ppl.correlators.symmetric import num_entries
-from nnft_ppl.ensemble.device_sizes import sizes_of
 from nnft_ppl.ensemble.local import choose_devices
 from nnft_ppl.ensemble.model import (
-    Stream,
     check_key,
     check_num_draws,
     check_prior,
     sampling_inputs,
 )
-from nnft_ppl.ensemble.not_finite import NotFiniteError, which_are_not_finite
 from nnft_ppl.ensemble.outputs import check_outputs
-from nnft_ppl.ensemble.progress import Monitor, Pace, watching
-from nnft_ppl.training.network_blocks import network_blocks
+from nnft_ppl.ensemble.progress import Monitor, watching
+from nnft_ppl.training.kept import checked_file
 from nnft_ppl.training.plan import METHODS, TRAINED, Plan
 from nnft_ppl.training.prediction import predict
-from nnft_ppl.training.programs import train_networks
-from nnft_ppl.training.result import TrainedEnsemble
+from nnft_ppl.training.result import TrainedEnsemble, largest_error
 from nnft_ppl.training.sharpness import limit_sharpness, sharpest
 from nnft_ppl.training.standardised import check_normal, sites_of
+from nnft_ppl.training.stream import Goal, Job, stream
 
 _MARGIN = 0.5
 """Of one over the largest eigenvalue among some networks: others, and the same later,
 may have four times as large a one and be stable."""
-_FLOW_WORK = 50
-"""Steps that the flow takes, roughly."""
 
 
 def train_ensemble(
@@ -59,6 +57,10 @@ def train_ensemble(
     temperature: float | None = None,
     train: str = "all",
     parametrization: str = "ntk",
+    target_error: float | None = None,
+    error_of: Callable[[Correlators], float | None] | None = None,
+    checkpoint: str | Path | None = None,
+    draws: str | Path | None = None,
     devices: Sequence[jax.Device] | int | None = None,
     progress: bool | Monitor = False,
 ) -> TrainedEnsemble:
@@ -68,7 +70,8 @@ def train_ensemble(
     with μ and σ of the prior, and ω moves (the NTK parametrisation): by dω/dt = −∂L/∂ω,
     by ω ← ω − η ∂L/∂ω, or by Langevin dynamics dω = −(∂L/∂ω + Tω) dt + √(2T) dW, whose
     law after a long time is `nnft_ppl.posterior` with noise_std² = T. Networks are
-    streamed; their values at the new inputs are kept, 4 bytes for each time and output.
+    streamed; their values at the new inputs are kept, 4 bytes for each time and output,
+    in memory or, memory then being the same for any number, in a file.
 
     Args:
         network: Any; a user's by an adapter, too.
@@ -77,7 +80,7 @@ def train_ensemble(
         x_new: New inputs (new, input_dim), distinct.
         times: Ascending, ≥ 0; for gradient descent numbers of steps, each of which is
             a time η.
-        num_draws: Networks.
+        num_draws: Networks; with a `target_error` the largest number.
         key: A JAX random key; network j is the one of `sample_ensemble`, and a function
             of (key, j).
         method: `gradient_flow`, `gradient_descent` or `langevin`.
@@ -86,10 +89,18 @@ def train_ensemble(
             whose law after a long time is then off by its square. Half of one over the
             largest eigenvalue of the tangent kernel of 128 networks when `None`.
         temperature: T > 0, of Langevin dynamics.
-        train: `all` parameters; or `readout`, the last layer alone, in closed form, by
-            gradient flow or descent.
+        train: `all` parameters; or `readout`, the last layer alone, in closed form:
+            without steps that have an error, whatever the method.
         parametrization: `standard` for gradients by θ: r σ² = 1 in ω ← ω − η r ∂L/∂ω,
             as if the rates of `ntk` were η/σ², layer by layer.
+        target_error: Stop once at every time the relative error of G4c, the root mean
+            square over entries of its error over that of its value, is at most this.
+        error_of: Correlators so far at one of the times -> the relative error that is
+            meant instead, `None` where it is not known yet.
+        checkpoint: File where what there is is saved as it grows, and from which the
+            same call goes on, whatever its `num_draws`; it is kept at the end.
+        draws: File .npy in which draws are kept, (draw, time, new, output), in place of
+            memory; the losses (draw, time) are put beside it, in .losses.npy.
         devices: Devices of this process to use, or how many; all when `None`.
         progress: Show a progress bar, on a terminal or in a notebook, or a function
             that is told.
@@ -99,11 +110,14 @@ def train_ensemble(
 
     Raises:
         SpecError: An argument is unusable, such as a learning rate at which training
-            diverges, or networks give NaN or overflow.
+            diverges, or networks give NaN or overflow; or the checkpoint is of other
+            work.
         UnavailableError: A site has no standard deviation, is not normal though
             Langevin dynamics is asked for, or there is no readout to train alone.
         PluginError: The prior does not run under NumPyro, or what the architecture's
             functions return is not real or of a wrong shape.
+        StorageError: Draws cannot be written.
+        SamplingInterrupted: Ctrl-C; what there is is in the checkpoint.
 
     Source: Lee et al., arXiv:1902.06720; Langevin dynamics and its law: Naveh et al.,
     arXiv:2004.01190.
@@ -115,17 +129,20 @@ def train_ensemble(
     check_choice("train", train, TRAINED)
     check_choice("parametrization", parametrization, PARAMETRIZATIONS)
     if method == "langevin":
-        check_normal(network)
-        if train != "all" or parametrization != "ntk":
+        check_normal(network, train)
+        if parametrization != "ntk":
             raise SpecError(
-                f"`train` is {train!r} and `parametrization` {parametrization!r}; "
-                "Langevin dynamics moves 'all' parameters in the parametrisation 'ntk'"
+                f"`parametrization` is {parametrization!r}; Langevin dynamics moves "
+                "parameters in the parametrisation 'ntk'"
             )
     num_outputs = network.hyperparameters.output_dim
     num_legs = len(data.x_new) * num_outputs
     orders = check_orders({1, *orders}, len(data.x_new), num_outputs)
     num_quantities = sum(num_entries(num_legs, k) for k in orders)
     num_draws = check_num_draws(num_draws, num_quantities + 1)
+    check_target(target_error, error_of, orders)
+    place = None if checkpoint is None else check_checkpoint_path(checkpoint)
+    file = checked_file(draws)
     key = check_key(key)
     used = choose_devices(devices)
     check_prior(network)
@@ -142,9 +159,21 @@ def train_ensemble(
         ),
         temperature=_checked_temperature(temperature, method),
     )
-    values, losses = _trained(
-        network, data, new_points, plan, key, num_draws, used, progress
-    )
+    job = Job(network, data, new_points, plan, key, num_draws, used, file)
+
+    def error(values: np.ndarray) -> float | None:
+        if len(values) <= num_quantities:
+            return None
+        found = [
+            correlators_from_draws(part, data.x_new, orders, width=network.width)
+            for part in np.moveaxis(values, 1, 0)
+        ]
+        return largest_error(found, error_of)
+
+    goal = None if target_error is None else Goal(error, target_error)
+    quantity = "G4c" if error_of is None else "error"
+    with watching(progress, "train", target_error, quantity) as monitor:
+        values, losses = stream(job, goal, place, monitor)
     return TrainedEnsemble(
         network=network,
         x=data.x,
@@ -152,8 +181,8 @@ def train_ensemble(
         x_new=data.x_new,
         plan=plan,
         orders=orders,
-        values=values,
-        losses=losses,
+        values=np.moveaxis(values, 1, 0),
+        losses=losses.T,
         limit=predict(network, data.x, data.y, data.x_new, plan),
     )
 
@@ -214,11 +243,14 @@ def _checked_rate(
         SpecError: It is no number > 0, given where there is none, or so large that
             networks diverge.
     """
-    if method == "gradient_flow":
+    if method == "gradient_flow" or (method == "langevin" and train == "readout"):
         if learning_rate is not None:
+            way = "gradient flow chooses its own steps"
+            if method == "langevin":
+                way = "Langevin dynamics of the readout alone takes no steps"
             raise SpecError(
-                f"`learning_rate` is {learning_rate!r}; gradient flow chooses its own "
-                "steps: leave it out, or take method='gradient_descent'"
+                f"`learning_rate` is {learning_rate!r}; {way}: leave it out, or take "
+                "method='gradient_descent'"
             )
         return 0.0
     if learning_rate is None:
@@ -236,99 +268,3 @@ def _checked_rate(
             "less, as networks differ"
         )
     return rate
-
-
-def _trained(
-    network: Network,
-    data: Data,
-    new_points: Points,
-    plan: Plan,
-    key: Key,
-    num_draws: int,
-    devices: tuple[jax.Device, ...],
-    progress: bool | Monitor,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(time, draw, new, output) of f, and (time, draw) of the loss."""
-    points = jnp.asarray(data.points[data.rows])
-    targets = jnp.asarray(data.y.reshape(-1), jnp.float32)
-    new = jnp.asarray(new_points, jnp.float32)
-    intervals = (
-        jnp.asarray(plan.intervals, jnp.float32),
-        jnp.asarray(plan.steps, jnp.int32),
-        jnp.asarray(plan.sizes, jnp.float32),
-    )
-    temperature = jnp.asarray(plan.temperature, jnp.float32)
-    sizes = sizes_of(devices[0])
-
-    def program(
-        streams: Stream,
-        starts: np.ndarray,
-        chunks: np.ndarray,
-        mesh: Mesh,
-        chunk: int,
-        max_chunks: int,
-    ) -> jax.Array:
-        return train_networks(
-            streams,
-            starts,
-            chunks,
-            points,
-            targets,
-            new,
-            intervals,
-            temperature,
-            mesh,
-            network,
-            plan.method,
-            plan.train,
-            plan.parametrization,
-            sizes,
-            chunk,
-            max_chunks,
-        )
-
-    num_outputs = network.hyperparameters.output_dim
-    shape = (len(plan.times), num_draws, len(new), num_outputs)
-    values = np.empty(shape, np.float32)
-    losses = np.empty(shape[:2], np.float32)
-    steps = float(plan.steps.sum()) or _FLOW_WORK * len(targets) * len(plan.times)
-    done, pace = 0, Pace(0)
-    with watching(progress, "train") as monitor:
-        for part in network_blocks(
-            program,
-            network,
-            len(points),
-            3 * steps,
-            key=key,
-            num_draws=num_draws,
-            devices=devices,
-        ):
-            bad = which_are_not_finite(part)
-            if bad.any():
-                raise NotFiniteError(_diverged(network, plan, bad, part, done))
-            stop = done + len(part)
-            by_time = np.moveaxis(part, 1, 0)
-            values[:, done:stop] = by_time[..., :-1].reshape(-1, len(part), *shape[2:])
-            losses[:, done:stop] = by_time[..., -1]
-            done = stop
-            if monitor is not None:
-                monitor(pace.at(done, num_draws, None))
-    return values, losses
-
-
-def _diverged(
-    network: Network, plan: Plan, bad: np.ndarray, part: np.ndarray, start: int
-) -> str:
-    """What to say of networks that end in no numbers."""
-    finite = np.isfinite(part[bad]).all(axis=(0, 2))
-    time = plan.times[int(np.argmin(finite))]
-    remedy = "use smaller inputs, targets or weights"
-    if plan.method != "gradient_flow":
-        remedy = (
-            f"use a `learning_rate` below {plan.learning_rate:.3g}, or {remedy[4:]}"
-        )
-    return (
-        f"{np.count_nonzero(bad)} of the networks {start} to {start + len(bad) - 1} "
-        f"give NaN or infinity by time {time}, the first of them network "
-        f"{start + int(np.argmax(bad))} of {network.name!r}: {remedy}"
-    )

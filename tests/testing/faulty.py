@@ -51,6 +51,13 @@ class Fault:
         return nnft.Network.build(self.architecture, **(usual | dict(self.settings)))
 
 
+def shares_with(
+    change: Callable[[dict], dict], base: nnft.Architecture = MLP
+) -> Callable[..., dict]:
+    """The tangent kernel of a sound architecture, its shares changed."""
+    return lambda hp, x, y: change(base.tangent_kernel(hp, x, y))
+
+
 def prior_with(
     change: Callable[[nnft.Hyperparameters, dict], dict], base: nnft.Architecture = RELU
 ) -> Callable[[nnft.Hyperparameters], dict]:
@@ -504,6 +511,20 @@ FAULTS: dict[str, Fault] = {
         {"prior": prior_with(waves_in_pairs, COS)},
         "neuron-average", r"and of `width` independent neurons", "neuron",
         base=COS, num_draws=16_000,
+    ),
+    "tangent kernel with a share twice": Fault(
+        {"tangent_kernel": shares_with(lambda parts: {**parts, "W0": 2 * parts["W0"]})},
+        "tangent-kernel", r"mean of J Jᵀ .* widths 20 and 80", "tangent kernel",
+        base=MLP,
+    ),
+    "tangent kernel without its biases": Fault(
+        {"tangent_kernel": shares_with(lambda parts: {**parts, "b1": 0 * parts["b1"]})},
+        "tangent-kernel", r"Σ of the shares declared", "tangent kernel", base=MLP,
+    ),
+    "tangent kernel of a site that is not there": Fault(
+        {"tangent_kernel": shares_with(lambda parts: {**parts, "W9": parts["W0"]})},
+        "tangent kernel", r"shares of \['W9'\]; expected names", "tangent kernel",
+        base=MLP,
     ),
     "hidden layers of wrong widths": Fault(
         {"hidden_layers": double_widths},

@@ -76,6 +76,18 @@ def test_shipped_architecture_passes_at_twenty_seeds(name):
         assert not failures(rows), f"seed {seed}"
 
 
+TANGENT = sorted(n for n, a in nnft.architectures().items() if a.tangent_kernel)
+
+
+@pytest.mark.slow_but("mlp", "relu-net")
+@pytest.mark.parametrize("name", TANGENT)
+def test_tangent_kernel_agrees_with_gradients(name):
+    network = shipped(name, bias_std=0.5)
+    (row,) = check_results(network, num_draws=SEED_DRAWS, groups=["tangent kernel"])
+    assert row.passed, row
+    assert (row.measured == "not compared") == (network.no_gp_limit is not None)
+
+
 @pytest.mark.slow_but("erf-net")
 @pytest.mark.parametrize("name", ["erf-net", "gauss-net"])
 def test_all_checks_at_once_and_several_outputs(name):

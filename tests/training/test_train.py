@@ -8,6 +8,8 @@ from oracles.training import Layers, ridge_readout
 import nnft_ppl as nnft
 from nnft_ppl.ensemble.device_sizes import CPU
 from nnft_ppl.ensemble.model import stream_at
+from nnft_ppl.training import langevin
+from nnft_ppl.training.learner import Learner
 from nnft_ppl.training.standardised import readout_sites, sites_of
 
 KEY = jax.random.key(3)
@@ -161,6 +163,96 @@ def test_the_readout_alone_has_a_closed_form(method):
             )
 
 
+def test_langevin_dynamics_of_the_readout_is_an_ornstein_uhlenbeck_process():
+    """Given the hidden layer, at three times: standard normal whatever the network."""
+    net, draws, noise, times = build(width=4), 2000, 0.5, [0.1, 0.6, 40.0]
+    found = train(
+        net,
+        times,
+        "langevin",
+        train="readout",
+        temperature=noise**2,
+        num_draws=draws,
+    )
+    p = layers(net, "erf")
+    start = first_parameters(net, draws)
+    scores = []
+    for network in range(draws):
+        own = p.split(flat(start, network))
+
+        def features(x, own=own):
+            hidden = STDS["weight_std"] / 2 * p.phi(x[:, None] @ own["W0"] + own["b0"])
+            return np.hstack([hidden, np.full((len(x), 1), STDS["bias_std"])])
+
+        there, new = features(X), features(X_NEW)
+        rates, turn = np.linalg.eigh(there.T @ there + noise**2 * np.eye(5))
+        row, pull = (new @ turn)[2], turn.T @ there.T @ Y
+        gone = np.exp(-np.outer(times, rates))
+        mean = ((1 - gone) / rates * pull) @ row
+        kept = gone**2 + noise**2 / rates * (1 - gone**2)  # of ω, from its prior
+        later = np.maximum.outer(times, times) - np.minimum.outer(times, times)
+        first = np.minimum.outer(range(3), range(3))
+        covariance = (np.exp(-later[..., None] * rates) * kept[first]) @ row**2
+        gap = found.values[:, network, 2, 0] - mean
+        scores.append(np.linalg.solve(np.linalg.cholesky(covariance), gap))
+    scores = np.array(scores)
+    assert (abs(scores.mean(axis=0)) < 4 * draws**-0.5).all()
+    second = scores.T @ scores / draws - np.eye(3)
+    assert (abs(second) < 4 * np.where(np.eye(3), 2, 1) ** 0.5 * draws**-0.5).all()
+
+
+def test_langevin_dynamics_of_wide_readouts_is_predicted_at_every_time():
+    net, draws = build(width=3000), 1000
+    found = train(
+        net,
+        [0, 0.05, 0.5, 100],
+        "langevin",
+        train="readout",
+        temperature=0.09,
+        num_draws=draws,
+    )
+    gap = abs(found.mean - found.prediction.mean)
+    assert (gap < 4 * found.mean_error + 5e-3).all()
+    expected = np.diagonal(found.prediction.covariance, axis1=1, axis2=2)
+    ratio = found.variance[..., 0] / expected
+    assert (abs(ratio - 1) < 4 * (2 / draws) ** 0.5 + 0.01).all()
+    last = train(net, [1.0], "langevin", temperature=0.09).prediction
+    np.testing.assert_allclose(found.prediction.mean[3], last.mean[0], atol=1e-3)
+    np.testing.assert_allclose(
+        found.prediction.covariance[3], last.covariance[0], atol=1e-3
+    )
+
+
+def test_steps_of_the_readout_alone_end_where_the_process_does():
+    """The general dynamics, in short steps from the same networks: same mean, width."""
+    net, draws, noise = build(width=4), 1500, 0.5
+    exact = train(
+        net, [1.5], "langevin", train="readout", temperature=0.25, num_draws=draws
+    )
+    sites, there = sites_of(net), jnp.asarray(X[:, None], jnp.float32)
+    new = jnp.asarray(X_NEW[:, None], jnp.float32)
+
+    def one(values, key):
+        learner = Learner(
+            sites, sites.rates("ntk", "readout"), there, jnp.asarray(Y, jnp.float32)
+        )
+        state = langevin.begin(learner, values, key)
+        state = langevin.wander(learner, state, 150, 0.01, noise**2, key)
+        return sites.outputs(state.values, new)
+
+    with jax.enable_x64(False):
+        start = {
+            n: jnp.asarray(v, jnp.float32)
+            for n, v in first_parameters(net, draws).items()
+        }
+        keys = jax.random.split(jax.random.key(5), draws)
+        short = np.asarray(jax.jit(jax.vmap(one))(start, keys))
+    error = np.hypot(exact.mean_error[0, :, 0], short.std(axis=0) * draws**-0.5)
+    assert (abs(short.mean(axis=0) - exact.mean[0, :, 0]) < 4 * error).all()
+    ratio = short.var(axis=0) / exact.variance[0, :, 0]
+    assert (abs(ratio - 1) < 4.5 * 2 * draws**-0.5).all()
+
+
 def test_wide_networks_follow_the_tangent_kernel():
     """Width 10⁴: within four standard errors and 1 % of the targets."""
     net = build(width=10_000)
@@ -232,7 +324,7 @@ def test_without_data_to_speak_of_langevin_dynamics_keeps_the_prior():
 def test_correlators_are_those_of_the_draws():
     """Before training they are exact cumulants; after, the covariance of the draws."""
     net = build(width=6)
-    found = train(net, [0, 40], "gradient_descent", num_draws=6000, orders=(2, 4))
+    found = train(net, [0, 40], "gradient_descent", num_draws=3000, orders=(2, 4))
     exact = nnft.exact_correlators(net, X_NEW, (2, 4))
     for order in (2, 4):
         gap = found[0].connected(order) - exact.connected(order)
@@ -251,6 +343,90 @@ def test_networks_do_not_depend_on_how_many_there_are():
     net = build()
     few, many = (train(net, [1.0], num_draws=n).at(1.0) for n in (10, 300))
     np.testing.assert_array_equal(few, many[:10])
+
+
+def test_draws_in_a_file_give_the_same_correlators_to_the_bit(tmp_path):
+    file, times = tmp_path / "draws.npy", [0, 20]
+    options = {"num_draws": 300, "orders": (2, 4)}
+    kept = train(build(), times, "gradient_descent", **options)
+    found = train(build(), times, "gradient_descent", draws=file, **options)
+    assert isinstance(found.values, np.memmap)
+    np.testing.assert_array_equal(found.values, kept.values)
+    np.testing.assert_array_equal(found.losses, kept.losses)
+    np.testing.assert_array_equal(found.mean, kept.mean)
+    on_disk = np.load(file, mmap_mode="r")
+    assert on_disk.shape == (300, 2, 3, 1)
+    for row, time in enumerate(times):
+        again = nnft.correlators_from_draws(on_disk[:, row], X_NEW)
+        for order in (1, 2, 3, 4):
+            expected = found[time].connected(order)
+            np.testing.assert_array_equal(again.connected(order), expected)
+            np.testing.assert_array_equal(kept[time].connected(order), expected)
+        np.testing.assert_array_equal(
+            again.joint_covariance, found[time].joint_covariance
+        )
+
+
+@pytest.mark.parametrize("in_file", [False, True], ids=["memory", "file"])
+def test_interrupted_training_goes_on_to_the_same_bits(tmp_path, in_file):
+    def run(folder, num_draws=3000, **options):
+        folder.mkdir(exist_ok=True)
+        if in_file:
+            options["draws"] = folder / "draws.npy"
+        return train(build(), [5], "gradient_descent", num_draws=num_draws, **options)
+
+    def interrupt(progress):
+        seen.append(progress.num_draws)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    seen, place = [], tmp_path / "there" / "state"
+    whole = run(tmp_path / "whole")
+    with pytest.raises(nnft.SamplingInterrupted, match="the same call goes on from"):
+        run(place.parent, checkpoint=place, progress=interrupt)
+    seen = [0] * 3
+    found = run(place.parent, checkpoint=place, progress=interrupt)
+    assert 0 < seen[3] < 3000
+    np.testing.assert_array_equal(found.values, whole.values)
+    np.testing.assert_array_equal(found.losses, whole.losses)
+    more = run(place.parent, num_draws=3333, checkpoint=place)
+    np.testing.assert_array_equal(more.values[:, :3000], whole.values)
+    assert more.num_draws == 3333
+    with pytest.raises(nnft.SpecError, match="holds 3333 networks already"):
+        run(place.parent, checkpoint=place)
+    with pytest.raises(nnft.SpecError, match=r"its plan.learning_rate is"):
+        run(place.parent, 3333, checkpoint=place, learning_rate=1e-3)
+
+
+def test_draws_that_are_not_those_of_the_checkpoint_are_refused(tmp_path):
+    file, options = tmp_path / "draws.npy", {"checkpoint": tmp_path / "state"}
+    train(build(), [1.0], draws=file, **options)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-4] + b"1234")
+    with pytest.raises(nnft.SpecError, match="does not hold the draws"):
+        train(build(), [1.0], draws=file, num_draws=20, **options)
+    assert file.read_bytes()[:-4] == whole[:-4]
+    file.unlink()
+    with pytest.raises(nnft.SpecError, match="draws of the checkpoint are not in"):
+        train(build(), [1.0], draws=file, num_draws=20, **options)
+
+
+def test_training_stops_at_the_target_error():
+    net, told = build(width=3), []
+    options = {"orders": (2, 4), "num_draws": 40_000, "target_error": 0.3}
+    found = train(net, [0, 3], "gradient_descent", progress=told.append, **options)
+    assert 100 < found.num_draws < 40_000
+    assert told[-1].relative_error <= 0.3 < told[0].relative_error
+    again = train(net, [0, 3], "gradient_descent", **{**options, "target_error": 0.9})
+    assert again.num_draws < found.num_draws
+    np.testing.assert_array_equal(again.values, found.values[:, : again.num_draws])
+    own = train(
+        net,
+        [0, 3],
+        "gradient_descent",
+        **{**options, "error_of": lambda c: c.num_draws**-0.5, "target_error": 0.02},
+    )
+    assert 2500 <= own.num_draws < 40_000
 
 
 def test_it_is_saved(tmp_path):
@@ -280,9 +456,23 @@ def test_it_is_saved(tmp_path):
         ({"method": "langevin"}, "`temperature` is None"),
         ({"temperature": 1.0}, "`temperature` is 1.0, which gradient_flow has not"),
         (
-            {"method": "langevin", "temperature": 1.0, "train": "readout"},
-            "moves 'all' parameters",
+            {"method": "langevin", "temperature": 1.0, "parametrization": "standard"},
+            "moves parameters in the parametrisation 'ntk'",
         ),
+        (
+            {
+                "method": "langevin",
+                "temperature": 1.0,
+                "train": "readout",
+                "learning_rate": 0.1,
+            },
+            "of the readout alone takes no steps",
+        ),
+        ({"target_error": 0.1}, "`target_error` is of G4c"),
+        ({"error_of": len}, "without a `target_error`"),
+        ({"draws": "draws.nc"}, "expected the path of a .npy file"),
+        ({"draws": "nowhere/draws.npy"}, "is a folder, or in none"),
+        ({"checkpoint": "nowhere/state"}, "is no folder"),
         ({"y": [np.nan] * 6}, "expected finite numbers"),
         ({"y": Y[:3]}, "`y` has shape"),
         ({"x_new": [0.1, 0.1]}, "more than once"),

@@ -5,6 +5,7 @@ so it is found first, block by block, and taken off before any product is.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -34,6 +35,42 @@ class Units:
         return np.ascontiguousarray(((block - self.shift) / self.scale).T)
 
 
+class Moments(NamedTuple):
+    """Of rows so far.
+
+    Attributes:
+        number: How many.
+        mean: Of each entry.
+        squares: Of its deviations from the mean, summed.
+    """
+
+    number: int
+    mean: np.ndarray
+    squares: np.ndarray
+
+    @staticmethod
+    def none() -> "Moments":
+        """Of no rows."""
+        return Moments(0, np.zeros(0), np.zeros(0))
+
+    def plus(self, block: np.ndarray) -> "Moments":
+        """With those of a block, float64 (row, …)."""
+        # About the first row, so that equal values have exactly no variance.
+        off = block - block[0]
+        own = off.mean(axis=0)
+        scatter = ((off - own) ** 2).sum(axis=0)
+        own = own + block[0]
+        if not self.number:
+            return Moments(len(block), own, scatter)
+        total = self.number + len(block)
+        gap = own - self.mean
+        return Moments(
+            total,
+            self.mean + gap * (len(block) / total),
+            self.squares + scatter + gap**2 * (self.number * len(block) / total),
+        )
+
+
 def find_units(values: Values, size: int, *, about_mean: bool) -> Units:
     """Read all draws once.
 
@@ -45,22 +82,11 @@ def find_units(values: Values, size: int, *, about_mean: bool) -> Units:
     Raises:
         SpecError: A leg never varies.
     """
-    count, mean, squares = 0, np.zeros(0), np.zeros(0)
+    moments = Moments.none()
     for chain in range(values.num_chains):
         for block in values.blocks(chain, size):
-            # About the first draw, so that equal values have exactly no variance.
-            off = block - block[0]
-            own = off.mean(axis=0)
-            scatter = ((off - own) ** 2).sum(axis=0)
-            own = own + block[0]
-            if not count:
-                count, mean, squares = len(block), own, scatter
-                continue
-            total = count + len(block)
-            gap = own - mean
-            squares = squares + scatter + gap**2 * (count * len(block) / total)
-            mean = mean + gap * (len(block) / total)
-            count = total
+            moments = moments.plus(block)
+    count, mean, squares = moments
     still = np.flatnonzero(squares <= 0)
     if still.size:
         point, output = divmod(int(still[0]), values.num_outputs)

@@ -143,7 +143,7 @@ def measure_correlators(
     key = check_key(key)
     num_quantities = sum(num_entries(num_legs, k) for k in orders)
     num_draws = check_num_draws(num_draws)
-    _check_target(target_error, error_of, orders)
+    check_target(target_error, error_of, orders)
     memory = check_memory(memory, block_size)
     place = None if checkpoint is None else check_checkpoint_path(checkpoint)
     generator = _generator_of(generator, place)
@@ -353,7 +353,7 @@ class SamplingInterrupted(KeyboardInterrupt):
         return type(self), (self.num_draws, self.checkpoint, self.correlators)
 
 
-def _check_target(
+def check_target(
     target_error: float | None, error_of: object, orders: tuple[int, ...]
 ) -> None:
     """Raise SpecError unless it is `None`, or a positive number of what is measured."""

@@ -125,10 +125,7 @@ class Measurement:
 
         `None` where it vanishes.
         """
-        size = entry_size(self.scale**2, 4)
-        value = np.mean((found.connected(4) / size) ** 2)
-        error = np.mean((found.connected_error(4) / size) ** 2)
-        return float(np.sqrt(error / value)) if value > 0 else None
+        return four_point_error(found, self.scale**2)
 
     def _kernel_is_two_point(self) -> bool:
         """Whether the kernel, as computed, is the 2-pt function at this width.
@@ -140,6 +137,19 @@ class Measurement:
         size = np.sqrt(np.maximum(np.diag(self.network.kernel(self.points)), 0.0))
         error = self.network.kernel_error(self.points)
         return bool((error <= _KERNEL_ERROR * np.outer(size, size)).all())
+
+
+def four_point_error(found: Correlators, variance: np.ndarray) -> float | None:
+    """R.m.s. over entries of G4c of error over r.m.s. of value; `None` if it vanishes.
+
+    Args:
+        found: With order 4.
+        variance: (leg,) of the field, in units of which entries are taken.
+    """
+    size = entry_size(variance, 4)
+    value = np.mean((found.connected(4) / size) ** 2)
+    error = np.mean((found.connected_error(4) / size) ** 2)
+    return float(np.sqrt(error / value)) if value > 0 else None
 
 
 def output_bias(network: Network, num_points: int, estimator: Estimator) -> Packed:
