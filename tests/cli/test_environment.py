@@ -129,6 +129,16 @@ def with_key():
         "train_ensemble": lambda key: nnft.train_ensemble(
             network, x, [0.1, 0.2], [0.7], times=[1.0], num_draws=99, key=key
         ),
+        "training_by_width": lambda key: nnft.training_by_width(
+            network,
+            [5, 9],
+            x,
+            [0.1, 0.2],
+            [0.7],
+            times=[0, 1.0],
+            num_draws=99,
+            key=key,
+        ),
         "testing.check_architecture": lambda key: nnft.testing.check_architecture(
             network, key=key
         ),
