@@ -34,7 +34,7 @@ from distributed import Client, LocalCluster  # noqa: E402  # after the environm
 import nnft_ppl.report  # noqa: E402, F401  # what the commands import, once for all
 from nnft_ppl._checkpoint import load_checkpoint  # noqa: E402
 from nnft_ppl.cli import main as nnft  # noqa: E402
-from nnft_ppl.correlators.sampled import accumulate  # noqa: E402
+from nnft_ppl.ensemble import saving  # noqa: E402
 from nnft_ppl.inference.mcmc import segments  # noqa: E402
 from nnft_ppl.study import run_study  # noqa: E402, F401
 
@@ -124,7 +124,7 @@ def begin(
     os.dup2(writing, 1)
     os.dup2(writing, 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-    accumulate._SAVE_SECONDS = segments._SEGMENT_SECONDS = 0.3
+    saving.SAVE_SECONDS = segments._SEGMENT_SECONDS = 0.3
     code = 99
     try:
         prepare()
@@ -355,8 +355,8 @@ def start(
     """A command in a process that was not forked."""
     program = (
         "import sys; from nnft_ppl.cli import main; "
-        "from nnft_ppl.correlators.sampled import accumulate; "
-        "accumulate._SAVE_SECONDS = 0.3; main(sys.argv[1:])"
+        "from nnft_ppl.ensemble import saving; "
+        "saving.SAVE_SECONDS = 0.3; main(sys.argv[1:])"
     )
     return subprocess.Popen(
         [sys.executable, "-c", program, *command],

@@ -20,8 +20,7 @@ import numpy as np
 from small_problem import small_problem
 
 import nnft_ppl as nnft
-from nnft_ppl.correlators.sampled import accumulate
-from nnft_ppl.ensemble import device_sizes
+from nnft_ppl.ensemble import device_sizes, saving
 from nnft_ppl.inference.couplings import nuts
 from nnft_ppl.inference.couplings.conjugate import solve
 from nnft_ppl.inference.mcmc import segments
@@ -81,8 +80,8 @@ def chains(checkpoint: Path, result: Path) -> None:
 def measurement(checkpoint: Path, result: Path) -> None:
     """Correlators of many networks, in small blocks, saved after every one."""
     device_sizes.CPU = replace(device_sizes.CPU, block_draws=2048)
-    accumulate._SAVE_SECONDS = 0.0
-    accumulate._SAVING_SHARE = 1e9
+    saving.SAVE_SECONDS = 0.0
+    saving.SAVING_SHARE = 1e9
     found = nnft.measure_correlators(
         nnft.network("erf-net", width=100, input_dim=1, bias_std=1.0),
         np.linspace(-1.0, 1.0, 4),

@@ -18,8 +18,7 @@ import pytest
 import nnft_ppl as nnft
 from nnft_ppl import _checkpoint, _files, store
 from nnft_ppl._checkpoint import CheckpointWarning, load_checkpoint, save_checkpoint
-from nnft_ppl.correlators.sampled import accumulate
-from nnft_ppl.ensemble import device_sizes
+from nnft_ppl.ensemble import device_sizes, saving
 from nnft_ppl.ensemble.device_sizes import CPU
 
 X = [0.2, 0.6, 1.0]
@@ -171,8 +170,8 @@ def test_a_measurement_outlives_every_fault_of_its_checkpoint(
 ):
     """It warns and goes on, and what it leaves is gone on with to the same bits."""
     monkeypatch.setattr(device_sizes, "CPU", replace(CPU, block_draws=256))
-    monkeypatch.setattr(accumulate, "_SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(accumulate, "_SAVING_SHARE", 1e9)
+    monkeypatch.setattr(saving, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(saving, "SAVING_SHARE", 1e9)
     net = nnft.network("relu-net", width=4, input_dim=1)
     place = tmp_path / "sums"
 

@@ -6,7 +6,6 @@ on as if it had never ended.
 """
 
 import hashlib
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -17,24 +16,20 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint, warn_unsaved
+from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
 from nnft_ppl._errors import SpecError
 from nnft_ppl._version import __version__
 from nnft_ppl.bayes.data import check_weights
 from nnft_ppl.bayes.weighting import Job, moments
 from nnft_ppl.bayes.weights import MIN_DRAWS, smoothed
-from nnft_ppl.correlators.sampled.accumulate import forecast, is_checked, save_after
+from nnft_ppl.correlators.sampled.accumulate import forecast, is_checked
 from nnft_ppl.correlators.sampled.measure import SamplingInterrupted
 from nnft_ppl.ensemble.cluster import connected, run_on_cluster
 from nnft_ppl.ensemble.fingerprint import check_recorded, network_record
 from nnft_ppl.ensemble.local import run_locally
 from nnft_ppl.ensemble.not_finite import NotFiniteError, not_finite
 from nnft_ppl.ensemble.progress import Monitor, Pace
-
-_SAVE_SECONDS = 5.0
-"""Between two checkpoints: what a killed run may lose."""
-_SAVING_SHARE = 0.05
-"""Most of the time that may go into writing them."""
+from nnft_ppl.ensemble.saving import Saving, save_after
 
 
 class Tally(Protocol):
@@ -203,27 +198,17 @@ def stream[S: Tally](
                 )
             log_evidence[:done], sums = known, _with_arrays(empty, found.arrays)
     state = saved = (done, sums)
-    pace, last_save, saving_took = Pace(done), time.perf_counter(), 0.0
+    pace = Pace(done)
 
-    def save() -> None:
-        nonlocal saved, last_save, saving_took
+    def save() -> bool:
+        nonlocal saved
         if checkpoint is None or state is saved:
-            return
-        begun = time.perf_counter()
+            return False
         record = {**network_record(job.network), **_identity(job), "block": job.block}
         arrays = {**vars(state[1]), "log_evidence": log_evidence[: state[0]]}
         save_checkpoint(checkpoint, record, arrays)
-        saved, last_save = state, time.perf_counter()
-        saving_took = last_save - begun
-
-    def save_or_warn() -> None:
-        """What cannot be saved now is in memory, and may be saved later."""
-        nonlocal last_save
-        try:
-            save()
-        except (OSError, MemoryError) as failure:
-            last_save = time.perf_counter()
-            warn_unsaved("the sums", checkpoint, failure)
+        saved = state
+        return True
 
     def report(number: int, total: S) -> bool:
         """Tell how it stands; whether it is good enough."""
@@ -239,7 +224,7 @@ def stream[S: Tally](
             monitor(pace.at(number, min(likely, job.num_draws), error))
         return reached
 
-    final = state
+    final, saving = state, Saving("the sums", checkpoint, save)
     try:
         if done and report(done, sums):
             return Streamed(log_evidence[:done].copy(), sums)
@@ -254,19 +239,17 @@ def stream[S: Tally](
                     state = final
                 # First, as whoever is told may clear the place.
                 reached = report(*final)
-                since = time.perf_counter() - last_save
-                if since > max(_SAVE_SECONDS, saving_took / _SAVING_SHARE):
-                    save_or_warn()
+                saving.if_due()
                 if reached:
                     break
     except KeyboardInterrupt:
-        save_or_warn()
+        saving.now()
         place = checkpoint if state[0] else None
         raise SamplingInterrupted(final[0], place, None) from None
     except Exception as failure:
         save_after(failure, save, checkpoint)
         raise
-    save_or_warn()
+    saving.now()
     return Streamed(log_evidence[: final[0]], final[1])
 
 

@@ -6,7 +6,6 @@ it had never ended.
 """
 
 import hashlib
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -18,19 +17,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint, warn_unsaved
+from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Points
 from nnft_ppl._version import __version__
 from nnft_ppl.bayes.data import Data
-from nnft_ppl.correlators.sampled.accumulate import forecast, is_checked, save_after
+from nnft_ppl.correlators.sampled.accumulate import forecast, is_checked
 from nnft_ppl.correlators.sampled.measure import SamplingInterrupted
 from nnft_ppl.ensemble.device_sizes import sizes_of
 from nnft_ppl.ensemble.fingerprint import check_recorded, network_record
 from nnft_ppl.ensemble.model import Stream
 from nnft_ppl.ensemble.not_finite import NotFiniteError, which_are_not_finite
 from nnft_ppl.ensemble.progress import Monitor, Pace
+from nnft_ppl.ensemble.saving import Saving, save_after
 from nnft_ppl.training.kept import InFile, InMemory, Kept
 from nnft_ppl.training.network_blocks import Program, block_of, network_blocks
 from nnft_ppl.training.plan import Plan
@@ -38,10 +38,6 @@ from nnft_ppl.training.programs import train_networks
 
 _FLOW_WORK = 50
 """Steps that the flow takes, roughly."""
-_SAVE_SECONDS = 5.0
-"""Between two checkpoints: what a killed run may lose."""
-_SAVING_SHARE = 0.05
-"""Most of the time that may go into writing them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,29 +192,18 @@ def stream(
             for name, rows in zip(Trained._fields, kept, strict=True):
                 rows.restore(found.arrays[name], done)
     saved, pace, error = done, Pace(done), None
-    last_save, saving_took = time.perf_counter(), 0.0
 
-    def save() -> None:
-        nonlocal saved, last_save, saving_took
+    def save() -> bool:
+        nonlocal saved
         if checkpoint is None or saved == done:
-            return
-        begun = time.perf_counter()
+            return False
         record = {**network_record(job.network), **_identity(job)}
         record |= {"block": block, "num_draws": done}
         states = [rows.state() for rows in kept]
         arrays = dict(zip(Trained._fields, states, strict=True))
         save_checkpoint(checkpoint, record, arrays)
-        saved, last_save = done, time.perf_counter()
-        saving_took = last_save - begun
-
-    def save_or_warn() -> None:
-        """What cannot be saved now is kept, and may be saved later."""
-        nonlocal last_save
-        try:
-            save()
-        except (OSError, MemoryError) as failure:
-            last_save = time.perf_counter()
-            warn_unsaved("the draws", checkpoint, failure)
+        saved = done
+        return True
 
     def report() -> bool:
         """Tell how it stands; whether it is good enough."""
@@ -245,6 +230,7 @@ def stream(
         done += len(part)
 
     starts = range(done, job.num_draws, block)
+    saving = Saving("the draws", checkpoint, save)
     try:
         if not (done and report()) and starts:
             with closing(
@@ -261,19 +247,17 @@ def stream(
                     add(part)
                     # First, as whoever is told may clear the place.
                     reached = report()
-                    since = time.perf_counter() - last_save
-                    if since > max(_SAVE_SECONDS, saving_took / _SAVING_SHARE):
-                        save_or_warn()
+                    saving.if_due()
                     if reached:
                         break
     except KeyboardInterrupt:
-        save_or_warn()
+        saving.now()
         place = checkpoint if done else None
         raise SamplingInterrupted(done, place, None) from None
     except Exception as failure:
         save_after(failure, save, checkpoint)
         raise
-    save_or_warn()
+    saving.now()
     return Trained(*(rows.so_far() for rows in kept))
 
 

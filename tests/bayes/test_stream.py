@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import nnft_ppl as nnft
-from nnft_ppl.bayes import stream, weighting
+from nnft_ppl.bayes import weighting
 from nnft_ppl.correlators.sampled.measure import SamplingInterrupted
+from nnft_ppl.ensemble import saving
 
 NET = nnft.network("erf-net", width=4, input_dim=1, weight_std=1.0, bias_std=0.5)
 X, Y = np.array([-1.0, 0.3, 0.9]), np.array([0.5, -0.4, 0.1])
@@ -52,8 +53,8 @@ def test_an_interrupted_run_goes_on_with_the_same_bits(tmp_path):
 
 
 def test_what_is_saved_now_and_then_is_enough_after_a_crash(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "_SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(stream, "_SAVING_SHARE", 1e9)
+    monkeypatch.setattr(saving, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(saving, "SAVING_SHARE", 1e9)
     place, saved = tmp_path / "sums", []
 
     def crash(progress):

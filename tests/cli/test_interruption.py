@@ -21,9 +21,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it 
 if hasattr(os, "sched_setaffinity"):  # as slow on a large machine as on a small one
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 from nnft_ppl.cli import main
-from nnft_ppl.correlators.sampled import accumulate
+from nnft_ppl.ensemble import saving
 from nnft_ppl.correlators.sampled import job
-accumulate._SAVE_SECONDS = 0.02
+saving.SAVE_SECONDS = 0.02
 sums = job.Job.sums
 
 def slow_sums(*arguments):

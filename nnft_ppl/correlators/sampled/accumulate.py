@@ -7,17 +7,17 @@ had never ended.
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint, warn_unsaved
+from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
 from nnft_ppl._errors import SpecError
 from nnft_ppl._version import __version__
 from nnft_ppl.correlators.sampled.job import Job
@@ -25,14 +25,11 @@ from nnft_ppl.correlators.sampled.sums import Mean, Sums
 from nnft_ppl.ensemble.fingerprint import check_recorded, network_record
 from nnft_ppl.ensemble.processes import check_alike, from_first
 from nnft_ppl.ensemble.progress import Monitor, Pace
+from nnft_ppl.ensemble.saving import Saving, save_after
 
 type Runner = Callable[[Job, range], Generator[Sums, None, None]]
 """The job and first networks of blocks -> their sums, in order."""
 
-_SAVE_SECONDS = 5.0
-"""Between two checkpoints: what a killed run may lose."""
-_SAVING_SHARE = 0.05
-"""Most of the time that may go into writing them."""
 _CHECK_GROWTH = 1.1
 """The error is looked at when there are so many times more blocks: a matter of their
 number alone, so that a run stops at the same network wherever it runs and however often
@@ -123,33 +120,24 @@ def accumulate(
                     f"for as many or more, not {job.num_draws}, or choose another place"
                 )
     state = saved = (done, sums)
-    pace, last_save, saving_took = Pace(done), time.perf_counter(), 0.0
+    pace = Pace(done)
     error: float | None = None
     interrupted = False
 
-    def save(*, finished: bool = False) -> None:
-        nonlocal saved, last_save, saving_took
+    def save(*, finished: bool = False) -> bool:
+        nonlocal saved
         if checkpoint is None or not first:
-            return
+            return False
         # At the end sums over no networks, too: they tell what may be added.
-        if state is not saved or (finished and not checkpoint.exists()):
-            begun = time.perf_counter()
-            record = {**network_record(job.network), **_identity(job)}
-            record |= {"block": job.block, "batch": job.batch}
-            save_checkpoint(
-                checkpoint, {**record, "num_draws": state[0]}, state[1]._asdict()
-            )
-            saved, last_save = state, time.perf_counter()
-            saving_took = last_save - begun
-
-    def save_or_warn(*, finished: bool = False) -> None:
-        """What cannot be saved now is in memory, and may be saved later."""
-        nonlocal last_save
-        try:
-            save(finished=finished)
-        except (OSError, MemoryError) as failure:
-            last_save = time.perf_counter()
-            warn_unsaved("the sums", checkpoint, failure)
+        if state is saved and not (finished and not checkpoint.exists()):
+            return False
+        record = {**network_record(job.network), **_identity(job)}
+        record |= {"block": job.block, "batch": job.batch}
+        save_checkpoint(
+            checkpoint, {**record, "num_draws": state[0]}, state[1]._asdict()
+        )
+        saved = state
+        return True
 
     def report(number: int, total: Sums) -> bool:
         """Tell how it stands; whether it is good enough."""
@@ -171,7 +159,7 @@ def accumulate(
             monitor(pace.at(number, wanted, error))
         return reached
 
-    final = state
+    final, saving = state, Saving("the sums", checkpoint, save)
     try:
         if done and report(done, sums):
             return Reached(job, sums, done, interrupted=False)
@@ -184,9 +172,7 @@ def accumulate(
                     state = final
                 # First, as whoever is told may clear the place.
                 reached = report(*final)
-                since = time.perf_counter() - last_save
-                if since > max(_SAVE_SECONDS, saving_took / _SAVING_SHARE):
-                    save_or_warn()
+                saving.if_due()
                 if reached:
                     break
     except KeyboardInterrupt:
@@ -195,23 +181,8 @@ def accumulate(
         # A dead worker, a full disk: what there is stays, and the error goes on.
         save_after(failure, save, checkpoint)
         raise
-    save_or_warn(finished=not interrupted)
+    saving.now(partial(save, finished=not interrupted))
     return Reached(job, final[1], final[0], interrupted)
-
-
-def save_after(
-    failure: Exception, save: Callable[[], None], checkpoint: Path | None
-) -> None:
-    """Save what there is, and add to the error how the work goes on."""
-    if checkpoint is None:
-        return
-    try:
-        save()
-    except Exception as error:  # whatever it is, the first one is to be seen
-        failure.add_note(f"the sums could not be saved to `{checkpoint}`: {error}")
-        return
-    if checkpoint.exists():
-        failure.add_note(f"the same work goes on from `{checkpoint}`")
 
 
 def is_checked(blocks: int) -> bool:

@@ -17,10 +17,10 @@ from nnft_ppl._checkpoint import (
     previous,
     save_checkpoint,
 )
-from nnft_ppl.correlators.sampled import accumulate, job, measure, plan
+from nnft_ppl.correlators.sampled import job, measure, plan
 from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.correlators.sampled.measure import SamplingInterrupted
-from nnft_ppl.ensemble import device_sizes
+from nnft_ppl.ensemble import device_sizes, saving
 from nnft_ppl.ensemble.device_sizes import CPU
 
 KEY = jax.random.key(2)
@@ -31,8 +31,8 @@ KILLS = Path(__file__).parents[2] / "kills.py"
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     monkeypatch.setattr(device_sizes, "CPU", replace(CPU, block_draws=1024))
-    monkeypatch.setattr(accumulate, "_SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(accumulate, "_SAVING_SHARE", 1e9)
+    monkeypatch.setattr(saving, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(saving, "SAVING_SHARE", 1e9)
 
 
 def run(num_draws=20 * 1024 + 100, width=5, key=KEY, x=X, **options):

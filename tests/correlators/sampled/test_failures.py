@@ -11,7 +11,7 @@ import pytest
 import nnft_ppl as nnft
 from nnft_ppl._checkpoint import load_checkpoint
 from nnft_ppl.correlators.sampled import accumulate, measure
-from nnft_ppl.ensemble import device_sizes
+from nnft_ppl.ensemble import device_sizes, saving
 from nnft_ppl.ensemble.device_sizes import CPU
 
 BLOCK = 1024
@@ -26,7 +26,7 @@ class WorkerDiedError(RuntimeError):
 def small_blocks(monkeypatch):
     """Blocks so small, and no checkpoint on the way."""
     monkeypatch.setattr(device_sizes, "CPU", replace(CPU, block_draws=BLOCK))
-    monkeypatch.setattr(accumulate, "_SAVE_SECONDS", 1e9)
+    monkeypatch.setattr(saving, "SAVE_SECONDS", 1e9)
 
 
 def run(checkpoint=None, progress=False):
