@@ -182,7 +182,7 @@ def _misfit(row: Row, fit: CouplingFit) -> str:
         return f"the errors cannot be trusted: {origin.advice}, or take exact data"
     text = left
     if fit.has_discrepancy:
-        cutoff = significant(row["cutoff"], 4)
+        cutoff = f"{row['cutoff']:g}".replace("inf", "∞")
         text = (
             f"{_off(row)} of the connected correlators at Λ = {cutoff} is left "
             "unexplained"

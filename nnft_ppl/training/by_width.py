@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike
 
-from nnft_ppl._arguments import check_kind, check_number, check_whole
+from nnft_ppl._arguments import check_kind, check_number
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
@@ -21,13 +21,12 @@ from nnft_ppl.ensemble.progress import Monitor
 from nnft_ppl.training.measures import measured_sizes
 from nnft_ppl.training.result import TrainedEnsemble
 from nnft_ppl.training.sharpness import sharpest
-from nnft_ppl.training.train import train_ensemble
+from nnft_ppl.training.train import MARGIN, train_ensemble
 from nnft_ppl.training.trained_couplings import fitted_couplings
 from nnft_ppl.training.verdict import TrainingByWidth
+from nnft_ppl.training.width_law import checked_widths
 
 OPERATORS = ("cubic", "lambda_0")
-_MARGIN = 0.5
-"""Of one over the largest eigenvalue, as of one width alone."""
 
 
 def training_by_width(
@@ -78,19 +77,26 @@ def training_by_width(
         As `train_ensemble` and `fit_couplings`; SpecError for fewer than two widths or
         times, or several outputs.
 
-    Source: arXiv:2008.08601 §6 claims that near-Gaussianity survives some training; the
+    Source: arXiv:2008.08601 claims that near-Gaussianity survives some training; the
     power −1 of connected parts, Dyer and Gur-Ari, arXiv:1909.11304.
     """
     check_kind("network", network, Network)
-    chosen = checked_widths(network, widths)
-    tolerance = checked_tolerance(tolerance)
+    if network.hyperparameters.output_dim != 1:
+        raise SpecError(
+            f"{network.name!r} has {network.hyperparameters.output_dim} outputs; "
+            "actions are fitted to one: take a network of output_dim 1"
+        )
+    chosen = checked_widths(widths)
+    tolerance = check_number(
+        "tolerance", tolerance, lambda t: 0 < t < 1, "a number between 0 and 1"
+    )
     if len(np.atleast_1d(times)) < 2:
         raise SpecError(
             f"`times` are {times!r}; expected two or more, before and after"
         )
     key = check_key(key)
     if learning_rate is None:
-        learning_rate = common_rate(network, chosen, x, y, method, key, devices)
+        learning_rate = _common_rate(network, chosen, x, y, method, key, devices)
 
     def ensembles() -> Iterable[TrainedEnsemble]:
         for width in chosen:
@@ -137,33 +143,7 @@ def compare_widths(
     return TrainingByWidth.of(trained, rows, couplings, tolerance)
 
 
-def checked_widths(network: Network, widths: Sequence[int]) -> list[int]:
-    """Ascending, two or more, of a network of one output.
-
-    Raises:
-        SpecError: They are not.
-    """
-    if network.hyperparameters.output_dim != 1:
-        raise SpecError(
-            f"{network.name!r} has {network.hyperparameters.output_dim} outputs; "
-            "actions are fitted to one: take a network of output_dim 1"
-        )
-    chosen = sorted({check_whole("widths", width) for width in widths})
-    if len(chosen) < 2:
-        raise SpecError(
-            f"`widths` are {list(widths)}; expected two different ones or more"
-        )
-    return chosen
-
-
-def checked_tolerance(tolerance: float) -> float:
-    """Of connected parts over Gaussian ones."""
-    return check_number(
-        "tolerance", tolerance, lambda t: 0 < t < 1, "a number between 0 and 1"
-    )
-
-
-def common_rate(
+def _common_rate(
     network: Network,
     widths: Sequence[int],
     x: ArrayLike,
@@ -181,4 +161,4 @@ def common_rate(
         sharpest(network.with_width(width), data, "ntk", "all", key, used)
         for width in widths
     )
-    return _MARGIN / largest if largest > 0 else 1.0
+    return MARGIN / largest if largest > 0 else 1.0

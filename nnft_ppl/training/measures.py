@@ -6,10 +6,11 @@ errors.
 
 import numpy as np
 
+from nnft_ppl._typing import Matrix, Packed
 from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.noise_free_square import noise_free_square
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.correlators.wick import moment_from_connected, pack_kernel
-from nnft_ppl.training.noise_free_size import square
 from nnft_ppl.training.result import TrainedEnsemble
 
 CONNECTED = {"three_point": 3, "four_point": 4}
@@ -75,7 +76,7 @@ def _connected(found: Correlators, order: int) -> tuple[float, float]:
     if order % 2 == 0:
         parts = {k: values * (k == 2) for k, values in found.connected_values.items()}
         gaussian = moment_from_connected(parts, found.num_legs, order)[0] / unit
-    return square(
+    return _relative(
         found.connected(order) / unit,
         found.covariance(order) / np.outer(unit, unit),
         float(np.linalg.norm(gaussian)),
@@ -91,4 +92,12 @@ def _from_limit(
     else:
         limit = pack_kernel(covariance)
         reference = float(np.linalg.norm(limit))
-    return square(found.connected(order) - limit, found.covariance(order), reference)
+    return _relative(found.connected(order) - limit, found.covariance(order), reference)
+
+
+def _relative(
+    values: Packed, covariance: Matrix, reference: float
+) -> tuple[float, float]:
+    """Square and its error, relative to the square of `reference`."""
+    square, error = noise_free_square(values, covariance)
+    return square / reference**2, error / reference**2

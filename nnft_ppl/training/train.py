@@ -37,7 +37,7 @@ from nnft_ppl.training.sharpness import limit_sharpness, sharpest
 from nnft_ppl.training.standardised import check_normal, sites_of
 from nnft_ppl.training.stream import Goal, Job, stream
 
-_MARGIN = 0.5
+MARGIN = 0.5
 """Of one over the largest eigenvalue among some networks: others, and the same later,
 may have four times as large a one and be stable."""
 
@@ -255,7 +255,7 @@ def _checked_rate(
         return 0.0
     if learning_rate is None:
         largest = sharpest(network, data, parametrization, train, key, devices)
-        return _MARGIN / largest if largest > 0 else 1.0
+        return MARGIN / largest if largest > 0 else 1.0
     rate = check_number(
         "learning_rate", learning_rate, lambda r: 0 < r < np.inf, "a finite number > 0"
     )

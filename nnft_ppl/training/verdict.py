@@ -12,10 +12,11 @@ import xarray as xr
 from nnft_ppl import store
 from nnft_ppl._network import Network
 from nnft_ppl._numbers import percent, significant, with_error
+from nnft_ppl.correlators.noise_free_square import SEEN
 from nnft_ppl.ensemble.fingerprint import network_record, recorded_network
 from nnft_ppl.training import measures, trained_couplings
 from nnft_ppl.training.measures import CONNECTED, FROM_LIMIT
-from nnft_ppl.training.noise_free_size import SEEN, Power, power_of_width
+from nnft_ppl.training.power_of_width import Power, power_of_width
 from nnft_ppl.training.result import TrainedEnsemble
 
 _SURE = 3.0

@@ -90,11 +90,7 @@ def tangent_kernel_by_width(
     Source: Dyer and Gur-Ari, arXiv:1909.11304: both fall as 1/width.
     """
     check_kind("network", network, Network)
-    chosen = sorted({check_whole("widths", width) for width in widths})
-    if len(chosen) < 2:
-        raise SpecError(
-            f"`widths` are {list(widths)}; expected two different ones or more"
-        )
+    chosen = checked_widths(widths)
     rows = []
     for width in chosen:
         there = network.with_width(width)
@@ -113,6 +109,20 @@ def tangent_kernel_by_width(
             columns=["spread", "spread_error", "shift", "shift_error"],
         )
     )
+
+
+def checked_widths(widths: Sequence[int]) -> list[int]:
+    """Ascending.
+
+    Raises:
+        SpecError: They are not two different whole numbers or more.
+    """
+    chosen = sorted({check_whole("widths", width) for width in widths})
+    if len(chosen) < 2:
+        raise SpecError(
+            f"`widths` are {list(widths)}; expected two different ones or more"
+        )
+    return chosen
 
 
 def _spread(found: MeasuredTangentKernel) -> tuple[float, float]:

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import nnft_ppl as nnft
+from nnft_ppl.correlators.noise_free_square import noise_free_square
 from nnft_ppl.plots import plot_training
-from nnft_ppl.training.noise_free_size import power_of_width, square
+from nnft_ppl.training.power_of_width import power_of_width
 
 KEY = jax.random.key(5)
 X, Y, X_NEW = np.array([-1.0, 0.0, 1.0]), np.array([0.5, -0.2, 0.8]), [-1.5, 0.5]
@@ -46,12 +47,12 @@ def test_squares_have_no_noise_in_them_and_the_error_of_their_scatter():
     root = rng.normal(size=(4, 4)) / 10
     truth, covariance = np.array([0.5, -1.0, 0.2, 0.0]), root @ root.T
     found = [
-        square(truth + root @ rng.normal(size=4), covariance, 2.0)
+        noise_free_square(truth + root @ rng.normal(size=4), covariance)
         for _ in range(20_000)
     ]
     values, errors = np.array(found).T
     spread = values.std()
-    assert abs(values.mean() - truth @ truth / 4) < 4 * spread / 20_000**0.5
+    assert abs(values.mean() - truth @ truth) < 4 * spread / 20_000**0.5
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(spread, rel=0.06)
 
 

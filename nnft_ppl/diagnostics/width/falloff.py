@@ -28,11 +28,10 @@ from nnft_ppl._errors import FitError, SpecError, shown
 from nnft_ppl._numbers import with_error
 from nnft_ppl._rms import rms
 from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.noise_free_square import SEEN, noise_free_square
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.diagnostics.width.law import weighted_fit
 
-_SEEN = 3.0
-"""Standard errors of S² from which on a correlator is seen above the noise."""
 _EXACT_FLOOR = 1e-9
 """Relative precision granted to exact correlators."""
 USED, LOST, HEAVY, ZERO = "", "below noise", "heavy tail", "zero"
@@ -212,15 +211,11 @@ def _size(correlators: Correlators, order: int) -> tuple[float, float, float, st
         return rms(values), error, 0.0, USED
     covariance = correlators.covariance(order)[np.ix_(alive, alive)]
     covariance = covariance / np.outer(unit, unit)
-    number, noise = len(values), float(np.trace(covariance))
-    square = float(values @ values) - noise
-    # What is seen is g and noise; of its share in the first term, tr Σ² is the noise's.
-    power = float(np.sum(covariance**2))
-    signal = max(float(values @ covariance @ values) - power, 0.0)
-    spread = float(np.sqrt(4 * signal + 2 * power))
-    background = float(np.sqrt(noise / number))
+    number = len(values)
+    square, spread = noise_free_square(values, covariance)
+    background = float(np.sqrt(np.trace(covariance) / number))
     size = float(np.sqrt(max(square, 0.0) / number))
-    if square < _SEEN * spread:
+    if square < SEEN * spread:
         # √ of an end of the interval, where the size itself may be 0.
         return size, float(np.sqrt(spread / number)), background, LOST
     heavy = correlators.heavy_tailed(order)[alive].any()

@@ -1,40 +1,17 @@
-r"""How large a measured vector is, with what noise adds to its square taken out.
-
-In: estimates v with covariance C. Out: |v|² − tr C, which is unbiased, and its error.
-"""
+"""A size as a power of the width, fitted to squares from which noise is taken out."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize, stats
 
-from nnft_ppl._typing import Matrix, Packed
+from nnft_ppl._typing import Matrix
+from nnft_ppl.correlators.noise_free_square import SEEN
 
-SEEN = 3.0
-"""Standard errors from which on a square is more than noise."""
 _MISFIT = 0.01
 """Chance below which a power law is given up for the smallest width."""
 _NEXT_ORDER = 3.0
 """Typical b of the correction exp(b/width), from the next power of 1/width."""
-
-
-def square(values: Packed, covariance: Matrix, reference: float) -> tuple[float, float]:
-    r"""(|v|² − tr C)/r², and one standard error of it.
-
-    For normal noise Var |v|² = 4 E v·C E v + 2 tr C², where v·C v overestimates the
-    first by tr C². That is not let below 0, so that where noise dominates the error is
-    rather too large.
-
-    Args:
-        values: v.
-        covariance: C, of these estimates.
-        reference: r > 0, what sizes are relative to.
-    """
-    noise = float(np.sum(covariance * covariance.T))
-    signal = max(float(values @ covariance @ values) - noise, 0.0)
-    size = float(values @ values) - float(np.trace(covariance))
-    error = (4 * signal + 2 * noise) ** 0.5
-    return size / reference**2, error / reference**2
 
 
 @dataclass(frozen=True)
