@@ -10,7 +10,17 @@ from matplotlib.figure import Figure
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.plots.given import labelled
-from nnft_ppl.plots.style import MUTED, Given, colored, ink, look, panels, symbol, widen
+from nnft_ppl.plots.style import (
+    MUTED,
+    Given,
+    colored,
+    ink,
+    look,
+    name_values,
+    panels,
+    symbol,
+    widen,
+)
 
 _TAILS = (50 * (1 - INTERVAL), 50, 50 * (1 + INTERVAL))
 """Percentiles: lower end, median, upper end."""
@@ -85,6 +95,7 @@ def plot_couplings(
             for one in series:
                 _draw_exponent(drawn.axes[1], one)
             _finish_exponents(drawn.axes[1])
+            _name_cutoffs(drawn.axes[1], series)
         drawn.label_x(r"cutoff $\Lambda$")
         drawn.legend()
     return drawn.figure
@@ -154,7 +165,13 @@ def _draw_sizes(axis: Axes, series: Sequence[_Series], beyond: float) -> None:
         axis.set_yscale("log")
     name = "coupling $g$" if linear else "coupling $|g|$"
     axis.set(ylabel=name, title=f"Couplings, {round(100 * INTERVAL)} % intervals")
+    _name_cutoffs(axis, series)
     _mark_infinity(axis, series, beyond)
+
+
+def _name_cutoffs(axis: Axes, series: Sequence[_Series]) -> None:
+    cutoffs = np.concatenate([one.fit.cutoffs for one in series])
+    name_values(axis, cutoffs[np.isfinite(cutoffs)])
 
 
 def _sign(one: _Series) -> str:

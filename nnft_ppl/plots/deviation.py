@@ -12,7 +12,7 @@ from nnft_ppl.correlators.deviation import Deviation, mean_deviation
 from nnft_ppl.correlators.origin import EXACT, origin_of
 from nnft_ppl.correlators.sampled.estimators import ESTIMATORS
 from nnft_ppl.plots.given import several
-from nnft_ppl.plots.style import MUTED, Given, colors, ink, look, panels
+from nnft_ppl.plots.style import MUTED, Given, colors, ink, look, name_values, panels
 
 _TAIL = "heavy tail: not to be trusted"
 _ZERO = 1e-13
@@ -101,10 +101,7 @@ def _panel(axis: Axes, correlators: Sequence[Correlators], order: int) -> None:
             _exact_line(axis, by_width)
     every = [width for by_width in series.values() for width in by_width]
     axis.set_xlim(min(every) / 1.5, max(every) * 1.5)  # one width alone has no span
-    if max(every) < 10 * min(every):  # labels of a part of a decade would overlap
-        shown = sorted(set(every))
-        axis.set_xticks(shown, [str(width) for width in shown])
-        axis.xaxis.set_minor_formatter(NullFormatter())
+    name_values(axis, every)
     axis.yaxis.set_minor_formatter(NullFormatter())
 
 

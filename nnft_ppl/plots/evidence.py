@@ -3,12 +3,20 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from nnft_ppl._arguments import check_kind
 from nnft_ppl.bayes.evidence import EvidenceCurve
 from nnft_ppl.bayes.weights import MIN_EFFECTIVE, largest_k
-from nnft_ppl.plots.style import MUTED, Given, colored, colors, ink, look, panels
+from nnft_ppl.plots.style import (
+    MUTED,
+    Given,
+    colored,
+    colors,
+    ink,
+    look,
+    name_values,
+    panels,
+)
 
 _ROUTES = {"weights": "by weights", "smc": "by tempered Monte Carlo", "nuts": "by NUTS"}
 
@@ -119,10 +127,8 @@ def plot_weights(curve: EvidenceCurve, *, ax: Given = None) -> Figure:
 
 
 def _width_axis(axis: Axes, curve: EvidenceCurve) -> None:
-    """Logarithmic, with a few widths named where they span less than a decade."""
+    """Logarithmic, with a few widths named where they span little."""
     widths = curve.table.index.to_numpy()
     axis.set_xscale("log")
     axis.set_xlim(widths.min() / 1.5, widths.max() * 1.5)
-    if widths.max() < 10 * widths.min():
-        axis.set_xticks(widths, [str(width) for width in widths])
-        axis.xaxis.set_minor_formatter(NullFormatter())
+    name_values(axis, widths)

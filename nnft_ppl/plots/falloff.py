@@ -9,7 +9,7 @@ from matplotlib.ticker import NullFormatter
 from nnft_ppl._numbers import with_error
 from nnft_ppl.diagnostics.width.falloff import HEAVY, LOST, USED, Falloff
 from nnft_ppl.plots.given import several
-from nnft_ppl.plots.style import Given, colored, look, panels, plain
+from nnft_ppl.plots.style import Given, colored, look, name_values, panels, plain
 
 
 def plot_falloff(found: Falloff | Iterable[Falloff], *, ax: Given = None) -> Figure:
@@ -79,6 +79,7 @@ def plot_falloff(found: Falloff | Iterable[Falloff], *, ax: Given = None) -> Fig
         axis.set_xscale("log")
         axis.set_yscale("log", nonpositive="clip")
         axis.yaxis.set_minor_formatter(NullFormatter())
+        name_values(axis, [width for one in laws for width in one.table.index])
         axis.set(
             title="Falloff with the width",
             ylabel=r"rms of $G_c\,/\,\sqrt{K \cdots K}$ (1 sd)",

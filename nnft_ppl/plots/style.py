@@ -5,7 +5,7 @@ user has set in Matplotlib's `rcParams` (colours, fonts, sizes) is kept. Figures
 to no window and no global state.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
@@ -18,6 +18,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
+from matplotlib.ticker import NullFormatter
 
 from nnft_ppl._errors import SpecError, shown
 from nnft_ppl.operator import Operator
@@ -61,6 +62,9 @@ _RC: Any = {
 
 type Given = Axes | Sequence[Axes] | np.ndarray | None
 """`ax` of every figure function: nothing, one Axes, or one for each panel."""
+
+
+_MOST_TICKS = 6
 
 
 @contextmanager
@@ -190,3 +194,15 @@ def widen(axis: Axes) -> None:
     if high - low < 0.2:
         middle = (low + high) / 2
         axis.set_ylim(middle - 0.25, middle + 0.25)
+
+
+def name_values(axis: Axes, values: Iterable[float]) -> None:
+    """Ticks of a logarithmic x-axis at some of the values, where they span little.
+
+    Over fewer than two decades Matplotlib names parts of a decade, which overlap.
+    """
+    shown = sorted({float(value) for value in values})
+    if shown and shown[-1] < 100 * shown[0]:
+        some = shown[:: -(-len(shown) // _MOST_TICKS)]
+        axis.set_xticks(some, [f"{value:g}" for value in some])
+        axis.xaxis.set_minor_formatter(NullFormatter())

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from nnft_ppl._arguments import check_kind
 from nnft_ppl._numbers import with_error
-from nnft_ppl.plots.style import Given, colored, ink, look, panels, plain
+from nnft_ppl.plots.style import Given, colored, ink, look, name_values, panels, plain
 from nnft_ppl.training.verdict import TrainingByWidth
 
 _SIZES = {
@@ -38,6 +38,7 @@ def plot_training(result: TrainingByWidth, *, ax: Given = None) -> Figure:
         _couplings(drawn.axes[4], result)
         for axis in drawn.axes:
             axis.set_xlim(result.widths[0] / 1.5, result.widths[-1] * 1.5)
+            name_values(axis, result.widths)
             axis.set_xlabel("width $N$")
             if axis.get_legend_handles_labels()[0]:
                 axis.legend(loc="best", fontsize="x-small")

@@ -68,10 +68,9 @@ def comparison_headline(compared: Compared) -> str:
     if table.empty:
         return f"{len(compared.runs)} runs, of which none has an action"
     good = int((table["verdict"] == Verdict.DESCRIBES).sum())
-    return (
-        f"The action describes the network in {good} of {len(table)} runs with one, "
-        f"{len(compared.runs)} runs in all"
-    )
+    without = len(compared.runs) - len(table)
+    more = f"; {without} without an action" if without else ""
+    return f"The action describes the network in {good} of {len(table)} runs{more}"
 
 
 def comparison_sentences(compared: Compared) -> list[Markup]:
@@ -91,9 +90,9 @@ def comparison_sentences(compared: Compared) -> list[Markup]:
     return [
         *sentences,
         Markup(
-            "Of {} couplings of one operator at one cutoff {} differ from those of the "
-            "first run by {} standard deviations or more; the most is {}, {} at Λ = {} "
-            "in {}."
+            "{} couplings are of an operator and cutoff that an earlier run has, too; "
+            "{} of them differ from it by {} standard deviations or more. The most is "
+            "{}, {} at Λ = {} in {}."
         ).format(
             len(pairs),
             number,
