@@ -70,14 +70,20 @@ def test_factors_add_up_to_the_zero_dimensional_integral(operators, scheme, conn
             assert total(found, couplings) == expected[num_points][order]
 
 
-@pytest.mark.parametrize("name", BUILT_IN_OPERATORS)
-@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize(
+    ("name", "bare"),
+    [
+        (name, bare)
+        for name in BUILT_IN_OPERATORS
+        for bare in (False, True)
+        if not (bare and operator(name).quadratic_forms)  # refused
+    ],
+)
 def test_the_first_order_is_what_the_integrals_sum(name, bare):
     one = operator(name)
-    if bare and one.quadratic_forms:
-        return
     action = Action([one], scheme="bare" if bare else "renormalised")
-    for legs in range(2 if bare else one.num_fields, one.num_fields + 1, 2):
+    lowest = 2 - one.num_fields % 2
+    for legs in range(lowest if bare else one.num_fields, one.num_fields + 1, 2):
         found = nnft.diagrams(action, legs)
         summed = first_order_diagrams(one, legs)
         assert sum(d.num_assignments * -d.factor for d in found) == sum(
