@@ -1,6 +1,7 @@
 """What every test shares. The library switches precision locally; so must a test."""
 
 import importlib
+import itertools
 import os
 import re
 import sys
@@ -77,6 +78,22 @@ def pytest_collection_modifyitems(
         # One case asked for by name leaves out the others.
         if cases and len([i for i in items if i.nodeid.startswith(f"{name}[")]) > 1:
             raise pytest.UsageError(f"{name} has no cases {sorted(cases)}")
+
+
+# Linux lets a process map 65530 pieces of memory, and ends it (a segmentation fault in
+# the compiler) where JAX asks for more: a program takes about five, a contract 1300.
+_MOST_MAPS = 20_000
+_TESTS_BETWEEN = 16  # reading the list takes a hundredth of a second
+_MAPS = Path("/proc/self/maps")
+_tests_run = itertools.count(1)
+
+
+def pytest_runtest_teardown() -> None:
+    """Let go of compiled programs before there are too many for one process."""
+    if next(_tests_run) % _TESTS_BETWEEN or not _MAPS.exists():
+        return
+    if _MAPS.read_bytes().count(b"\n") > _MOST_MAPS:
+        jax.clear_caches()
 
 
 type InstallPlugins = Callable[..., None]
