@@ -168,10 +168,10 @@ def _measurement_options(function: Function) -> Function:
 @click.option("--exact", is_flag=True, help="Exact correlators, nothing sampled.")
 @click.option(
     "--from-draws",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Of draws in a file, .npy or .nc with axes (draw, point[, output]), wherever "
-    "they are from. NAME may be left out; it gives the kernel.",
+    help="Of draws in a file, .npy, .nc or .zarr with axes (draw, point[, output]), "
+    "wherever they are from. NAME may be left out; it gives the kernel.",
 )
 @click.option(
     "--chains",

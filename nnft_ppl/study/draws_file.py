@@ -4,7 +4,6 @@ With [network] the draws are of such networks, whose kernel is the propagator; w
 they are of anything, and the measured 2-pt function serves.
 """
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.correlators import Correlators
-from nnft_ppl.correlators.drawn.files import open_draws
+from nnft_ppl.correlators.drawn.files import digest_of, open_draws
 from nnft_ppl.correlators.drawn.from_draws import correlators_from_draws
 from nnft_ppl.correlators.drawn.values import Values
 from nnft_ppl.correlators.origin import DRAWS
@@ -99,8 +98,6 @@ def ensemble_of_file(
             f"expected more than {entries}, the number of correlator entries of "
             f"{len(points)} inputs, of one output"
         )
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return EnsembleTable(
         num_draws=drawn.num_draws,
         target_error=None,
@@ -110,7 +107,7 @@ def ensemble_of_file(
         kernel_draws=None,
         file=path,
         chains=chains,
-        digest=digest,
+        digest=digest_of(path),
     )
 
 

@@ -1,18 +1,32 @@
 """`nnft correlators --from-draws`: a file of draws in, correlators out."""
 
+import json
+import pickle
+import sys
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
+import zarr
 from click.testing import CliRunner
 
 import nnft_ppl as nnft
 from nnft_ppl.cli import main
+from nnft_ppl.correlators.drawn.files import digest_of
 
 X = np.array([[-0.6], [0.3], [0.9]])
 
 
 def run(*arguments):
     return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+class Opens:
+    """Unpickled it leaves a file."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("unpickled"),)
 
 
 @pytest.fixture
@@ -56,6 +70,56 @@ def test_an_ensemble_that_was_saved_is_read_beside_its_kernel(draws):
     np.testing.assert_allclose(found.network.kernel(X), draws.network.kernel(X))
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_draws_of_zarr_are_those_of_npy(draws, zarr_format):
+    values = np.load("draws.npy")
+    zarr.create_array("one.zarr", data=values, chunks=(700, 2), zarr_format=zarr_format)
+    group = zarr.open_group("group.zarr", mode="w", zarr_format=zarr_format)
+    group.create_array("values", data=values)
+    group.create_array("time", data=np.arange(len(values)))
+    expected = nnft.correlators_from_draws(values, X)
+    for name in ("one.zarr", "group.zarr"):
+        result = run(*FROM, name, *INPUTS, "--force")
+        assert result.exit_code == 0, result.output
+        np.testing.assert_array_equal(
+            nnft.load("corr.nc").connected(4), expected.connected(4)
+        )
+    del group["values"]
+    group.create_array("steps", data=np.arange(len(values)))
+    result = run(*FROM, "group.zarr", *INPUTS, "--force")
+    assert "holds the arrays ['steps', 'time']; expected one, or" in result.output
+
+
+def test_zarr_unpickles_nothing(draws):
+    zarr.create_array("bad.zarr", data=np.load("draws.npy"), zarr_format=2)
+    metadata = Path("bad.zarr/.zarray")
+    given = json.loads(metadata.read_text())
+    metadata.write_text(json.dumps({**given, "filters": [{"id": "pickle"}]}))
+    Path("bad.zarr/0.0").write_bytes(pickle.dumps(Opens()))
+    result = run(*FROM, "bad.zarr", *INPUTS)
+    assert result.exit_code == EXIT_BAD_INPUT
+    assert "cannot read 'bad.zarr'" in result.output
+    assert not Path("unpickled").exists()
+
+
+def test_without_zarr_it_says_what_to_install(draws, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    result = run(*FROM, "one.zarr", *INPUTS)
+    assert result.exit_code == EXIT_BAD_INPUT
+    assert "pip install 'nnft-ppl[zarr]'" in result.output
+
+
+def test_a_folder_that_changes_has_another_digest(tmp_path):
+    folder = tmp_path / "a.zarr"
+    (folder / "c").mkdir(parents=True)
+    (folder / "c" / "0").write_bytes(b"one")
+    before = digest_of(folder)
+    assert before == digest_of(folder)
+    assert before != digest_of(folder / "c" / "0")
+    (folder / "c" / "0").rename(folder / "c" / "1")
+    assert digest_of(folder) != before
+
+
 def test_chains_and_a_width_reach_the_library(draws):
     result = run(*FROM, "chains.npy", "--chains", "--width", 7, *INPUTS, "--json")
     assert result.exit_code == 0, result.output
@@ -69,7 +133,7 @@ def test_chains_and_a_width_reach_the_library(draws):
     [
         (("draws.npy", *INPUTS, "--num-draws", 5), "`--from-draws` samples nothing"),
         (("draws.npy", *INPUTS, "--exact"), "are both given"),
-        (("draws.csv", *INPUTS), "is neither .npy nor .nc"),
+        (("draws.csv", *INPUTS), "is none of .npy, .nc and .zarr"),
         (("none.npy", *INPUTS), "cannot read 'none.npy'"),
         (("x.npy", *INPUTS), "of 1 inputs, and `x` has 3"),
         (("corr2.nc", *INPUTS), "cannot read 'corr2.nc'"),

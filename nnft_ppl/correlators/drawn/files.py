@@ -1,5 +1,7 @@
 """Draws in a file, opened and not read."""
 
+import hashlib
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from nnft_ppl._errors import SpecError
 
 _VALUES = "values"
 """Of several variables in a file the one of this name, as `Ensemble.save` has it."""
+_SUFFIXES = (".npy", ".nc", ".zarr")
 
 
 @contextmanager
@@ -19,18 +22,22 @@ def open_draws(path: Path, where: str) -> Iterator[Any]:
     """What `correlators_from_draws` takes for values, open within.
 
     Args:
-        path: .npy, or netCDF with draws in `values`, or in its only variable with a
-            dimension `draw`.
+        path: .npy; or netCDF with draws in `values`, or in its only variable with a
+            dimension `draw`; or the folder of a zarr array, or of a group with draws in
+            `values`, or in its only array (extra `zarr`).
         where: Whose value the path is, for messages.
 
     Raises:
         SpecError: No such file, or no draws in it.
     """
-    if path.suffix not in (".npy", ".nc"):
+    if path.suffix not in _SUFFIXES:
         raise SpecError(
-            f"`{where}`: {path.name!r} is neither .npy nor .nc; open any other file in "
-            "Python, and give its array to nnft_ppl.correlators_from_draws"
+            f"`{where}`: {path.name!r} is none of .npy, .nc and .zarr; open any "
+            "other file in Python, and give its array to correlators_from_draws"
         )
+    if path.suffix == ".zarr":
+        yield _zarr_array(path, where)
+        return
     try:
         opened = (
             np.lib.format.open_memmap(path, mode="r")
@@ -44,9 +51,51 @@ def open_draws(path: Path, where: str) -> Iterator[Any]:
         return
     with opened as data:
         names = [str(name) for name, v in data.data_vars.items() if "draw" in v.dims]
-        if _VALUES not in names and len(names) != 1:
-            raise SpecError(
-                f"`{where}`: {path.name!r} holds the variables {sorted(names)} with a "
-                f"dimension `draw`; expected one, or one named {_VALUES!r}"
-            )
-        yield data[_VALUES if _VALUES in names else names[0]]
+        yield data[
+            _name_of_draws(names, "variables with a dimension `draw`", path, where)
+        ]
+
+
+def digest_of(path: Path) -> str:
+    """Of the bytes of a file, or of the names and bytes of a folder's files."""
+    if not path.is_dir():
+        return _digest_of_file(path).hex()[:16]
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        digest.update(f"{file.relative_to(path).as_posix()}\0".encode())
+        if file.is_file():
+            digest.update(_digest_of_file(file))
+    return digest.hexdigest()[:16]
+
+
+def _digest_of_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _zarr_array(path: Path, where: str) -> Any:
+    """Read block by block by who takes it; zarr itself refuses codecs that unpickle."""
+    try:
+        zarr = importlib.import_module("zarr")
+    except ImportError as error:
+        raise SpecError(
+            f"`{where}`: {path.name!r} is read by zarr, which is not installed; "
+            "pip install 'nnft-ppl[zarr]'"
+        ) from error
+    try:
+        opened = zarr.open(path, mode="r")
+        arrays = dict(opened.arrays()) if isinstance(opened, zarr.Group) else None
+    except Exception as error:  # as above
+        raise SpecError(f"`{where}`: cannot read {path.name!r}: {error}") from error
+    if arrays is None:
+        return opened
+    return arrays[_name_of_draws(list(arrays), "arrays", path, where)]
+
+
+def _name_of_draws(names: list[str], of_what: str, path: Path, where: str) -> str:
+    if _VALUES not in names and len(names) != 1:
+        raise SpecError(
+            f"`{where}`: {path.name!r} holds the {of_what} {sorted(names)}; expected "
+            f"one, or one named {_VALUES!r}"
+        )
+    return _VALUES if _VALUES in names else names[0]
