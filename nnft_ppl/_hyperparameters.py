@@ -82,7 +82,7 @@ def checked_hyperparameters(
         raise SpecError(
             f"architecture {architecture.name!r} has no option "
             f"{sorted(unknown)}{f' (did you mean {near[0]!r}?)' if near else ''}; "
-            f"it has {sorted(architecture.options)} beside {', '.join(_COMMON)}"
+            f"it has {sorted(architecture.options) or 'none'} beside {', '.join(_COMMON)}"
         )
     values = {
         name: option.validate(name, options.get(name, option.default))

@@ -247,6 +247,10 @@ def _points(
             if len({len(point) for point in values}) > 1:
                 raise ValueError("the points are of different dimension")
         except ValueError as error:
+            if Path(given).is_file():
+                raise SpecError(
+                    f"`--points {given}` is a file; give it with --inputs"
+                ) from error
             raise SpecError(
                 f"`--points {given}`: {error}; write numbers such as "
                 '"0.2,0.4,0.6", in more dimensions "1,0;0,1"'

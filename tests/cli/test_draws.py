@@ -154,3 +154,10 @@ def test_the_name_is_missed_where_there_are_no_draws(draws):
     assert "Missing option '--width'" in result.output
     result = run("correlators", "erf-net", "--width", 5, "--chains", *INPUTS)
     assert "give them with --from-draws" in result.output
+
+
+def test_points_that_are_a_file_are_told_the_option_for_it(draws):
+    np.savetxt("x.csv", X)
+    result = run(*FROM, "draws.npy", "--points", "x.csv", "-o", "corr.nc")
+    assert result.exit_code == EXIT_BAD_INPUT
+    assert "`--points x.csv` is a file; give it with --inputs" in result.output
