@@ -79,10 +79,11 @@ def checked_hyperparameters(
         known = [*architecture.options, *_COMMON]
         near = [_ELSEWHERE[name] for name in sorted(unknown & set(_ELSEWHERE))]
         near += [m for n in unknown for m in get_close_matches(n, known, 1, 0.7)]
+        names = sorted(architecture.options) or "none"
         raise SpecError(
             f"architecture {architecture.name!r} has no option "
             f"{sorted(unknown)}{f' (did you mean {near[0]!r}?)' if near else ''}; "
-            f"it has {sorted(architecture.options) or 'none'} beside {', '.join(_COMMON)}"
+            f"it has {names} beside {', '.join(_COMMON)}"
         )
     values = {
         name: option.validate(name, options.get(name, option.default))

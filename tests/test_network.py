@@ -163,7 +163,7 @@ FINITE = r"expected a finite number ≥ 0"
         ({"bias_std": -0.1}, rf"`bias_std` is -0\.1; {FINITE}"),
         ({"bias_std": math.nan}, rf"`bias_std` is nan; {FINITE}"),
         ({"bias_std": None}, rf"`bias_std` is None; {FINITE}"),
-        ({"depth": 3}, r"'relu-net' has no option \['depth'\]; it has \[\]"),
+        ({"depth": 3}, r"'relu-net' has no option \['depth'\]; it has none"),
     ],
     ids=str,
 )

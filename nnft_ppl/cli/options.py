@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -247,7 +248,7 @@ def _points(
             if len({len(point) for point in values}) > 1:
                 raise ValueError("the points are of different dimension")
         except ValueError as error:
-            if Path(given).is_file():
+            if os.path.isfile(given):  # noqa: PTH113 - Path raises for long names
                 raise SpecError(
                     f"`--points {given}` is a file; give it with --inputs"
                 ) from error
