@@ -44,6 +44,30 @@ def test_sigterm_interrupts_within_and_not_after():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+class Dies:
+    """Is interrupted while it is destroyed, where Python drops what is raised."""
+
+    def __del__(self):
+        raise KeyboardInterrupt
+
+
+def test_an_interruption_that_a_finalizer_swallows_comes_again():
+    before = sys.unraisablehook
+    done = []
+
+    def work():
+        with interruptible():
+            Dies()
+            done.append("went on")
+            time.sleep(5)
+            done.append("was not interrupted")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["went on"]
+    assert sys.unraisablehook is before
+
+
 def test_the_handler_before_holds_again_after():
     received = []
     before = signal.signal(signal.SIGTERM, lambda *_: received.append("ours"))

@@ -1,5 +1,6 @@
 """Feeding a parser anything: what it may say, and how often it is asked."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,14 @@ from nnft_ppl.eft import operators
 
 QUICK = 1_000
 """Cases of every parser in the quick tier."""
-LONG = 100_000
-"""Cases of every parser in the long tier: some twenty minutes of two cores for all."""
+LONG = int(os.environ.get("NNFT_FUZZ_CASES", "100_000"))
+"""Cases of every parser in the long tier: some twenty minutes of two cores for all, of
+which continuous integration, whose time is limited, takes a fifth."""
 
 tiers = pytest.mark.parametrize(
-    "cases", [QUICK, pytest.param(LONG, marks=pytest.mark.slow)]
+    "cases",
+    [QUICK, pytest.param(LONG, marks=pytest.mark.slow)],
+    ids=["few", "many"],
 )
 """A fuzz test takes `cases` and hands it to `fuzz`."""
 
