@@ -200,7 +200,7 @@ BAD = {
     ),
     "[data]": (
         '[data]\nnew_inputs = "x.npy"',
-        r"\[data\] needs either `data\.held_out`",
+        r"expected either `data\.held_out`",
     ),
     "num_draws = 2000": ("num_draws = 9", r"`data\.num_draws`: .*9"),
 }
@@ -220,7 +220,7 @@ def test_the_example_has_the_data_that_scikit_learn_ships():
     np.testing.assert_array_equal(rows[:, :10], shipped.data)
     np.testing.assert_array_equal(rows[:, 10], shipped.target)
     study = read_study(folder / "diabetes.toml")
-    assert list(study.data.names) == shipped.feature_names
+    assert list(study.data.rows.names) == shipped.feature_names
 
 
 @pytest.mark.slow

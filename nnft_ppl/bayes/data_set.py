@@ -142,17 +142,17 @@ def held_out_rows(number: int, share: float, seed: int) -> tuple[np.ndarray, ...
 
     Args:
         number: Of rows.
-        share: Of them that is held out, rounded to a whole number.
+        share: Of them that is held out, rounded to a whole number; from 1 on how many.
         seed: Of NumPy's generator, which permutes them.
 
     Raises:
         SpecError: No row is left on one side.
     """
-    count = round(share * number)
+    count = round(share if share >= 1 else share * number)
     if not 0 < count < number:
         raise SpecError(
-            f"{share:g} of {number} rows is {count}; expected a share that leaves rows "
-            "both to learn from and to hold out"
+            f"{share:g} of {number} rows is {count}; expected a share, or a number, "
+            "that leaves rows both to learn from and to hold out"
         )
     order = np.random.default_rng(seed).permutation(number)
     return np.sort(order[count:]), np.sort(order[:count])

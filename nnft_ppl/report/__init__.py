@@ -17,6 +17,7 @@ from nnft_ppl.report.data_alone import render_data_alone as render_data_alone
 from nnft_ppl.report.data_alone import write_data_alone as write_data_alone
 from nnft_ppl.report.headline import write_opening as write_opening
 from nnft_ppl.report.of_data import DataResults as DataResults
+from nnft_ppl.report.of_training import TrainingResults as TrainingResults
 from nnft_ppl.report.page import draw_figures as draw_figures
 from nnft_ppl.report.page import render_report as render_report
 from nnft_ppl.report.results import Approach as Approach

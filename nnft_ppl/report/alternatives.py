@@ -8,6 +8,7 @@ from nnft_ppl.plots.prediction import chosen_cutoffs
 from nnft_ppl.report.deviations import best_by_width, deviation_text
 from nnft_ppl.report.numbers import cutoff_text, exponent_text
 from nnft_ppl.report.of_data import DataResults
+from nnft_ppl.report.of_training import training_alternatives
 from nnft_ppl.report.results import Approach, Results
 
 type Alternatives = dict[str, str]
@@ -20,6 +21,7 @@ def write_alternatives(results: Results) -> Alternatives:
         "couplings": coupling_alternative(results),
         "prediction": _prediction(results),
         **data_alternatives(results.data),
+        **training_alternatives(results.training),
     }
 
 

@@ -20,6 +20,7 @@ from nnft_ppl.report.deviations import (
 from nnft_ppl.report.headline import Opening
 from nnft_ppl.report.leads import network_lead
 from nnft_ppl.report.of_data import data_sentences
+from nnft_ppl.report.of_training import training_alternatives, training_sentences
 from nnft_ppl.report.page import (
     common_fields,
     common_rows,
@@ -35,7 +36,7 @@ def draw_approach(approach: Approach) -> dict[str, bytes]:
     """The figures of the page, name -> PNG."""
     return {
         "deviation": png(plot_deviation(approach.correlators)),
-        **figures_of_data(approach.data),
+        **figures_of_data(approach.data, approach.training),
     }
 
 
@@ -54,6 +55,7 @@ def render_approach(approach: Approach, figures: Mapping[str, bytes]) -> str:
             alternatives={
                 "deviation": deviation_alternative(approach),
                 **data_alternatives(approach.data),
+                **training_alternatives(approach.training),
             },
             run=[*common_rows(approach), *last_rows(approach)],
             heavy_tailed=not approach.checks[0].passed,
@@ -92,6 +94,11 @@ def write_approach(approach: Approach) -> Opening:
             ),
             *(Markup("{}.").format(c.message) for c in approach.checks if not c.passed),
             *(() if approach.data is None else data_sentences(approach.data)),
+            *(
+                ()
+                if approach.training is None
+                else training_sentences(approach.training)
+            ),
         ),
         is_good=passed,
     )

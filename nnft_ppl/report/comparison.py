@@ -136,7 +136,7 @@ class Compared:
 
 def _widths(found: Found) -> list[int]:
     if isinstance(found, DataAlone):
-        return [post.network.width for post in found.data.posteriors]
+        return list(found.widths)
     return sorted({c.network.width for c in found.correlators})
 
 

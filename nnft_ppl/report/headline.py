@@ -11,6 +11,7 @@ from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.inference.verdict import Verdict
 from nnft_ppl.report.numbers import cutoff_text, exponent_text, symbol_html
 from nnft_ppl.report.of_data import data_sentences
+from nnft_ppl.report.of_training import training_sentences
 from nnft_ppl.report.results import Results
 
 
@@ -45,6 +46,7 @@ def write_opening(results: Results) -> Opening:
             prediction_sentence(results),
             checks_sentence(results),
             *(() if results.data is None else data_sentences(results.data)),
+            *(() if results.training is None else training_sentences(results.training)),
         ),
         is_good=answers.verdict is Verdict.DESCRIBES and not failed,
     )

@@ -26,6 +26,12 @@ from nnft_ppl.report.headline import write_opening
 from nnft_ppl.report.leads import write_leads
 from nnft_ppl.report.numbers import cutoff_text
 from nnft_ppl.report.of_data import DataResults, data_fields, data_rows, draw_data
+from nnft_ppl.report.of_training import (
+    TrainingResults,
+    draw_training,
+    training_fields,
+    training_rows,
+)
 from nnft_ppl.report.reproduce import python_lines
 from nnft_ppl.report.results import Approach, Results, Target
 from nnft_ppl.report.tables import (
@@ -44,7 +50,7 @@ def draw_figures(results: Results) -> dict[str, bytes]:
         "deviation": png(plot_deviation(results.correlators)),
         "couplings": png(plot_couplings(results.fit)),
         "prediction": png(plot_prediction(results.fit, results.fit.correlators)),
-        **figures_of_data(results.data),
+        **figures_of_data(results.data, results.training),
     }
 
 
@@ -81,9 +87,34 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
     )
 
 
-def figures_of_data(data: DataResults | None) -> dict[str, bytes]:
+def figures_of_data(
+    data: DataResults | None, training: TrainingResults | None
+) -> dict[str, bytes]:
     """The figures that data add to a page, name -> PNG."""
-    return {} if data is None else draw_data(data)
+    return {
+        **({} if data is None else draw_data(data)),
+        **({} if training is None else draw_training(training)),
+    }
+
+
+def fields_of_data(
+    data: DataResults | None, training: TrainingResults | None
+) -> dict[str, Any]:
+    """What the parts of a page that are of data are filled with."""
+    return {
+        "data": None if data is None else data_fields(data),
+        "training": None if training is None else training_fields(training),
+    }
+
+
+def rows_of_data(
+    data: DataResults | None, training: TrainingResults | None
+) -> list[RunRow]:
+    """What was run on data, as (what, value)."""
+    return [
+        *([] if data is None else data_rows(data)),
+        *([] if training is None else training_rows(training)),
+    ]
 
 
 def common_fields(
@@ -100,7 +131,7 @@ def common_fields(
             for name, route in ESTIMATORS.items()
             if any(c.estimator == name for c in results.correlators)
         ],
-        "data": None if results.data is None else data_fields(results.data),
+        **fields_of_data(results.data, results.training),
         "study_text": results.text.strip(),
         "version": results.versions["nnft_ppl"],
     }
@@ -165,8 +196,7 @@ def last_rows(results: Results | Approach) -> list[RunRow]:
     if results.target is not None:
         rows.append(("Relative error of G4c", _target_text(results, results.target)))
     versions = ", ".join(f"{name} {v}" for name, v in results.versions.items())
-    if results.data is not None:
-        rows += data_rows(results.data)
+    rows += rows_of_data(results.data, results.training)
     return [*rows, ("Seed", str(results.seed)), ("Versions", versions)]
 
 

@@ -13,6 +13,7 @@ from nnft_ppl.diagnostics.checks import Check
 from nnft_ppl.diagnostics.six_point import SixPoint, six_point
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.report.of_data import DataResults
+from nnft_ppl.report.of_training import TrainingResults
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Approach:
         versions: Package -> version, of the run.
         target: When measurements were to stop; `None` where their number was fixed.
         data: What was found of data; `None` without any.
+        training: What was found of training; `None` without any.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Approach:
     versions: Mapping[str, str]
     target: Target | None
     data: DataResults | None
+    training: TrainingResults | None
 
     @property
     def network(self) -> Network:
@@ -76,37 +79,50 @@ class Approach:
                     f"{', '.join(heavy)}: take more networks, or larger widths"
                 ),
             ),
-            *(() if self.data is None else (self.data.check,)),
+            *(part.check for part in (self.data, self.training) if part),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class DataAlone:
-    """What a study of data alone found: no correlators, no effective action.
+    """What a study of data alone found: no correlators of inputs, no effective action.
 
     Attributes:
         name: Stem of the study file.
         text: The study file as run.
-        data: What was found.
+        data: What was found by conditioning on data; `None` without `[data]`.
+        training: What was found by training on data; `None` without `[training]`.
         seed: Of every random number.
         versions: Package -> version, of the run.
     """
 
     name: str
     text: str
-    data: DataResults
+    data: DataResults | None
+    training: TrainingResults | None
     seed: int
     versions: Mapping[str, str]
 
     @property
     def network(self) -> Network:
-        """The network whose methods are compared."""
-        return self.data.comparison.exact.network
+        """The network whose methods are compared, or that was trained."""
+        if self.data is not None:
+            return self.data.comparison.exact.network
+        assert self.training is not None  # a study is of something
+        return self.training.by_width.network
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of every network, ascending."""
+        if self.data is not None:
+            return tuple(post.network.width for post in self.data.posteriors)
+        assert self.training is not None
+        return self.training.by_width.widths
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Whether the posteriors can be trusted."""
-        return (self.data.check,)
+        """Whether posteriors and trained networks can be trusted."""
+        return tuple(part.check for part in (self.data, self.training) if part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +143,7 @@ class Results:
         versions: Package -> version, of the run.
         target: When measurements were to stop; `None` where their number was fixed.
         data: What was found of data; `None` without any.
+        training: What was found of training; `None` without any.
     """
 
     name: str
@@ -142,6 +159,7 @@ class Results:
     versions: Mapping[str, str]
     target: Target | None
     data: DataResults | None
+    training: TrainingResults | None
 
     @property
     def network(self) -> Network:

@@ -99,6 +99,11 @@ CUTOFF = One(
     _CUTOFF.expected, lambda v: v == "inf" or _CUTOFF.accepts(v), _CUTOFF.convert
 )
 SHARE = _number("a number between 0 and 1", lambda v: 0 < v < 1)
+HELD_OUT: One[int | float] = One(
+    f"{SHARE.expected}, or a whole number of rows ≥ 1",
+    lambda v: SHARE.accepts(v) or WHOLE.accepts(v),
+    lambda v: int(v) if WHOLE.accepts(v) else float(v),
+)
 ANYTHING: One[Any] = One("a value", lambda v: True, lambda v: v)
 
 

@@ -6,6 +6,7 @@
 - fit.nc: posterior draws
 - comparison.json: the comparison of actions, when asked for
 - posteriors/: one netCDF file per width, and methods compared, where there are data
+- trained/: one netCDF file per width, and what they say together, with training
 - figures/: the figures as PNG
 - report.html: the page
 - manifest.json: the digests of all these, and of what each was made from
@@ -35,6 +36,7 @@ FIT_DATA = "correlators/fit_data.nc"
 FIT = "fit.nc"
 COMPARISON = "comparison.json"
 METHODS = "posteriors/methods.nc"
+BY_WIDTH = "trained/by_width.nc"
 REPORT = "report.html"
 _MADE_FROM = {FIT: FIT_DATA, COMPARISON: FIT_DATA}
 _UNFINISHED = ".unfinished"
@@ -315,6 +317,11 @@ def correlators(width: int, estimator: str) -> str:
 def posterior_of(width: int) -> str:
     """Name of the posterior of one width."""
     return f"posteriors/width_{width}.nc"
+
+
+def trained_of(width: int) -> str:
+    """Name of the trained networks of one width."""
+    return f"trained/width_{width}.nc"
 
 
 def figure(name: str) -> str:

@@ -17,9 +17,16 @@ from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.sampled.estimators import PLAIN
 from nnft_ppl.diagnostics.checks import diagnose
 from nnft_ppl.inference.couplings.result import CouplingFit
-from nnft_ppl.report import Approach, DataAlone, DataResults, Results
+from nnft_ppl.report import (
+    Approach,
+    DataAlone,
+    DataResults,
+    Results,
+    TrainingResults,
+)
 from nnft_ppl.report.results import Target
 from nnft_ppl.study.directory import (
+    BY_WIDTH,
     COMPARISON,
     FIT,
     METHODS,
@@ -27,7 +34,10 @@ from nnft_ppl.study.directory import (
     RunDirectory,
     correlators,
     posterior_of,
+    trained_of,
 )
+from nnft_ppl.training.result import TrainedEnsemble
+from nnft_ppl.training.verdict import TrainingByWidth
 
 
 def read_correlators(directory: RunDirectory, name: str) -> Correlators:
@@ -46,6 +56,15 @@ def read_posterior(directory: RunDirectory, width: int) -> Posterior:
         SpecError: The file is missing, or not the study's.
     """
     return Posterior.from_data(store.read(directory.own(posterior_of(width))))
+
+
+def read_trained(directory: RunDirectory, width: int) -> TrainedEnsemble:
+    """The trained networks of one width, from their file.
+
+    Raises:
+        SpecError: The file is missing, or not the study's.
+    """
+    return TrainedEnsemble.from_data(store.read(directory.own(trained_of(width))))
 
 
 def read_fit(directory: RunDirectory) -> CouplingFit:
@@ -84,13 +103,13 @@ def load_results(directory: RunDirectory) -> Results | Approach | DataAlone:
     target_error, seed = ensemble.get("target_error"), ensemble["seed"]
     name, versions = directory.path.resolve().name, run["versions"]
     data = load_data(directory, record) if "data" in record else None
+    training = load_training(directory, record) if "training" in record else None
     if record["inputs"]["points"] is None:
-        assert data is not None
-        return DataAlone(name, text, data, seed, versions)
+        return DataAlone(name, text, data, training, seed, versions)
     found = _correlators(directory, record)
     if eft is None:
         target = target_error and Target(target_error, ensemble["num_draws"])
-        return Approach(name, text, found, seed, versions, target, data)
+        return Approach(name, text, found, seed, versions, target, data, training)
     fit = CouplingFit.from_data(store.read(directory.own(FIT)))
     comparison = None
     if eft["candidates"]:
@@ -103,7 +122,7 @@ def load_results(directory: RunDirectory) -> Results | Approach | DataAlone:
         text=text,
         correlators=found,
         fit=fit,
-        checks=(*checks, *(() if data is None else (data.check,))),
+        checks=(*checks, *(part.check for part in (data, training) if part)),
         comparison=comparison,
         comparison_cutoff=float(eft["comparison_cutoff"]),
         tolerance=tolerance,
@@ -112,6 +131,7 @@ def load_results(directory: RunDirectory) -> Results | Approach | DataAlone:
         versions=versions,
         target=target_error and Target(target_error, eft["num_draws"]),
         data=data,
+        training=training,
     )
 
 
@@ -152,4 +172,24 @@ def load_data(directory: RunDirectory, record: Mapping[str, Any]) -> DataResults
         target=table["target"],
         held_out=table["held_out"],
         left_out=left_out,
+    )
+
+
+def load_training(
+    directory: RunDirectory, record: Mapping[str, Any]
+) -> TrainingResults:
+    """What a finished study found of training.
+
+    Raises:
+        SpecError: A file is missing, or not the study's.
+    """
+    table = record["training"]
+    standard = table["standardised_by"]
+    return TrainingResults(
+        by_width=TrainingByWidth.from_data(store.read(directory.own(BY_WIDTH))),
+        temperature=table["temperature"],
+        standard=None if standard is None else Standard.from_record(standard),
+        names=tuple(table["names"]),
+        target=table["target"],
+        held_out=table["held_out"],
     )

@@ -20,9 +20,11 @@ from nnft_ppl.ensemble.progress import Progress, peak_memory
 from nnft_ppl.inference.couplings.fit import fit_couplings
 from nnft_ppl.study.data_steps import widths_of
 from nnft_ppl.study.data_table import DataTable
-from nnft_ppl.study.directory import FIT, opened, posterior_of
+from nnft_ppl.study.directory import FIT, opened, posterior_of, trained_of
 from nnft_ppl.study.measurements import Measurement, keys_of, of_fit, of_widths
-from nnft_ppl.study.spec import ORDERS, EftTable, Study, data_key
+from nnft_ppl.study.spec import ORDERS, EftTable, Study, data_key, training_key
+from nnft_ppl.study.training_table import TrainingTable
+from nnft_ppl.training.train import train_ensemble
 
 _TRIAL_SECONDS = 1.0
 """Of steady work, after everything is compiled."""
@@ -102,6 +104,8 @@ def forecast(
         costs.append(_fit(study, study.eft, measure, finished))
     if study.data is not None:
         costs += _posteriors(study, study.data, finished, devices)
+    if study.training is not None:
+        costs += _trainings(study, study.training, finished, devices)
     return Forecast(tuple(costs), peak_memory())
 
 
@@ -221,6 +225,46 @@ def _posteriors(
             0.0 if width not in left else _at(width, tried) if by_weights else None,
         )
         for width in widths
+    ]
+
+
+def _trainings(
+    study: Study,
+    table: TrainingTable,
+    finished: Callable[[str], bool],
+    devices: Sequence[jax.Device] | int | None,
+) -> list[Cost]:
+    """Trials of the training of networks; a learning rate is looked for as they do."""
+    data, number = table.rows.data, table.num_draws
+
+    def trial(width: int) -> Seconds:
+        return _try(
+            lambda monitor: train_ensemble(
+                study.network.with_width(width),
+                data.x,
+                data.y,
+                data.x_new,
+                times=table.times,
+                num_draws=number,
+                key=training_key(study.ensemble.seed),
+                method=table.method,
+                learning_rate=table.learning_rate,
+                temperature=table.temperature,
+                devices=devices,
+                progress=monitor,
+            )
+        )
+
+    left = [width for width in study.widths if not finished(trained_of(width))]
+    tried = {w: trial(w)(number) for w in _some(left)}
+    return [
+        Cost(
+            f"training at width {width}, {len(data.x)} data, {table.method}",
+            width not in left,
+            number,
+            _at(width, tried) if width in left else 0.0,
+        )
+        for width in study.widths
     ]
 
 

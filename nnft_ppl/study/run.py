@@ -1,4 +1,4 @@
-"""Running a study: measure, fit, condition, report, each result saved when finished.
+"""Running a study: measure, fit, condition, train, report; each result is saved.
 
 In: a `Study`. Out: a run directory and a `StudyRun`. An interrupted run goes on where
 it stopped; the page is made from the files alone.
@@ -48,6 +48,7 @@ from nnft_ppl.study.directory import (
 from nnft_ppl.study.finished import load_results, read_fit
 from nnft_ppl.study.spec import EftTable, Study
 from nnft_ppl.study.steps import Steps
+from nnft_ppl.study.training_steps import train
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +138,8 @@ def run_study(
             steps.compare(study.eft)
         if study.data is not None:
             condition(steps, study, study.data, devices)
+        if study.training is not None:
+            train(steps, study, study.training, devices)
         return write_page(directory, say)
 
 

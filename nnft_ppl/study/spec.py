@@ -13,10 +13,11 @@ from nnft_ppl._typing import Key, Points
 from nnft_ppl.eft.action import Action
 from nnft_ppl.registry import load_registry
 from nnft_ppl.study.data_table import DataTable
+from nnft_ppl.study.training_table import TrainingTable
 
 ORDERS = (2, 4, 6)
 """Orders that a study measures."""
-_KERNEL, _DATA = 3, 4
+_KERNEL, _DATA, _TRAINING = 3, 4, 5
 """Numbers of keys; smaller ones are of what else is measured."""
 
 
@@ -28,6 +29,11 @@ def kernel_key(seed: int) -> Key:
 def data_key(seed: int) -> Key:
     """The random key of the posteriors of a study, the same at every width."""
     return jax.random.fold_in(seed_key(seed), _DATA)
+
+
+def training_key(seed: int) -> Key:
+    """The random key of the training of a study, folded with each width."""
+    return jax.random.fold_in(seed_key(seed), _TRAINING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,12 +136,13 @@ class Study:
         network: The network at the width of the fit; without one, at that of the data;
             without either, at the largest.
         widths: Widths measured for the approach to the Gaussian process, and those
-            conditioned on data, ascending.
+            conditioned on data and trained, ascending.
         points: Inputs measured at every width; `None` where data alone are studied.
         ensemble: The [ensemble] table.
         eft: The [eft] table; `None` to study the approach to the Gaussian process
             alone.
         data: The [data] table; `None` where nothing is conditioned.
+        training: The [training] table; `None` where nothing is trained.
         directory: Where the run goes.
     """
 
@@ -147,6 +154,7 @@ class Study:
     ensemble: EnsembleTable
     eft: EftTable | None
     data: DataTable | None
+    training: TrainingTable | None
     directory: Path
 
     def record(self) -> dict[str, Any]:
@@ -166,6 +174,7 @@ class Study:
             "ensemble": self.ensemble.record(),
             "eft": None if self.eft is None else self.eft.record(),
             **({} if self.data is None else {"data": self.data.record()}),
+            **({} if self.training is None else {"training": self.training.record()}),
         }
 
     def versions(self) -> dict[str, str]:

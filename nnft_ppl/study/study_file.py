@@ -1,6 +1,7 @@
 """The study file: TOML in, a validated `Study` out, before any work starts.
 
-Tables: [network], [inputs], [ensemble], [eft], [data], [output]. Unknown keys, wrong
+Tables: [network], [inputs], [ensemble], [eft], [data], [training],
+[output]. Unknown keys, wrong
 types and impossible requests are refused with the path of the key in the file. What
 depends on the installed plugins (architecture, options, operators, inputs) is checked
 as well.
@@ -41,6 +42,8 @@ from nnft_ppl.study.draws_file import (
     network_of_inputs,
 )
 from nnft_ppl.study.spec import ORDERS, EftTable, EnsembleTable, Study, kernel_key
+from nnft_ppl.study.training_table import KEYS as TRAINING_KEYS
+from nnft_ppl.study.training_table import TrainingTable, read_training
 
 _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -84,6 +87,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "num_chains",
         ),
         "data": DATA_KEYS,
+        "training": TRAINING_KEYS,
         "output": ("directory",),
     }
 )
@@ -138,7 +142,8 @@ def parse_study(
     else:
         net, widths = _network(tables["network"])
     # Data alone need no correlators: those of inputs are what else may be asked for.
-    measures = "data" not in raw or from_file or bool({"inputs", "eft"} & set(raw))
+    alone = bool({"data", "training"} & set(raw))
+    measures = not alone or from_file or bool({"inputs", "eft"} & set(raw))
     points = _inputs(tables["inputs"], net, folder) if measures else None
     if from_file:
         assert points is not None
@@ -165,6 +170,16 @@ def parse_study(
             ensemble.seed,
             folder,
         )
+    training: TrainingTable | None = None
+    if "training" in raw:
+        training = read_training(
+            tables["training"],
+            net,
+            widths,
+            ensemble.num_draws,
+            ensemble.seed,
+            folder,
+        )
     studied = (eft and eft.width) or (data and data.width) or widths[-1]
     given = tables["output"].take("directory", kinds.TEXT, f"runs/{name}")
     if directory is None:
@@ -178,6 +193,7 @@ def parse_study(
         ensemble=ensemble,
         eft=eft,
         data=data,
+        training=training,
         directory=Path(given if directory is None else directory),
     )
 

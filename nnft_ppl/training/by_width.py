@@ -27,6 +27,7 @@ from nnft_ppl.training.verdict import TrainingByWidth
 from nnft_ppl.training.width_law import checked_widths
 
 OPERATORS = ("cubic", "lambda_0")
+TOLERANCE = 0.05
 
 
 def training_by_width(
@@ -43,7 +44,7 @@ def training_by_width(
     learning_rate: float | None = None,
     temperature: float | None = None,
     operators: Sequence[str] = OPERATORS,
-    tolerance: float = 0.05,
+    tolerance: float = TOLERANCE,
     devices: Sequence[jax.Device] | int | None = None,
     progress: bool | Monitor = False,
 ) -> TrainingByWidth:
@@ -96,7 +97,7 @@ def training_by_width(
         )
     key = check_key(key)
     if learning_rate is None:
-        learning_rate = _common_rate(network, chosen, x, y, method, key, devices)
+        learning_rate = common_rate(network, chosen, x, y, method, key, devices)
 
     def ensembles() -> Iterable[TrainedEnsemble]:
         for width in chosen:
@@ -125,7 +126,7 @@ def compare_widths(
     *,
     key: Key,
     operators: Sequence[str] = OPERATORS,
-    tolerance: float = 0.05,
+    tolerance: float = TOLERANCE,
 ) -> TrainingByWidth:
     """The same of ensembles that were trained already, ascending in width.
 
@@ -143,7 +144,7 @@ def compare_widths(
     return TrainingByWidth.of(trained, rows, couplings, tolerance)
 
 
-def _common_rate(
+def common_rate(
     network: Network,
     widths: Sequence[int],
     x: ArrayLike,

@@ -37,6 +37,7 @@ from nnft_ppl.training.sharpness import limit_sharpness, sharpest
 from nnft_ppl.training.standardised import check_normal, sites_of
 from nnft_ppl.training.stream import Goal, Job, stream
 
+ORDERS = (1, 2, 3, 4)
 MARGIN = 0.5
 """Of one over the largest eigenvalue among some networks: others, and the same later,
 may have four times as large a one and be stable."""
@@ -52,7 +53,7 @@ def train_ensemble(
     num_draws: int = 10_000,
     key: Key,
     method: str = "gradient_flow",
-    orders: tuple[int, ...] = (1, 2, 3, 4),
+    orders: tuple[int, ...] = ORDERS,
     learning_rate: float | None = None,
     temperature: float | None = None,
     train: str = "all",
@@ -153,11 +154,11 @@ def train_ensemble(
         method=method,
         train=train,
         parametrization=parametrization,
-        times=_checked_times(times, method),
-        learning_rate=_checked_rate(
+        times=checked_times(times, method),
+        learning_rate=checked_rate(
             network, data, learning_rate, method, train, parametrization, key, used
         ),
-        temperature=_checked_temperature(temperature, method),
+        temperature=checked_temperature(temperature, method),
     )
     job = Job(network, data, new_points, plan, key, num_draws, used, file)
 
@@ -187,8 +188,12 @@ def train_ensemble(
     )
 
 
-def _checked_times(times: Sequence[float], method: str) -> tuple[float, ...]:
-    """Ascending numbers ≥ 0; whole ones for gradient descent."""
+def checked_times(times: Sequence[float], method: str) -> tuple[float, ...]:
+    """Ascending numbers ≥ 0; whole ones for gradient descent.
+
+    Raises:
+        SpecError: They are not.
+    """
     given = np.atleast_1d(real_numbers("`times`", times, "(number of times,)"))
     whole = method == "gradient_descent"
     most = 2**31 - 1 if whole else np.inf
@@ -210,8 +215,12 @@ def _checked_times(times: Sequence[float], method: str) -> tuple[float, ...]:
     return tuple(int(t) if whole else float(t) for t in given)
 
 
-def _checked_temperature(temperature: float | None, method: str) -> float:
-    """T > 0 of Langevin dynamics, and of nothing else."""
+def checked_temperature(temperature: float | None, method: str) -> float:
+    """T > 0 of Langevin dynamics, and of nothing else.
+
+    Raises:
+        SpecError: It is missing, no number > 0, or given where there is none.
+    """
     if method == "langevin":
         return check_number(
             "temperature",
@@ -227,7 +236,7 @@ def _checked_temperature(temperature: float | None, method: str) -> float:
     return 0.0
 
 
-def _checked_rate(
+def checked_rate(
     network: Network,
     data: Data,
     learning_rate: float | None,

@@ -286,10 +286,10 @@ class TrainingByWidth:
             if power.error <= _UNCLEAR and np.isfinite(width) and error < width:
                 beyond = ", beyond those trained" if width > self.widths[-1] else ""
                 at = "any width" if width < 1 else f"width {with_error(width, error)}"
-                parts.append(f"{_WORDS[name]} from {at} on{beyond}")
+                parts.append(f"that of the {_WORDS[name]} from {at} on{beyond}")
         if not parts:
             return ""
-        return f"Within {percent(self.tolerance)} are " + ", ".join(parts)
+        return f"Sizes are within {percent(self.tolerance)}: " + ", ".join(parts)
 
     def _couplings(self) -> tuple[str, ...]:
         """Which grew."""
