@@ -104,8 +104,8 @@ def check_kernel_is_finite(
     where = f"at inputs {rows[row].tolist()} and {columns[column].tolist()}"
     if isinstance(kernel, TableKernel):
         raise UnavailableError(
-            f"the kernel is wanted {where}, and is known at those of the draws alone; "
-            f"{KERNEL_ADVICE}"
+            f"the kernel is wanted {where}, and is known at the data's own alone; "
+            f"{KERNEL_ADVICE}; of a network, nnft_ppl.measured_kernel gives one"
         )
     raise SpecError(
         f"the kernel of {whose!r} is {values[row, column]} {where}; use inputs of "
