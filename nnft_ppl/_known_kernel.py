@@ -17,7 +17,7 @@ from nnft_ppl.architecture import Hyperparameters
 
 KERNEL_ADVICE = (
     "give `kernel=` a function of two inputs, K(x, y) written in JAX, or take "
-    "Empirical(x) at these inputs for the measure of an action"
+    "Empirical(x) at these inputs (`--measure empirical`) for the measure of an action"
 )
 """What to do where a kernel is wanted at inputs at which it is not known."""
 

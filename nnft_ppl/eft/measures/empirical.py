@@ -19,10 +19,10 @@ class Empirical(Measure):
     Any dimension. It is dimensionless, and it runs with Λ in steps only.
 
     Args:
-        points: The data set, (n, dim).
+        points: The data set, (n, dim); (n,) where dim is 1.
 
     Raises:
-        SpecError: No points, not two axes, or an entry that is masked or no finite
+        SpecError: No points, no axis, or an entry that is masked or no finite
             real number.
     """
 
@@ -33,7 +33,9 @@ class Empirical(Measure):
         """Check the points and keep a read-only copy."""
         shape = "(number of points, dimension)"
         given = real_numbers("the points of an empirical measure", points, shape).copy()
-        if given.ndim > 2:  # images, as networks take them
+        if (
+            given.ndim == 1 or given.ndim > 2
+        ):  # as networks take inputs: numbers, images
             given = given.reshape(len(given), -1)
         if given.ndim != 2 or not given.size:
             raise SpecError(

@@ -16,6 +16,10 @@ def test_a_data_set_is_kept_as_it_was():
         measure.points[0, 0] = 7.0
 
 
+def test_numbers_are_points_of_one_dimension_as_inputs_are():
+    assert Empirical([1.0, 2.0]) == Empirical([[1.0], [2.0]])
+
+
 def test_a_zero_with_a_sign_hashes_alike():
     first, second = Empirical([[0.0]]), Empirical([[-0.0]])
     assert first == second
@@ -25,7 +29,7 @@ def test_a_zero_with_a_sign_hashes_alike():
 @pytest.mark.parametrize(
     ("points", "message"),
     [
-        ([1.0, 2.0], r"shape \(2,\)"),
+        (1.0, r"shape \(\)"),
         (np.zeros((0, 2)), r"shape \(0, 2\)"),
         ([[1.0, np.nan]], r"point 0 of an empirical measure is \[1.0, nan\]"),
         ([["a"]], "no array of real numbers"),
