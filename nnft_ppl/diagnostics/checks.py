@@ -12,6 +12,7 @@ import pandas as pd
 from nnft_ppl._arguments import check_kind
 from nnft_ppl._numbers import percent, percent_interval, significant
 from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
+from nnft_ppl.correlators.origin import DRAWN
 from nnft_ppl.diagnostics.answers import answer
 from nnft_ppl.diagnostics.convergence import convergence
 from nnft_ppl.diagnostics.six_point import ORDER, six_point
@@ -31,6 +32,13 @@ MAX_PRIOR_DISTANCE = 2.0
 """Standard deviations of the prior."""
 _EXCESS = 10.0
 """Over its numerical error: what is more is there."""
+_LARGER = (
+    "try Prior(natural_size=...) nearer to N times the couplings, or spread larger"
+)
+_LARGE_MEAN = (
+    "the mean is large beside the field: leave out the operator of one field, and the "
+    "field less its mean is fitted"
+)
 MIN_PREDICTED = 0.01
 """How often a prediction's own draws must be as far off as the measured values."""
 
@@ -149,8 +157,12 @@ def _heavy_tails(fit: CouplingFit) -> Check:
         "the sampling errors rest on many networks"
         if passed
         else "too few networks, or a few that dominate a heavy tail; neither the "
-        "correlators nor their errors can be trusted: use exact_correlators, or far "
-        "more networks"
+        "correlators nor their errors can be trusted: "
+        + (
+            "take far more draws"
+            if fit.correlators.origin is DRAWN
+            else "use exact_correlators, or far more networks"
+        )
     )
     return Check(
         "heavy_tails",
@@ -201,17 +213,24 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
     place = f"{fit.action.names[worst]} at cutoff {fit.cutoffs[which]:g}"
     means = np.abs(fit.dimensionless.mean(axis=(0, 1))) / scales
     far = float(means.max())
+    of_mean = prior.powers(fit.action)[int(means.max(axis=0).argmax())] == 0
     if prior.is_hierarchical:
         # The size follows the couplings; what may hold them back is its own prior.
         logs = np.log(fit.natural_size / prior.natural_size).mean(axis=(0, 1))
-        far = max(far, float(np.abs(logs).max()) / prior.spread)
+        of_size = float(np.abs(logs).max()) / prior.spread
+        if of_size > far:
+            far, advice = of_size, _LARGER
     held = "a coupling or their size"
-    remedy = "natural_size=...) nearer to N times the couplings, or spread larger"
+    # No size of a prior in 1/N scales the coupling that makes the mean.
+    advice = _LARGE_MEAN if of_mean else _LARGER
     if fit.has_discrepancy:
         misfit = float(fit.discrepancy.mean(axis=(0, 1)).max())
         if misfit / prior.discrepancy_scale > far:
             far, held = misfit / prior.discrepancy_scale, "the discrepancy"
-            remedy = "discrepancy_scale=...) larger: intervals are too narrow with this"
+            advice = (
+                "try Prior(discrepancy_scale=...) larger: intervals are too narrow "
+            )
+            advice += "with this"
     return [
         Check(
             "identified",
@@ -236,7 +255,7 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
             + (
                 ""
                 if far <= MAX_PRIOR_DISTANCE
-                else f": the prior holds it back; try Prior({remedy}"
+                else f": the prior holds it back; {advice}"
             ),
         ),
     ]
@@ -300,7 +319,7 @@ def _odd_orders_check(fit: CouplingFit) -> list[Check]:
         ""
         if passed
         else ": the action has no operator of as many fields and says nothing of them; "
-        "add one, as 'cubic' of three"
+        + ("add 'cubic'" if 3 in orders else "add one of your own (docs/operators.md)")
     )
     return [
         Check(

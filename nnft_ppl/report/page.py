@@ -25,6 +25,7 @@ from nnft_ppl.report.alternatives import write_alternatives
 from nnft_ppl.report.headline import write_opening
 from nnft_ppl.report.leads import write_leads
 from nnft_ppl.report.numbers import cutoff_text
+from nnft_ppl.report.odd import odd_predictions, symmetry_lead, symmetry_rows
 from nnft_ppl.report.of_data import DataResults, data_fields, data_rows, draw_data
 from nnft_ppl.report.reproduce import python_lines
 from nnft_ppl.report.results import Approach, Results, Target
@@ -69,6 +70,8 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
             significance=f"{SIGNIFICANCE:g}",
             preferred=f"{PREFERRED:g}",
             six_point=results.six_point,
+            odd_predictions=odd_predictions(results),
+            makes_mean=results.fit.action.makes_mean,
             leads=write_leads(results),
             alternatives=write_alternatives(results),
             summary=summary_rows(results),
@@ -93,6 +96,8 @@ def common_fields(
     return {
         "name": results.name,
         "network": results.network.name,
+        "symmetry_lead": symmetry_lead(results),
+        "symmetry": symmetry_rows(results),
         "figures": embedded(figures),
         "shows_exact": any(c.origin is EXACT for c in results.correlators),
         "captions": [

@@ -40,7 +40,8 @@ from nnft_ppl.study.draws_file import (
     ensemble_of_file,
     network_of_inputs,
 )
-from nnft_ppl.study.spec import ORDERS, EftTable, EnsembleTable, Study, kernel_key
+from nnft_ppl.study.orders import check_actions, orders_of_networks
+from nnft_ppl.study.spec import EftTable, EnsembleTable, Study, kernel_key
 
 _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -58,6 +59,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "num_draws",
             "target_error",
             "seed",
+            "orders",
             "estimator",
             "plain_draws",
             "kernel_draws",
@@ -248,21 +250,28 @@ def _ensemble(table: Table, net: Network, points: Points | None) -> EnsembleTabl
     plain = table.take("plain_draws", kinds.COUNT, 0)
     kernel_draws = table.take("kernel_draws", kinds.WHOLE, None)
     seed = table.take("seed", kinds.SEED, 0)
+    orders = orders_of_networks(table, net, points)
     if points is not None:
-        _check_draws(table.path("num_draws"), num_draws, points)
+        _check_draws(table.path("num_draws"), num_draws, points, orders)
     if plain and points is not None:
-        _check_draws(table.path("plain_draws"), plain, points)
-    route = at(table.path("estimator"), lambda: choose_estimator(net, estimator))
+        _check_draws(table.path("plain_draws"), plain, points, orders)
+    route = at(
+        table.path("estimator"), lambda: choose_estimator(net, estimator, orders)
+    )
     if plain and route == PLAIN:
         raise SpecError(
             f"`{table.path('plain_draws')}` is {plain}, but the estimator is 'moments' "
             "already; expected 0, or another estimator"
         )
-    return EnsembleTable(num_draws, target_error, seed, route.name, plain, kernel_draws)
+    return EnsembleTable(
+        num_draws, target_error, seed, orders, route.name, plain, kernel_draws
+    )
 
 
-def _check_draws(path: str, num_draws: int, points: Points) -> None:
-    entries = sum(num_entries(len(points), k) for k in ORDERS)
+def _check_draws(
+    path: str, num_draws: int, points: Points, orders: tuple[int, ...]
+) -> None:
+    entries = sum(num_entries(len(points), k) for k in orders)
     if not entries < num_draws <= MAX_DRAWS:
         raise SpecError(
             f"`{path}` is {num_draws}; expected more than {entries}, the number of "
@@ -303,7 +312,7 @@ def _eft(
     num_warmup = table.take("num_warmup", kinds.WHOLE, 500)
     num_samples = table.take("num_samples", kinds.WHOLE, 1000)
     num_chains = table.take("num_chains", kinds.WHOLE, 4)
-    _check_draws(table.path("num_draws"), num_draws, fit_points)
+    _check_draws(table.path("num_draws"), num_draws, fit_points, ensemble.orders)
     cutoffs = tuple(sorted(cutoffs))
     if comparison is None:
         comparison = cutoffs[len(cutoffs) // 2]
@@ -332,10 +341,14 @@ def _eft(
             f"`{table.path('data')}` is 'exact', but architecture {net.name!r} gives "
             "no i.i.d. neuron; expected 'measured'"
         )
+    action = at(table.path("operators"), lambda: make(operators))
+    drawn = net if ensemble.file is None else None
+    how = data if data == "exact" else ensemble.estimator
+    check_actions(table, action, actions, drawn, ensemble.orders, how)
     return EftTable(
         width=width,
         points=fit_points,
-        action=at(table.path("operators"), lambda: make(operators)),
+        action=action,
         cutoffs=cutoffs,
         candidates=actions,
         comparison_cutoff=comparison,
