@@ -194,6 +194,11 @@ class Readout:
     bias_mean: float = 0.0
 
     @property
+    def has_normal_weights(self) -> bool:
+        """Whether the output is Gaussian given the features, be it about a mean."""
+        return self.weight_moment is None and self.odd_weight_moment is None
+
+    @property
     def is_symmetric(self) -> bool:
         """Whether f and −f are alike, so that odd correlators vanish."""
         return self.odd_weight_moment is None and self.bias_mean == 0
@@ -201,7 +206,7 @@ class Readout:
     @property
     def is_gaussian(self) -> bool:
         """Whether the output is Gaussian, without a mean, given the features."""
-        return self.weight_moment is None and self.is_symmetric
+        return self.has_normal_weights and self.bias_mean == 0
 
 
 @dataclass(frozen=True, kw_only=True)
