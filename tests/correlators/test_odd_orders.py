@@ -301,3 +301,51 @@ def test_a_known_kernel_is_compared_with_the_two_point_function_beside_a_mean():
             known, points, (1, 2), estimator="moments", **spec
         )
         assert found.effective_batches[2].all()
+
+
+def test_odd_orders_of_a_neuron_that_is_no_function_of_a_gaussian():
+    """φ = c |x|, c exponential: one unit has E h^k = k!² |x|^k (σ_W/√2N)^k."""
+
+    def features(params, x):
+        return params["c"] * jnp.abs(x)
+
+    def law(k):
+        return factorial(k) / 2 ** (k / 2)
+
+    architecture = nnft.Architecture(
+        name="scales",
+        description="for this test",
+        prior=lambda hp: {
+            name: numpyro.sample(
+                name, dist.Exponential(1.0).expand([hp.width]).to_event(1)
+            )
+            for name in ("c", "a")
+        },
+        apply=lambda hp, params, x: (
+            params["a"] @ features(params, x) * hp.weight_std / (2 * hp.width) ** 0.5
+        )[None],
+        readout=lambda hp: nnft.Readout(
+            features=features,
+            weight_std=hp.weight_std,
+            bias_std=0.0,
+            weight_moment=law,
+            odd_weight_moment=law,
+        ),
+        neuron=lambda hp: nnft.Neuron(
+            covariance=lambda x, y: jnp.abs(x @ y),
+            product_mean=lambda s: (
+                factorial(len(s)) * jnp.sqrt(jnp.prod(jnp.diagonal(s)))
+            ),
+            odd_product_means=True,
+        ),
+    )
+    net = nnft.Network.build(architecture, width=8, input_dim=1, weight_std=1.3)
+    found = nnft.exact_correlators(net, [[-1.1]], orders=(5,))
+    moments = [factorial(k) ** 2 * (1.1 * 1.3 / 16**0.5) ** k for k in range(1, 6)]
+    for k, one in enumerate(cumulants_of(moments), start=1):
+        assert found.connected(k)[0] == pytest.approx(8 * one, rel=1e-10)
+    spec = {"num_draws": 50_000, "key": jax.random.key(2)}
+    sampled = nnft.measure_correlators(net, [[-1.1]], (1, 2, 3), **spec)
+    for k in sampled.orders:
+        gap = abs(sampled.connected(k) - found.connected(k))
+        assert (gap < 5 * sampled.connected_error(k)).all()
