@@ -81,6 +81,17 @@ def skewed_net(
     )
 
 
+def with_kernel(net, *, less_mean=True):
+    """The 2-pt function of relu at inputs of one number, of positive weights."""
+
+    def kernel(hp, x, y):
+        of_mean = jnp.abs(x @ y) / (4 * jnp.pi) if less_mean else 0.0
+        two = jnp.where(x @ y > 0, x @ y / 2, 0.0) - of_mean
+        return hp.bias_std**2 + hp.weight_std**2 * two
+
+    return replace(net, architecture=replace(net.architecture, kernel=kernel))
+
+
 def cumulants_of(moments):
     """κ_k from E[h^k], k = 1 …, of one number."""
     found = []
@@ -270,6 +281,14 @@ def test_the_contract_is_checked_without_a_symmetry_too(weights):
 
 
 @pytest.mark.slow
+def test_a_kernel_beside_a_mean_is_that_of_the_field_less_its_mean():
+    nnft.testing.check_architecture(with_kernel(skewed_net(bias_mean=0.3)))
+    products = with_kernel(skewed_net(), less_mean=False)
+    with pytest.raises(FailedChecksError, match="kernel-two-point"):
+        nnft.testing.check_architecture(products)
+
+
+@pytest.mark.slow
 def test_a_mean_of_the_bias_that_is_not_that_drawn_fails_the_contract():
     with pytest.raises(FailedChecksError, match="exact-order-1"):
         nnft.testing.check_architecture(skewed_net(declared=0.1))
@@ -278,18 +297,7 @@ def test_a_mean_of_the_bias_that_is_not_that_drawn_fails_the_contract():
 def test_a_known_kernel_is_compared_with_the_two_point_function_beside_a_mean():
     """Orders begin with the mean, whose errors are not those of the 2-pt function."""
 
-    def kernel(hp, x, y):  # of relu at inputs of one number, either sign
-        same = jnp.where(x @ y > 0, 1.0, 0.0) / 2 - 1 / (4 * jnp.pi)
-        return hp.bias_std**2 + hp.weight_std**2 * (x @ y) * same
-
-    net = skewed_net(bias_mean=0.0)
-    known = nnft.Network.build(
-        replace(net.architecture, kernel=kernel),
-        width=1,
-        input_dim=1,
-        weight_std=1.3,
-        bias_std=0.2,
-    )
+    known = with_kernel(skewed_net(width=1, bias_mean=0.0))
     points = X[1:]
     exact = nnft.exact_correlators(known, points, ORDERS)
     packed = known.kernel(points)[np.triu_indices(2)]
