@@ -66,6 +66,11 @@ def odd_orders_vanish(network: Network) -> bool:
     return order_vanishes(network, 1) and order_vanishes(network, 3)
 
 
+def usual_orders(network: Network) -> tuple[int, ...]:
+    """Those measured where nothing is said: up to 4, odd ones where they may be."""
+    return (2, 4) if odd_orders_vanish(network) else (1, 2, 3, 4)
+
+
 def order_vanishes(network: Network, order: int) -> bool:
     """Whether the connected correlator of an order is zero by a symmetry.
 
