@@ -58,7 +58,8 @@ def sign_symmetry(
     batches T² is χ² of p degrees.
 
     Args:
-        correlators: Measured, with odd orders: of draws, or by `estimator="moments"`.
+        correlators: Measured, with odd orders: of draws, or of networks. Those that a
+            symmetry of the network forbids are zero unless `estimator="moments"`.
         significance: p below which a test fails, between 0 and 1.
 
     Returns:

@@ -88,8 +88,9 @@ def measure_correlators(
         network: From `nnft_ppl.network`.
         x: Inputs (point, input_dim), finite and distinct.
         orders: From 1 to 8; lower even ones are added and, where odd ones are asked
-            for, lower odd ones. Those that a symmetry forbids are zero; `moments`
-            measures them nevertheless.
+            for, lower odd ones. Those that a symmetry forbids are zero, and a mean
+            that the output bias alone has is its; `moments` measures them
+            nevertheless.
         num_draws: Number of networks, more than there are correlator entries; with a
             `target_error` the largest number.
         key: A JAX random key; network j is a function of (key, j).
