@@ -30,6 +30,7 @@ MAX_POSTERIOR_WIDTH = 0.3
 """Of the prior's; above, a coupling is not determined by the data."""
 MAX_PRIOR_DISTANCE = 2.0
 """Standard deviations of the prior."""
+_QUARTIC = 4
 _EXCESS = 10.0
 """Over its numerical error: what is more is there."""
 _LARGER = (
@@ -73,7 +74,8 @@ def diagnose(
     Names: `rhat`, `ess_bulk`, `ess_tail`, `divergences`, `bfmi` (NUTS only), then
     `heavy_tails` (measured data only), `kernel` (where it has an error), `identified`,
     `prior`, `prediction` (where 6-pt data are there that were not fitted),
-    `odd_orders` (where the data hold odd ones of which the action has no operator),
+    `odd_orders` (where the data hold odd ones of which the action has no operator, of
+    no higher power of 1/width than it keeps),
     `discrepancy` or `predictive`, `verdict`. The message of the last answers three
     questions: does the action fit within the noise, how large is its misfit, is another
     action better?
@@ -293,12 +295,12 @@ def _prediction_check(fit: CouplingFit) -> list[Check]:
 def _odd_orders_check(fit: CouplingFit) -> list[Check]:
     """Whether odd functions that the action does not describe are there.
 
-    The mean is a background, and no such function.
+    The mean is a background, and no such function; nor are those of higher powers of
+    1/width than the action keeps, which any action leaves out.
     """
-    data = fit.correlators
-    orders = tuple(
-        k for k in data.orders if k % 2 and k > 1 and k not in fit.likelihood.orders
-    )
+    data, fitted = fit.correlators, fit.likelihood.orders
+    most = max(_QUARTIC, *fitted)
+    orders = tuple(k for k in data.orders if k % 2 and 1 < k < most and k not in fitted)
     if not orders:
         return []
     named = " and ".join(f"{k}-pt" for k in orders)
