@@ -131,6 +131,8 @@ def test_couplings_of_draws_with_a_known_action_are_found(folder, orders):
     rows = page.partition("<h3>Odd functions</h3>")[2].partition("</table>")[0]
     assert rows.count("<td>fitted</td>") == len(("mean", "order 3"))
     assert rows.count("<td>predicted</td>") == len(("order 5",))
+    assert 'alt="5-point function, entry by entry' in page
+    assert (run.directory / "figures" / "odd.png").exists()
     assert "with odd operators the intervals leave out what such terms add" in page
 
 

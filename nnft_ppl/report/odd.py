@@ -13,6 +13,7 @@ from nnft_ppl._numbers import percent, significant, with_error
 from nnft_ppl._rms import rms
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.diagnostics.symmetry import SymmetryTest, sign_symmetry
+from nnft_ppl.plots import plot_prediction, png
 from nnft_ppl.report.deviations import best_by_width
 from nnft_ppl.report.results import Approach, Results
 from nnft_ppl.report.tables import Row
@@ -86,6 +87,29 @@ def odd_predictions(results: Results) -> list[Row]:
             }
         )
     return rows
+
+
+def draw_odd(results: Results) -> dict[str, bytes]:
+    """The figure of the highest odd order, where the action predicts such."""
+    rows, fit = odd_predictions(results), results.fit
+    if not rows:
+        return {}
+    order = rows[-1]["order"]
+    return {"odd": png(plot_prediction(fit, fit.correlators, order))}
+
+
+def odd_alternative(results: Results) -> dict[str, str]:
+    """The same for those who do not see it."""
+    rows = odd_predictions(results)
+    if not rows:
+        return {}
+    last = rows[-1]
+    return {
+        "odd": f"{last['order']}-point function, entry by entry, beside the "
+        f"{results.fit.correlators.origin} one, a panel a cutoff: the action is off by "
+        f"{last['misfit']} of its root mean square, the Gaussian process by "
+        f"{last['gaussian']}."
+    }
 
 
 def _measured(results: Results | Approach) -> Iterator[Correlators]:
