@@ -3,9 +3,12 @@ r"""A kernel that is an average over networks, for where no closed form gives on
 .. math:: K(x, y) = σ_b^2 + \frac1M \sum_m \frac{σ_w^2}{F} \sum_j φ_{mj}(x) φ_{mj}(y)
 
 over M networks m that have F features φ and a linear readout; of others, the mean of
-f_m(x) f_m(y) over networks and outputs. Either is the Gram matrix of what is averaged,
-so that K is positive semidefinite on any inputs, without bias the 2-pt function at the
-network's own width, and differentiable as far as the network is.
+f_m(x) f_m(y) over networks and outputs. Where f and −f may not be alike it is the 2-pt
+function less the mean: of output weights with the mean κ_1 σ_w/√F the above times
+1 − κ_1², and the covariance of κ_1 σ_w/√F Σ_j φ_mj over networks; of others that of
+f_m. Each is the Gram matrix of what is averaged, so that K is positive semidefinite on
+any inputs, without bias the 2-pt function at the network's own width, and
+differentiable as far as the network is.
 
 In: an architecture and `KernelDraws`. Out: the kernel as a function, its tables and
 their error. Of networks nothing is kept, they are drawn anew for every table; the last
@@ -26,6 +29,10 @@ from nnft_ppl._compile import compiled
 from nnft_ppl._pair_table import all_pairs
 from nnft_ppl._typing import Key, Matrix, Params, Points
 from nnft_ppl.architecture import Architecture, Hyperparameters, Readout
+
+type _Products = tuple[jax.Array, ...]
+"""Sums over networks: Σ_j φ φ', and where there may be a mean its product and itself at
+either input."""
 
 NUM_BLOCKS = 12
 """Blocks by whose scatter the error is told: to a fifth."""
@@ -90,8 +97,14 @@ class MeasuredKernel:
         """K(x, y) of one pair of inputs, each (input_dim,), for JAX to transform."""
         size = self.draws.block_size
         spans = [np.arange(b * size, (b + 1) * size) for b in self.draws.blocks]
-        numbers = jnp.asarray(np.concatenate(spans), jnp.uint32)
-        return self.mean(self.draws.key, numbers, x, y)
+        key = self.draws.key
+        if self._may_have_mean:  # each block about its own, as in tables
+            numbers = jnp.asarray(np.stack(spans), jnp.uint32)
+            found: jax.Array = jax.lax.map(
+                lambda own: self.mean(key, own, x, y), numbers
+            )
+            return found.mean()
+        return self.mean(key, jnp.asarray(np.concatenate(spans), jnp.uint32), x, y)
 
     def table(self, rows: Points, columns: Points) -> Matrix:
         """K over two sets of inputs, float64."""
@@ -119,21 +132,54 @@ class MeasuredKernel:
         readout = None if make is None else make(hp)
 
         @jax.checkpoint  # lest a derivative keeps the features of all networks
-        def product(number: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+        def product(number: jax.Array, x: jax.Array, y: jax.Array) -> _Products:
             seeded = handlers.seed(architecture.prior, jax.random.fold_in(key, number))
             params = seeded(hp)
-            return jnp.dot(
-                _factor(architecture, hp, readout, params, x),
-                _factor(architecture, hp, readout, params, y),
-                precision="highest",
+            here, there = (
+                _factor(architecture, hp, readout, params, point) for point in (x, y)
             )
+            square = jnp.dot(here, there, precision="highest")
+            if not self._may_have_mean:
+                return (square,)
+            if readout is None:  # of outputs
+                return 0 * square, square, here, there
+            means = [
+                _weight_mean(readout) * factor.sum(keepdims=True)
+                for factor in (here, there)
+            ]
+            share = 1 - _weight_mean(readout) ** 2
+            return share * square, jnp.dot(*means), *means
 
-        def add(total: jax.Array, number: jax.Array) -> tuple[jax.Array, None]:
-            return total + product(number, x, y), None
+        def add(total: _Products, number: jax.Array) -> tuple[_Products, None]:
+            return jax.tree.map(jnp.add, total, product(number, x, y)), None
 
-        total, _ = jax.lax.scan(add, jnp.zeros((), x.dtype), numbers)
+        zeros = jax.tree.map(
+            lambda part: jnp.zeros(part.shape, part.dtype),
+            jax.eval_shape(product, numbers[0], x, y),
+        )
+        (total, *others), _ = jax.lax.scan(add, zeros, numbers)
         bias = 0.0 if readout is None else readout.bias_std**2
-        return total / len(numbers) + bias
+        kernel: jax.Array = total / len(numbers) + bias
+        if others:
+            square, here, there = others
+            common = jnp.dot(here, there, precision="highest") / len(numbers)
+            kernel = kernel + (square - common) / (len(numbers) - 1)
+        return kernel
+
+    @property
+    def _may_have_mean(self) -> bool:
+        """Whether f and −f may not be alike, but for the mean of an output bias."""
+        make = self.architecture.readout
+        readout = None if make is None else make(self.hyperparameters)
+        if readout is None:
+            return "sign" not in self.architecture.symmetries
+        return readout.odd_weight_moment is not None
+
+
+def _weight_mean(readout: Readout) -> float:
+    """Of one output weight, over its root mean square."""
+    assert readout.odd_weight_moment is not None  # the caller has seen to it
+    return float(readout.odd_weight_moment(1))
 
 
 def _factor(

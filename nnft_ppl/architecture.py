@@ -168,11 +168,10 @@ class Hyperparameters:
 class Readout:
     """A linear last layer: f = bias + Σ_j a_j φ_j(x), independent of all below.
 
-    The a_j are independent, E[a²] = weight_std²/F over the F features, symmetric about
-    0 unless `odd_weight_moment` says otherwise; bias ~ N(bias_mean, bias_std²). Given
-    the features a symmetric output has the random kernel
-    K̂(x,y) = bias_std² + (weight_std²/F) Σ_j φ_j(x) φ_j(y), and where the a_j are
-    normal it is exactly Gaussian (theory.md §3).
+    The a_j are independent, E[a²] = weight_std²/F over the F features, symmetric unless
+    `odd_weight_moment` says otherwise; bias ~ N(bias_mean, bias_std²). Given the
+    features a symmetric output has the random kernel K̂(x,y) = bias_std² +
+    (weight_std²/F) Σ_j φ_j(x) φ_j(y), and is Gaussian of normal a_j (theory.md §3).
 
     Args:
         features: (params, one input) -> (feature,): the last hidden layer.
@@ -194,6 +193,11 @@ class Readout:
     bias_mean: float = 0.0
 
     @property
+    def has_normal_weights(self) -> bool:
+        """Whether the output is Gaussian given the features, be it about a mean."""
+        return self.weight_moment is None and self.odd_weight_moment is None
+
+    @property
     def is_symmetric(self) -> bool:
         """Whether f and −f are alike, so that odd correlators vanish."""
         return self.odd_weight_moment is None and self.bias_mean == 0
@@ -201,7 +205,7 @@ class Readout:
     @property
     def is_gaussian(self) -> bool:
         """Whether the output is Gaussian, without a mean, given the features."""
-        return self.weight_moment is None and self.is_symmetric
+        return self.has_normal_weights and self.bias_mean == 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +226,7 @@ class Neuron:
             kink is at z = 0; `None` when the activation is smooth everywhere.
         product_mean: (k, k) values of s at k inputs, k even -> E[Π φ], in closed form
             and infinite where there is none; `None` when quadrature over z is used.
+        odd_product_means: `product_mean` holds for odd k, too.
 
     Raises:
         PluginError: There is neither an activation nor a closed form, or a homogeneity
@@ -232,6 +237,7 @@ class Neuron:
     activation: Callable[[jax.Array, jax.Array], jax.Array] | None = None
     homogeneity: int | None = None
     product_mean: Callable[[jax.Array], jax.Array] | None = None
+    odd_product_means: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a neuron of which no moment could be computed."""

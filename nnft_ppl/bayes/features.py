@@ -25,7 +25,11 @@ def check_gaussian_readout(network: Network) -> None:
         UnavailableError: Its last layer is not linear, or its weights not normal.
     """
     if network.gaussian_readout() is None:
-        what = "a linear last layer" if network.readout() is None else "normal weights"
+        what, readout = "normal weights", network.readout()
+        if readout is None:
+            what = "a linear last layer"
+        elif readout.has_normal_weights:
+            what = "an output bias of mean zero"
         raise UnavailableError(
             f"architecture {network.name!r} has no Gaussian readout here (it lacks "
             f"{what}), so that the readout cannot be integrated out; sample all "

@@ -290,10 +290,12 @@ def _mean_told(found: "Correlators") -> str:
 
     mean, error = found.connected(1), found.connected_error(1)
     ratio = np.divide(np.abs(mean), error, out=np.zeros_like(mean), where=error > 0)
-    most = int(ratio.argmax())
-    return (
-        f"the mean at input {most // found.num_outputs} is "
-        f"{with_error(float(mean[most]), float(error[most]))}, {ratio[most]:.1f} "
-        "standard errors from zero; the Gaussian process that other orders are "
-        "compared with has the same mean"
-    )
+    most = int(ratio.argmax() if ratio.any() else np.abs(mean).argmax())
+    text = f"the mean at input {most // found.num_outputs} is "
+    if error[most] > 0:
+        value = with_error(float(mean[most]), float(error[most]))
+        text += f"{value}, {ratio[most]:.1f} standard errors from zero"
+    else:
+        text += f"{mean[most]:g}, as the architecture says"
+    same = "the Gaussian process that other orders are compared with has the same mean"
+    return f"{text}; {same}" if mean.any() else text

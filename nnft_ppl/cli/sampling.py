@@ -162,8 +162,8 @@ def _measurement_options(function: Function) -> Function:
     "orders",
     type=int,
     multiple=True,
-    help="Order of a correlator, 1 to 8; may be repeated.  [default: 2 and 4; with "
-    "--from-draws 1 to 4]",
+    help="Order of a correlator, 1 to 8; may be repeated.  [default: 2 and 4; 1 to "
+    "4 with --from-draws, and of networks where f and −f may not be alike]",
 )
 @click.option("--exact", is_flag=True, help="Exact correlators, nothing sampled.")
 @click.option(
@@ -206,6 +206,7 @@ def correlators(
     in OUTPUT.partial.nc.
     """
     from nnft_ppl.correlators.neuron.exact import exact_correlators
+    from nnft_ppl.correlators.orders import usual_orders
 
     files, events = Files(output), Events(as_json=as_json)
     with files.held():
@@ -224,13 +225,14 @@ def correlators(
             found.save(output)
         elif exact:
             _refuse_options_of_sampling("--exact")
-            found = exact_correlators(network, points, orders or (2, 4))
+            orders = orders or usual_orders(network)
+            found = exact_correlators(network, points, orders)
             found.save(output)
         else:
             found = measure(
                 network,
                 points,
-                orders or (2, 4),
+                orders or usual_orders(network),
                 files,
                 events,
                 extension=extension,

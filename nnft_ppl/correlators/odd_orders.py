@@ -5,16 +5,19 @@ from dataclasses import replace
 import numpy as np
 
 from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.readout_weights import bias_mean
 from nnft_ppl.correlators.symmetric import num_entries
 
 
 def with_vanishing_odd_orders(
     correlators: Correlators, orders: tuple[int, ...]
 ) -> Correlators:
-    """The same with odd orders that are zero, without error, where they are asked for.
+    """The same with odd orders, where they are asked for, that are without error.
+
+    The mean is that of the output bias, and all others are zero.
 
     Args:
-        correlators: Of even orders, of a network whose odd ones vanish.
+        correlators: Of even orders, of a network that is symmetric about its mean.
         orders: From `check_orders`.
     """
     if orders == correlators.orders:
@@ -26,10 +29,12 @@ def with_vanishing_odd_orders(
         covariance = np.zeros((len(even),) * 2)
         covariance[np.ix_(even, even)] = correlators.joint_covariance
     none = {k: np.zeros(n) for k, n in sizes.items()}
+    values = none | dict(correlators.connected_values)
+    values[1] = none[1] + bias_mean(correlators.network)
     return replace(
         correlators,
         orders=orders,
-        connected_values=none | dict(correlators.connected_values),
+        connected_values=values,
         joint_covariance=covariance,
         numerical_error=none | dict(correlators.numerical_error),
         effective_batches={}

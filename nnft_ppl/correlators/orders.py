@@ -63,7 +63,22 @@ def check_odd_orders(network: Network, orders: tuple[int, ...]) -> None:
 
 def odd_orders_vanish(network: Network) -> bool:
     """Whether f and −f are alike: by the last layer, or as the architecture says."""
+    return order_vanishes(network, 1) and order_vanishes(network, 3)
+
+
+def usual_orders(network: Network) -> tuple[int, ...]:
+    """Those measured where nothing is said: up to 4, odd ones where they may be."""
+    return (2, 4) if odd_orders_vanish(network) else (1, 2, 3, 4)
+
+
+def order_vanishes(network: Network, order: int) -> bool:
+    """Whether the connected correlator of an order is zero by a symmetry.
+
+    Of symmetric output weights odd ones are, but for the mean, which is the bias's.
+    """
+    if order % 2 == 0:
+        return False
     readout = network.readout()
-    if readout is not None:
-        return readout.is_symmetric
-    return "sign" in network.architecture.symmetries
+    if readout is None:
+        return "sign" in network.architecture.symmetries
+    return readout.odd_weight_moment is None and (order > 1 or readout.bias_mean == 0)

@@ -56,6 +56,12 @@ def weight_moments(network: Network, highest: int) -> dict[int, float]:
     return moments
 
 
+def bias_mean(network: Network) -> float:
+    """Mean of the output bias; 0 where no readout tells it."""
+    readout = network.readout()
+    return 0.0 if readout is None else readout.bias_mean
+
+
 def weight_cumulants(moments: Mapping[int, float]) -> dict[int, float]:
     """The cumulants of the standardised weight: 1, excess kurtosis, …; 0 if normal."""
     packed = {k: np.array([moment]) for k, moment in moments.items()}

@@ -12,6 +12,7 @@ import pandas as pd
 from nnft_ppl._arguments import check_kind
 from nnft_ppl._numbers import percent, percent_interval, significant
 from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
+from nnft_ppl.correlators.origin import DRAWN
 from nnft_ppl.diagnostics.answers import answer
 from nnft_ppl.diagnostics.convergence import convergence
 from nnft_ppl.diagnostics.six_point import ORDER, six_point
@@ -29,8 +30,16 @@ MAX_POSTERIOR_WIDTH = 0.3
 """Of the prior's; above, a coupling is not determined by the data."""
 MAX_PRIOR_DISTANCE = 2.0
 """Standard deviations of the prior."""
+_QUARTIC = 4
 _EXCESS = 10.0
 """Over its numerical error: what is more is there."""
+_LARGER = (
+    "try Prior(natural_size=...) nearer to N times the couplings, or spread larger"
+)
+_LARGE_MEAN = (
+    "the mean is large beside the field: leave out the operator of one field, and the "
+    "field less its mean is fitted"
+)
 MIN_PREDICTED = 0.01
 """How often a prediction's own draws must be as far off as the measured values."""
 
@@ -65,7 +74,8 @@ def diagnose(
     Names: `rhat`, `ess_bulk`, `ess_tail`, `divergences`, `bfmi` (NUTS only), then
     `heavy_tails` (measured data only), `kernel` (where it has an error), `identified`,
     `prior`, `prediction` (where 6-pt data are there that were not fitted),
-    `odd_orders` (where the data hold odd ones of which the action has no operator),
+    `odd_orders` (where the data hold odd ones of which the action has no operator, of
+    no higher power of 1/width than it keeps),
     `discrepancy` or `predictive`, `verdict`. The message of the last answers three
     questions: does the action fit within the noise, how large is its misfit, is another
     action better?
@@ -149,8 +159,12 @@ def _heavy_tails(fit: CouplingFit) -> Check:
         "the sampling errors rest on many networks"
         if passed
         else "too few networks, or a few that dominate a heavy tail; neither the "
-        "correlators nor their errors can be trusted: use exact_correlators, or far "
-        "more networks"
+        "correlators nor their errors can be trusted: "
+        + (
+            "take far more draws"
+            if fit.correlators.origin is DRAWN
+            else "use exact_correlators, or far more networks"
+        )
     )
     return Check(
         "heavy_tails",
@@ -201,17 +215,24 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
     place = f"{fit.action.names[worst]} at cutoff {fit.cutoffs[which]:g}"
     means = np.abs(fit.dimensionless.mean(axis=(0, 1))) / scales
     far = float(means.max())
+    of_mean = prior.powers(fit.action)[int(means.max(axis=0).argmax())] == 0
     if prior.is_hierarchical:
         # The size follows the couplings; what may hold them back is its own prior.
         logs = np.log(fit.natural_size / prior.natural_size).mean(axis=(0, 1))
-        far = max(far, float(np.abs(logs).max()) / prior.spread)
+        of_size = float(np.abs(logs).max()) / prior.spread
+        if of_size > far:
+            far, advice = of_size, _LARGER
     held = "a coupling or their size"
-    remedy = "natural_size=...) nearer to N times the couplings, or spread larger"
+    # No size of a prior in 1/N scales the coupling that makes the mean.
+    advice = _LARGE_MEAN if of_mean else _LARGER
     if fit.has_discrepancy:
         misfit = float(fit.discrepancy.mean(axis=(0, 1)).max())
         if misfit / prior.discrepancy_scale > far:
             far, held = misfit / prior.discrepancy_scale, "the discrepancy"
-            remedy = "discrepancy_scale=...) larger: intervals are too narrow with this"
+            advice = (
+                "try Prior(discrepancy_scale=...) larger: intervals are too narrow "
+            )
+            advice += "with this"
     return [
         Check(
             "identified",
@@ -236,7 +257,7 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
             + (
                 ""
                 if far <= MAX_PRIOR_DISTANCE
-                else f": the prior holds it back; try Prior({remedy}"
+                else f": the prior holds it back; {advice}"
             ),
         ),
     ]
@@ -274,12 +295,12 @@ def _prediction_check(fit: CouplingFit) -> list[Check]:
 def _odd_orders_check(fit: CouplingFit) -> list[Check]:
     """Whether odd functions that the action does not describe are there.
 
-    The mean is a background, and no such function.
+    The mean is a background, and no such function; nor are those of higher powers of
+    1/width than the action keeps, which any action leaves out.
     """
-    data = fit.correlators
-    orders = tuple(
-        k for k in data.orders if k % 2 and k > 1 and k not in fit.likelihood.orders
-    )
+    data, fitted = fit.correlators, fit.likelihood.orders
+    most = max(_QUARTIC, *fitted)
+    orders = tuple(k for k in data.orders if k % 2 and 1 < k < most and k not in fitted)
     if not orders:
         return []
     named = " and ".join(f"{k}-pt" for k in orders)
@@ -300,7 +321,7 @@ def _odd_orders_check(fit: CouplingFit) -> list[Check]:
         ""
         if passed
         else ": the action has no operator of as many fields and says nothing of them; "
-        "add one, as 'cubic' of three"
+        + ("add 'cubic'" if 3 in orders else "add one of your own (docs/operators.md)")
     )
     return [
         Check(

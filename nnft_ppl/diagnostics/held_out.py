@@ -12,16 +12,18 @@ import pandas as pd
 from jaxtyping import Float
 
 from nnft_ppl._arguments import check_kind
-from nnft_ppl._errors import SpecError
+from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._rms import rms
 from nnft_ppl._typing import Packed
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.legs import check_single_output
+from nnft_ppl.correlators.partitions import MAX_ORDER
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.inference.couplings.omitted_orders import TruncationPrior
 from nnft_ppl.inference.couplings.prediction import predict_moment
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.likelihood import Likelihood, build_likelihood
+from nnft_ppl.inference.own_propagator import as_fitted, has_own_propagator
 from nnft_ppl.inference.posterior import INTERVAL
 
 _ROUNDING = 1e-9
@@ -46,7 +48,9 @@ def held_out(
             moments, as `fit.predict` does.
 
     Returns:
-        One row per cutoff and order k ≥ 4 that `correlators` hold: cutoff, order;
+        One row per cutoff and order k that `correlators` hold and the action predicts,
+        even ones from 4 and, of an action with odd operators, odd ones from 3, and 1
+        where it makes the mean; else the field is taken less its mean: cutoff, order;
         connected_error, connected_lower, connected_upper (posterior median and
         equal-tailed 90 % interval of the relative error of G^(k)_c; NaN where the
         action predicts none); connected_coverage (fraction of entries inside their
@@ -62,6 +66,8 @@ def held_out(
     """
     check_kind("fit", fit, CouplingFit, "what fit_couplings returns")
     check_held_out(fit.correlators, correlators)
+    orders = _predicted_orders(fit, correlators)
+    correlators = as_fitted(correlators, with_mean=fit.action.makes_mean)
     likelihood = _predictor(fit, correlators)
     ratio = likelihood.scale / fit.likelihood.scale
     draws = fit.dimensionless * ratio  # the couplings g are the same
@@ -71,9 +77,7 @@ def held_out(
         couplings, s = draws[:, :, which], fit.discrepancy[:, :, which]
         smooth = likelihood.expected(which, couplings)
         predictive = smooth + s[..., None] * rng.standard_normal(smooth.shape)
-        for order in correlators.orders:
-            if order == 2:
-                continue
+        for order in orders:
             row = {"cutoff": cutoff, "order": order}
             data, error = (
                 correlators.connected(order),
@@ -121,12 +125,18 @@ def check_held_out(fitted: Correlators, held_out: Correlators) -> None:
     """Refuse what is not held out, or not of the network that was fitted.
 
     Raises:
-        SpecError: Not correlators, another network, an input that was fitted, or no
-            order above 2.
+        SpecError: Not correlators, another network, or an input that was fitted.
+        UnavailableError: The propagator is the measured 2-pt function at the inputs.
     """
     for given in (fitted, held_out):
         check_kind("correlators", given, Correlators)
         check_single_output(given)
+    if has_own_propagator(fitted) or not held_out.network.has_kernel:
+        raise UnavailableError(
+            "no kernel is known, and the measured 2-pt function, which served as the "
+            "propagator of the fit, is known at its own inputs alone: nothing can be "
+            "predicted at others; give `kernel` with the draws"
+        )
     if held_out.network != fitted.network:
         raise SpecError(
             f"the held-out correlators are of {held_out.network!r}, those fitted are "
@@ -138,11 +148,26 @@ def check_held_out(fitted: Correlators, held_out: Correlators) -> None:
             f"input {held_out.x[seen][0].tolist()} was fitted, so it is not held out; "
             "give other inputs, for instance the fitted ones times 0.7"
         )
-    if max(held_out.orders) < 4:
+
+
+def _predicted_orders(fit: CouplingFit, held_out: Correlators) -> list[int]:
+    """Orders of the held-out correlators that the action predicts.
+
+    Raises:
+        SpecError: There are none.
+    """
+    wanted = set(range(4, MAX_ORDER + 1, 2))
+    if fit.likelihood.has_odd_orders:
+        wanted |= set(range(3, MAX_ORDER + 1))
+    wanted |= {1} if fit.action.makes_mean else set()
+    found = [order for order in held_out.orders if order in wanted]
+    if not found:
         raise SpecError(
-            f"the held-out correlators hold orders {held_out.orders}; there is nothing "
-            "to predict below 4: ask for orders=(2, 4)"
+            f"the held-out correlators hold orders {held_out.orders}, none of which "
+            f"{fit.action!r} predicts: ask for orders=(2, 4), or for odd ones of an "
+            "action with odd operators"
         )
+    return found
 
 
 def _predictor(fit: CouplingFit, correlators: Correlators) -> Likelihood:

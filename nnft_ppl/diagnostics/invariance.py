@@ -74,17 +74,21 @@ def cutoff_invariance(fit: CouplingFit, order: int) -> CutoffInvariance:
 
     Args:
         fit: With at least two cutoffs.
-        order: 4 or 6; the 2-pt function is the kernel at every cutoff.
+        order: 4 or 6; the 2-pt function is the kernel at every cutoff. Of an action
+            with odd operators also 3 and 5, and 1 where it makes the mean.
 
     Raises:
-        SpecError: The fit has one cutoff, or the order is not 4 or 6.
+        SpecError: The fit has one cutoff, or the order is none of these.
 
     Source: theory.md §5.
     """
     check_kind("fit", fit, CouplingFit, "what fit_couplings returns")
-    if order not in (4, 6):
+    odd = (3, 5) if fit.likelihood.has_odd_orders else ()
+    allowed = sorted({4, 6, *odd, *((1,) if fit.action.makes_mean else ())})
+    if order not in allowed:
+        choice = " or ".join(map(str, allowed))
         raise SpecError(
-            f"order {order!r} cannot be compared across cutoffs; choose 4 or 6"
+            f"order {order!r} cannot be compared across cutoffs; choose {choice}"
         )
     if len(fit.cutoffs) < 2:
         raise SpecError(
@@ -99,9 +103,10 @@ def cutoff_invariance(fit: CouplingFit, order: int) -> CutoffInvariance:
     first, second = np.triu_indices(len(mean), k=1)
     change = np.abs(mean[second] - mean[first])
     kernel = fit.correlators.network.kernel(fit.correlators.x)
-    gaussian = gaussian_moment(kernel, order)
     size = entry_size(np.diag(kernel), order)
-    size = size * rms(gaussian) / rms(size)
+    if order % 2 == 0:  # odd ones of a process without a mean vanish
+        size = size * rms(gaussian_moment(kernel, order)) / rms(size)
+    gaussian = gaussian_moment(kernel, order, fit.correlators.connected_values.get(1))
     # A smaller spread is rounding of entries that vanish.
     least = (_PRECISION * size) ** 2
     scale = np.sqrt(variance[second] + variance[first] + least)

@@ -29,7 +29,8 @@ class SymmetryTest:
         passed: Whether p is at least that.
         message: What it means, for people.
         orders: Tested.
-        statistic: Hotelling's T².
+        statistic: Hotelling's T²; infinite where an entry is known without error, and
+            not zero.
         num_modes: Independent combinations of entries, p of the F distribution.
     """
 
@@ -57,7 +58,8 @@ def sign_symmetry(
     batches T² is χ² of p degrees.
 
     Args:
-        correlators: Measured, with odd orders: of draws, or by `estimator="moments"`.
+        correlators: Measured, with odd orders: of draws, or of networks. Those that a
+            symmetry of the network forbids are zero unless `estimator="moments"`.
         significance: p below which a test fails, between 0 and 1.
 
     Returns:
@@ -117,6 +119,9 @@ def vanishing(
     if rank:
         ratio = (number - rank) / (rank * (number - 1)) * statistic
         chance = float(stats.f.sf(ratio, rank, number - rank))
+    is_known = bool(values[~varies].any())  # as the mean of an output bias is
+    if is_known:
+        statistic, chance = np.inf, 0.0
     what = "the mean" if orders == (1,) else f"connected functions of orders {orders}"
     if len(orders) == 1 and orders != (1,):
         what = f"the connected {orders[0]}-pt function"
@@ -127,7 +132,7 @@ def vanishing(
         else "not zero; ask for odd orders, and fit an action of even fields to the "
         "field less its mean alone"
     )
-    if not rank:
+    if not rank and not is_known:
         told = "zero by a symmetry of the network"
     return SymmetryTest(
         name=name,

@@ -31,7 +31,8 @@ def measured_kernel(network: Network, num_draws: int, *, key: Key) -> Network:
     Returns:
         The network with K(x, y) = σ_b² + σ_W² ⟨φ(x)·φ(y)⟩/F, ⟨⟩ the mean over networks
         of the F features before the readout, or ⟨f(x) f(y)⟩ of the outputs; float64,
-        with one standard error as its `kernel_error`.
+        with one standard error as its `kernel_error`. Where f and −f may not be alike
+        it is that of f less its mean.
 
     Raises:
         SpecError: Number or key are unusable.

@@ -314,8 +314,9 @@ def _tree_error(
             relative = error.max(axis=(1, 2, 3)) / np.maximum(largest, 1e-300)
             worst = float(relative.max())
             if not worst <= _TREE_LIMIT:
+                vertices = [action.names[i] for i in action.tree_operators]
                 raise FitError(
-                    "the second-order trees of the quartic operators have relative "
+                    f"the second-order trees of {' and '.join(vertices)} have relative "
                     f"error {worst:.1e} at cutoff {cutoffs[int(relative.argmax())]:g}; "
                     f"expected below {_TREE_LIMIT}: use fewer cutoffs, inputs on a "
                     "scale that the kernel resolves, or the measure Empirical(points)"

@@ -11,6 +11,7 @@ from scipy import stats
 
 from nnft_ppl._arguments import check_kind
 from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.plots.style import MUTED, Given, colors, ink, look, panels
@@ -31,7 +32,9 @@ def plot_prediction(
 ) -> Figure:
     """Predicted over measured, entry by entry, a panel per cutoff, the GP beside it.
 
-    The prediction's interval holds the truncation error of its expansion in 1/N.
+    The prediction's interval holds the truncation error of its expansion in 1/N, but of
+    actions with odd operators. Odd orders where there is no mean pass through zero:
+    then it is prediction less measured, over Π_i √G2(x_i, x_i), by size.
 
     Args:
         fit: Gives the prediction.
@@ -47,9 +50,16 @@ def plot_prediction(
     check_kind("measured", measured, Correlators)
     reference = measured.moment(order)
     gaussian = measured.gaussian_moment(order)
-    by_size = np.argsort(np.abs(gaussian))
+    scale, order_of, unit = reference, np.abs(gaussian), f"over {measured.origin}, −1"
+    label = "entry, smallest $|G_{GP}|$ first"
+    if not gaussian.any():  # odd ones pass through zero
+        first, second = measured.entries(2).T
+        scale = entry_size(measured.connected(2)[first == second], order)
+        order_of, label = reference, f"entry, smallest {measured.origin} one first"
+        unit = f"$-$ {measured.origin},\nover $\\prod\\sigma$"
+    by_size = np.argsort(order_of)
     z = float(stats.norm.ppf(0.5 + INTERVAL / 2)) if measured.origin.error else 0.0
-    noise = (z * measured.error(order) / np.abs(reference))[by_size]
+    noise = (z * measured.error(order) / np.abs(scale))[by_size]
     cutoffs = chosen_cutoffs(fit.cutoffs)
     tails = [50 * (1 - INTERVAL), 50, 50 * (1 + INTERVAL)]
     with look():
@@ -60,11 +70,12 @@ def plot_prediction(
                 order, cutoffs=[cutoff], truncation=not fit.likelihood.has_odd_orders
             )
             draws = predicted.values[:, :, 0]
-            quantiles = np.percentile(draws, tails, axis=(0, 1)) / reference
-            _panel(axis, quantiles[:, by_size], (gaussian / reference)[by_size], noise)
+            quantiles = np.percentile(draws, tails, axis=(0, 1))
+            off = (np.stack([*quantiles, gaussian]) - reference) / scale
+            _panel(axis, off[:, by_size], noise)
             axis.set_title(rf"$\Lambda = {cutoff_label(cutoff)}$")
-            axis.set_ylabel(rf"$G^{{({order})}}$ over {measured.origin}, −1")
-        drawn.label_x("entry, smallest $|G_{GP}|$ first")
+            axis.set_ylabel(rf"$G^{{({order})}}$ {unit}")
+        drawn.label_x(label)
         drawn.legend()
     return drawn.figure
 
@@ -80,10 +91,8 @@ def cutoff_label(cutoff: float) -> str:
     return power if float(mantissa) == 1 else rf"{mantissa}\times {power}"
 
 
-def _panel(
-    axis: Axes, quantiles: np.ndarray, gaussian: np.ndarray, noise: np.ndarray
-) -> None:
-    """One cutoff: the band of the measurement, the GP, the prediction."""
+def _panel(axis: Axes, off: np.ndarray, noise: np.ndarray) -> None:
+    """One cutoff: the band of the measurement, the prediction, the GP."""
     place = np.arange(len(noise))
     percent = round(100 * INTERVAL)
     if noise.any():
@@ -97,7 +106,7 @@ def _panel(
             label=f"measured, {percent} % interval",
         )
     axis.axhline(0, color=ink(), lw=0.8)
-    lower, middle, upper = quantiles - 1
+    lower, middle, upper, gaussian = off
     # A band, not bars: with hundreds of entries the bars would hide the points.
     axis.fill_between(
         place,
@@ -109,8 +118,6 @@ def _panel(
         label=f"predicted, {percent} % interval",
     )
     axis.plot(place, middle, ".", ms=3, color=colors()[0], label="predicted, median")
-    axis.plot(
-        place, gaussian - 1, ".", ms=3, color=colors()[1], label="Gaussian process"
-    )
+    axis.plot(place, gaussian, ".", ms=3, color=colors()[1], label="Gaussian process")
     axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -29,7 +29,7 @@ def deviation_alternative(results: Results | Approach) -> str:
     """Of the figure of deviations against width."""
     best = best_by_width(results)
     parts = []
-    for order in best[0].orders:
+    for order in (k for k in best[0].orders if k % 2 == 0):
         ends = [
             f"{deviation_text(mean_deviation(c, order))} at width {c.network.width}"
             for c in best[:: max(1, len(best) - 1)]

@@ -59,7 +59,8 @@ def render_approach(approach: Approach, figures: Mapping[str, bytes]) -> str:
             },
             run=[*common_rows(approach), *last_rows(approach)],
             heavy_tailed=not approach.checks[0].passed,
-            deviations=[_row(c) for c in approach.correlators],
+            orders=_orders(approach),
+            deviations=[_row(c, _orders(approach)) for c in approach.correlators],
         )
     )
 
@@ -104,9 +105,14 @@ def write_approach(approach: Approach) -> Opening:
     )
 
 
-def _row(correlators: Correlators) -> Row:
+def _orders(approach: Approach) -> list[int]:
+    """Those whose deviations are told: odd ones have tests of their own."""
+    return [k for k in approach.correlators[0].orders if k % 2 == 0]
+
+
+def _row(correlators: Correlators, orders: list[int]) -> Row:
     """One row of the table of deviations."""
-    deviations = [mean_deviation(correlators, k) for k in correlators.orders]
+    deviations = [mean_deviation(correlators, k) for k in orders]
     return {
         "width": correlators.network.width,
         "estimator": correlators.estimator,

@@ -61,13 +61,16 @@ def action_html(results: Results) -> Markup:
 def fit_sentence(results: Results) -> Markup:
     """What was fitted to what."""
     net = results.network
-    orders = " and ".join(f"{k}-point" for k in results.fit.likelihood.orders)
+    orders = [k for k in results.fit.likelihood.orders if k > 1]
+    data = f"connected {' and '.join(f'{k}-point' for k in orders)} function"
+    if results.fit.action.makes_mean:
+        data = f"mean and the {data}" if orders else "mean"
     return Markup(
-        "The action with {action} was fitted to the connected {orders} function of "
+        "The action with {action} was fitted to the {data} of "
         "<b>{name}</b> at width {width} on {points} inputs, {where}."
     ).format(
         action=action_html(results),
-        orders=orders,
+        data=data,
         name=net.name,
         width=net.width,
         points=len(results.fit.correlators.x),
@@ -174,9 +177,15 @@ def prediction_sentence(results: Results) -> Markup:
         )
     elif not six.is_fitted:
         text += Markup(
-            "; its {band}&nbsp;% band, omitted powers of 1/width included, holds "
+            "; its {band}&nbsp;% band, omitted powers of 1/width {with_or_not}, holds "
             "{inside} of the entries"
-        ).format(band=round(100 * INTERVAL), inside=percent(six.inside))
+        ).format(
+            band=round(100 * INTERVAL),
+            with_or_not="not included"
+            if results.fit.likelihood.has_odd_orders
+            else "included",
+            inside=percent(six.inside),
+        )
     return text + "."
 
 

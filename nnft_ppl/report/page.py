@@ -25,6 +25,13 @@ from nnft_ppl.report.alternatives import write_alternatives
 from nnft_ppl.report.headline import write_opening
 from nnft_ppl.report.leads import write_leads
 from nnft_ppl.report.numbers import cutoff_text
+from nnft_ppl.report.odd import (
+    draw_odd,
+    odd_alternative,
+    odd_predictions,
+    symmetry_lead,
+    symmetry_rows,
+)
 from nnft_ppl.report.of_data import DataResults, data_fields, data_rows, draw_data
 from nnft_ppl.report.of_training import (
     TrainingResults,
@@ -50,6 +57,7 @@ def draw_figures(results: Results) -> dict[str, bytes]:
         "deviation": png(plot_deviation(results.correlators)),
         "couplings": png(plot_couplings(results.fit)),
         "prediction": png(plot_prediction(results.fit, results.fit.correlators)),
+        **draw_odd(results),
         **figures_of_data(results.data, results.training),
     }
 
@@ -75,8 +83,10 @@ def render_report(results: Results, figures: Mapping[str, bytes]) -> str:
             significance=f"{SIGNIFICANCE:g}",
             preferred=f"{PREFERRED:g}",
             six_point=results.six_point,
+            odd_predictions=odd_predictions(results),
+            makes_mean=results.fit.action.makes_mean,
             leads=write_leads(results),
-            alternatives=write_alternatives(results),
+            alternatives=write_alternatives(results) | odd_alternative(results),
             summary=summary_rows(results),
             adequacy=adequacy_rows(results),
             checks=check_rows(results),
@@ -124,6 +134,8 @@ def common_fields(
     return {
         "name": results.name,
         "network": results.network.name,
+        "symmetry_lead": symmetry_lead(results),
+        "symmetry": symmetry_rows(results),
         "figures": embedded(figures),
         "shows_exact": any(c.origin is EXACT for c in results.correlators),
         "captions": [

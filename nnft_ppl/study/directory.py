@@ -20,7 +20,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace as changed
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 from nnft_ppl._checkpoint import previous, remove_checkpoint
@@ -40,6 +40,8 @@ BY_WIDTH = "trained/by_width.nc"
 REPORT = "report.html"
 _MADE_FROM = {FIT: FIT_DATA, COMPARISON: FIT_DATA}
 _UNFINISHED = ".unfinished"
+_LONGEST_NAME = 200
+"""Bytes in the name of a folder: most systems take 255, with room for a lock's."""
 
 type Say = Callable[[str], None]
 
@@ -306,6 +308,27 @@ class RunDirectory:
         self._say(
             f"{path.relative_to(self.path)} is not what this study wrote: kept as "
             f"{place.name}, {instead}"
+        )
+
+
+def check_place(path: str, given: str) -> None:
+    """A study file may come from anywhere: it names a folder below the current one.
+
+    Raises:
+        SpecError: It does not; the message begins with `path`.
+    """
+    place = PurePath(given)
+    if (
+        place.anchor
+        or not place.parts
+        or ".." in place.parts
+        or given.startswith("~")
+        or not given.isprintable()
+        or any(len(part.encode()) > _LONGEST_NAME for part in place.parts)
+    ):
+        raise SpecError(
+            f"`{path}` is {given!r:.80}; expected a folder below the current one, such "
+            "as runs/mine; any other may be given on the command line, by --output"
         )
 
 

@@ -21,10 +21,9 @@ from nnft_ppl.correlators.origin import DRAWS
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.study import _tables as kinds
 from nnft_ppl.study._tables import Table
+from nnft_ppl.study.orders import orders_of_draws
 from nnft_ppl.study.spec import EnsembleTable
 
-ORDERS = (1, 2, 3, 4, 5, 6)
-"""Of draws, of which no symmetry is known."""
 _OF_NETWORKS = (
     "num_draws",
     "target_error",
@@ -86,12 +85,13 @@ def ensemble_of_file(
     path = folder / table.take("file", kinds.TEXT)
     chains = table.take("chains", kinds.BOOLEAN, False)
     seed = table.take("seed", kinds.SEED, 0)
+    orders = orders_of_draws(table, points)
     with open_draws(path, where) as values:
         try:
             drawn = Values.of(values, chains=chains, num_points=len(points))
         except SpecError as error:
             raise SpecError(f"`{where}`: {error}") from error
-    entries = sum(num_entries(len(points), k) for k in ORDERS)
+    entries = sum(num_entries(len(points), k) for k in orders)
     if drawn.num_outputs > 1 or drawn.num_draws <= entries:
         raise SpecError(
             f"`{where}` holds {drawn.num_draws} draws of {drawn.num_outputs} outputs; "
@@ -102,6 +102,7 @@ def ensemble_of_file(
         num_draws=drawn.num_draws,
         target_error=None,
         seed=seed,
+        orders=orders,
         estimator=DRAWS,
         plain_draws=0,
         kernel_draws=None,
@@ -131,7 +132,7 @@ def correlators_of_file(
         return correlators_from_draws(
             values,
             points,
-            ORDERS,
+            ensemble.orders,
             network if known else None,
             chains=bool(ensemble.chains),
             width=network.width,

@@ -22,7 +22,7 @@ from nnft_ppl.study.data_steps import widths_of
 from nnft_ppl.study.data_table import DataTable
 from nnft_ppl.study.directory import FIT, opened, posterior_of, trained_of
 from nnft_ppl.study.measurements import Measurement, keys_of, of_fit, of_widths
-from nnft_ppl.study.spec import ORDERS, EftTable, Study, data_key, training_key
+from nnft_ppl.study.spec import EftTable, Study, data_key, training_key
 from nnft_ppl.study.training_table import TrainingTable
 from nnft_ppl.training.train import train_ensemble
 
@@ -94,13 +94,13 @@ def forecast(
     Raises:
         SpecError: The directory holds another study, or a process works there.
     """
-    finished = _finished(study)
+    finished, orders = _finished(study), study.ensemble.orders
     measure = partial(measure_correlators, devices=devices, memory=memory)
-    costs = _measurements(list(of_widths(study)), measure, finished)
+    costs = _measurements(list(of_widths(study)), orders, measure, finished)
     if study.eft is not None:
         asked = of_fit(study, study.eft)
         if asked is not None:
-            costs += _measurements([asked], measure, finished)
+            costs += _measurements([asked], orders, measure, finished)
         costs.append(_fit(study, study.eft, measure, finished))
     if study.data is not None:
         costs += _posteriors(study, study.data, finished, devices)
@@ -121,6 +121,7 @@ def _finished(study: Study) -> Callable[[str], bool]:
 
 def _measurements(
     asked: Sequence[Measurement],
+    orders: tuple[int, ...],
     measure: Callable[..., Correlators],
     finished: Callable[[str], bool],
 ) -> list[Cost]:
@@ -132,7 +133,7 @@ def _measurements(
             lambda monitor: measure(
                 of.network,
                 of.points,
-                ORDERS,
+                orders,
                 num_draws=of.num_draws,
                 key=of.key,
                 estimator=of.estimator,
@@ -164,11 +165,11 @@ def _fit(
         return Cost(what, True, 0, 0.0)
     if study.ensemble.file is not None:
         return Cost(what, False, 0, None)
-    entries = sum(num_entries(len(eft.points), k) for k in ORDERS)
+    entries = sum(num_entries(len(eft.points), k) for k in study.ensemble.orders)
     data = measure(
         study.network,
         eft.points,
-        ORDERS,
+        study.ensemble.orders,
         num_draws=_TRIAL_DRAWS * entries,
         key=keys_of(study).fit_data,
     )

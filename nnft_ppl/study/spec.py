@@ -13,10 +13,9 @@ from nnft_ppl._typing import Key, Points
 from nnft_ppl.eft.action import Action
 from nnft_ppl.registry import load_registry
 from nnft_ppl.study.data_table import DataTable
+from nnft_ppl.study.orders import ALL, EVEN
 from nnft_ppl.study.training_table import TrainingTable
 
-ORDERS = (2, 4, 6)
-"""Orders that a study measures."""
 _KERNEL, _DATA, _TRAINING = 3, 4, 5
 """Numbers of keys; smaller ones are of what else is measured."""
 
@@ -46,6 +45,7 @@ class EnsembleTable:
             included, stops once the relative error of G4c is at most this; `None` to go
             on to the last network.
         seed: Fixes every random number of the study.
+        orders: Of the correlators measured; from `study.orders`.
         estimator: See `measure_correlators`.
         plain_draws: Networks per width for the plain products of outputs, the route of
             arXiv:2008.08601, shown beside the other; 0 leaves it out.
@@ -59,6 +59,7 @@ class EnsembleTable:
     num_draws: int
     target_error: float | None
     seed: int
+    orders: tuple[int, ...]
     estimator: str
     plain_draws: int
     kernel_draws: int | None
@@ -69,7 +70,10 @@ class EnsembleTable:
     def record(self) -> dict[str, Any]:
         """As JSON values; what is not asked for is as it was before it could be."""
         fields = {k: v for k, v in vars(self).items() if v is not None}
-        return {k: v for k, v in fields.items() if k != "file"}
+        usual = EVEN if self.file is None else ALL
+        left_out = {"file"} | ({"orders"} if self.orders == usual else set())
+        fields["orders"] = list(self.orders)
+        return {k: v for k, v in fields.items() if k not in left_out}
 
 
 @dataclass(frozen=True, eq=False)

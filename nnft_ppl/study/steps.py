@@ -26,7 +26,7 @@ from nnft_ppl.study.directory import (
 from nnft_ppl.study.draws_file import correlators_of_file
 from nnft_ppl.study.finished import read_correlators
 from nnft_ppl.study.measurements import Measurement, keys_of, of_fit, of_widths
-from nnft_ppl.study.spec import ORDERS, EftTable, Study
+from nnft_ppl.study.spec import EftTable, Study
 
 
 class Steps:
@@ -93,7 +93,7 @@ class Steps:
             found = self.measure(
                 asked.network,
                 asked.points,
-                ORDERS,
+                self.study.ensemble.orders,
                 num_draws=asked.num_draws,
                 key=asked.key,
                 estimator=asked.estimator,
@@ -115,7 +115,7 @@ class Steps:
         if self.directory.has(name):
             return
         try:
-            exact = exact_correlators(network, points, ORDERS)
+            exact = exact_correlators(network, points, self.study.ensemble.orders)
         except UnavailableError as error:
             self.say(f"width {network.width}: no exact correlators ({error})")
             return
@@ -134,7 +134,10 @@ class Steps:
             FIT_DATA,
             f"data of the fit: exact, width {eft.width}",
             lambda: self.directory.save(
-                FIT_DATA, exact_correlators(self.study.network, eft.points, ORDERS)
+                FIT_DATA,
+                exact_correlators(
+                    self.study.network, eft.points, self.study.ensemble.orders
+                ),
             ),
         )
 

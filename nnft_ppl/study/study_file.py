@@ -9,7 +9,7 @@ as well.
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -36,12 +36,14 @@ from nnft_ppl.study._tables import Table, at
 from nnft_ppl.study._toml import read_toml
 from nnft_ppl.study.data_table import KEYS as DATA_KEYS
 from nnft_ppl.study.data_table import DataTable, read_data
+from nnft_ppl.study.directory import check_place
 from nnft_ppl.study.draws_file import (
     check_fit_of_file,
     ensemble_of_file,
     network_of_inputs,
 )
-from nnft_ppl.study.spec import ORDERS, EftTable, EnsembleTable, Study, kernel_key
+from nnft_ppl.study.orders import check_actions, orders_of_networks
+from nnft_ppl.study.spec import EftTable, EnsembleTable, Study, kernel_key
 from nnft_ppl.study.training_table import KEYS as TRAINING_KEYS
 from nnft_ppl.study.training_table import TrainingTable, read_training
 
@@ -61,6 +63,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "num_draws",
             "target_error",
             "seed",
+            "orders",
             "estimator",
             "plain_draws",
             "kernel_draws",
@@ -92,8 +95,6 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Every table of a study file and its keys."""
-_LONGEST_NAME = 200
-"""Bytes in the name of a folder: most systems take 255, with room for a lock's."""
 
 
 def read_study(path: str | Path, *, directory: str | Path | None = None) -> Study:
@@ -183,7 +184,7 @@ def parse_study(
     studied = (eft and eft.width) or (data and data.width) or widths[-1]
     given = tables["output"].take("directory", kinds.TEXT, f"runs/{name}")
     if directory is None:
-        _check_directory(tables["output"].path("directory"), given)
+        check_place(tables["output"].path("directory"), given)
     return Study(
         name=name,
         text=text,
@@ -264,21 +265,28 @@ def _ensemble(table: Table, net: Network, points: Points | None) -> EnsembleTabl
     plain = table.take("plain_draws", kinds.COUNT, 0)
     kernel_draws = table.take("kernel_draws", kinds.WHOLE, None)
     seed = table.take("seed", kinds.SEED, 0)
+    orders = orders_of_networks(table, net, points)
     if points is not None:
-        _check_draws(table.path("num_draws"), num_draws, points)
+        _check_draws(table.path("num_draws"), num_draws, points, orders)
     if plain and points is not None:
-        _check_draws(table.path("plain_draws"), plain, points)
-    route = at(table.path("estimator"), lambda: choose_estimator(net, estimator))
+        _check_draws(table.path("plain_draws"), plain, points, orders)
+    route = at(
+        table.path("estimator"), lambda: choose_estimator(net, estimator, orders)
+    )
     if plain and route == PLAIN:
         raise SpecError(
             f"`{table.path('plain_draws')}` is {plain}, but the estimator is 'moments' "
             "already; expected 0, or another estimator"
         )
-    return EnsembleTable(num_draws, target_error, seed, route.name, plain, kernel_draws)
+    return EnsembleTable(
+        num_draws, target_error, seed, orders, route.name, plain, kernel_draws
+    )
 
 
-def _check_draws(path: str, num_draws: int, points: Points) -> None:
-    entries = sum(num_entries(len(points), k) for k in ORDERS)
+def _check_draws(
+    path: str, num_draws: int, points: Points, orders: tuple[int, ...]
+) -> None:
+    entries = sum(num_entries(len(points), k) for k in orders)
     if not entries < num_draws <= MAX_DRAWS:
         raise SpecError(
             f"`{path}` is {num_draws}; expected more than {entries}, the number of "
@@ -319,7 +327,7 @@ def _eft(
     num_warmup = table.take("num_warmup", kinds.WHOLE, 500)
     num_samples = table.take("num_samples", kinds.WHOLE, 1000)
     num_chains = table.take("num_chains", kinds.WHOLE, 4)
-    _check_draws(table.path("num_draws"), num_draws, fit_points)
+    _check_draws(table.path("num_draws"), num_draws, fit_points, ensemble.orders)
     cutoffs = tuple(sorted(cutoffs))
     if comparison is None:
         comparison = cutoffs[len(cutoffs) // 2]
@@ -348,10 +356,14 @@ def _eft(
             f"`{table.path('data')}` is 'exact', but architecture {net.name!r} gives "
             "no i.i.d. neuron; expected 'measured'"
         )
+    action = at(table.path("operators"), lambda: make(operators))
+    drawn = net if ensemble.file is None else None
+    how = data if data == "exact" else ensemble.estimator
+    check_actions(table, action, actions, drawn, ensemble.orders, how)
     return EftTable(
         width=width,
         points=fit_points,
-        action=at(table.path("operators"), lambda: make(operators)),
+        action=action,
         cutoffs=cutoffs,
         candidates=actions,
         comparison_cutoff=comparison,
@@ -372,20 +384,3 @@ def _measure(table: Table, folder: Path) -> Measure:
     where = table.path("measure_file")
     points = None if file is None else read_points(folder / file, where)
     return at(where, lambda: measure_named(name, points))
-
-
-def _check_directory(path: str, given: str) -> None:
-    """A study file may come from anywhere: it names a folder below the current one."""
-    place = PurePath(given)
-    if (
-        place.anchor
-        or not place.parts
-        or ".." in place.parts
-        or given.startswith("~")
-        or not given.isprintable()
-        or any(len(part.encode()) > _LONGEST_NAME for part in place.parts)
-    ):
-        raise SpecError(
-            f"`{path}` is {given!r:.80}; expected a folder below the current one, such "
-            "as runs/mine; any other may be given on the command line, by --output"
-        )

@@ -58,7 +58,8 @@ def check_neuron(
         if neuron.homogeneity is not None:
             yield _check_homogeneity(neuron, neuron.homogeneity, covariance)
         if neuron.product_mean is not None:
-            yield _check_product_mean(neuron, num_draws, mean_key)
+            for order in (4, 3) if neuron.odd_product_means else (4,):
+                yield _check_product_mean(neuron, order, num_draws, mean_key)
     if network.has_kernel and readout.odd_weight_moment is None:
         kernel = network.kernel(points)
         mean, error = mean_and_error(features[:, :, None] * features[:, None, :])
@@ -168,22 +169,24 @@ def _check_homogeneity(
     )
 
 
-def _check_product_mean(neuron: Neuron, num_draws: int, key: Key) -> CheckResult:
-    """E[φ1 φ2 φ3 φ4] at a covariance of our own, small enough for light tails."""
+def _check_product_mean(
+    neuron: Neuron, order: int, num_draws: int, key: Key
+) -> CheckResult:
+    """E[φ1 … φk] at a covariance of our own, small enough for light tails."""
     assert neuron.product_mean is not None
     root = np.array([[0.3, 0, 0, 0], [0.2, 0.2, 0, 0], [-0.1, 0.2, 0.2, 0], [0.2] * 4])
-    covariance = root @ root.T
+    covariance = (root @ root.T)[:order, :order]
     features = neuron_features(neuron, covariance, 10 * num_draws, key)
     mean, error = mean_and_error(features.prod(axis=1))
     with jax.enable_x64(True):
         expected = np.asarray(neuron.product_mean(jnp.asarray(covariance)))
     return within_errors(
-        "neuron-product-mean",
+        "neuron-product-mean" if order == 4 else "neuron-odd-product-mean",
         np.atleast_1d(mean),
         expected,
         error,
         scale=np.abs(expected),
-        where="E[φ1 φ2 φ3 φ4] in closed form and sampled",
+        where=f"E[φ1 … φ{order}] in closed form and sampled",
     )
 
 

@@ -18,6 +18,7 @@ from nnft_ppl._network import Network
 from nnft_ppl._seed import seed_key
 from nnft_ppl._typing import Draws, Key, Params, Points
 from nnft_ppl.architecture import Neuron
+from nnft_ppl.correlators.orders import order_vanishes
 from nnft_ppl.correlators.symmetric import entries
 from nnft_ppl.ensemble.model import network_keys, sample_prior
 
@@ -40,19 +41,26 @@ class Sample:
         kernels: K̂ (draw, point, point) given the features, or `None`.
         quartics: (weight_std²/F)² Σ_j φ_j φ_j' φ_j'' φ_j''' at the entries of the first
             `QUARTIC_POINTS` inputs, (draw, entry), or `None`.
+        is_about_mean: f and −f may not be alike, but for the mean of an output bias.
     """
 
     values: Draws
     kernels: Float[np.ndarray, "draw point point"] | None
     quartics: Float[np.ndarray, "draw entry"] | None
+    is_about_mean: bool = False
 
     @cached_property
     def two_point(self) -> Float[np.ndarray, "draw point point"]:
-        """What averages to E f f': K̂ when there is one, whose variance is less."""
-        if self.kernels is not None:
+        """What averages to E f f': K̂ when there is one, whose variance is less.
+
+        Of the field less its mean, as a kernel is.
+        """
+        if self.kernels is not None and not self.is_about_mean:
             return self.kernels
-        outputs = self.values.shape[2]
-        products = np.einsum("dio,djo->dij", self.values, self.values)
+        values, (draws, _, outputs) = self.values, self.values.shape
+        if self.is_about_mean:
+            values = (values - values.mean(axis=0)) * (draws / (draws - 1)) ** 0.5
+        products = np.einsum("dio,djo->dij", values, values)
         return np.asarray(products / outputs)
 
 
@@ -70,9 +78,10 @@ def draw(network: Network, points: Points, num_draws: int, key: Key) -> Sample:
         arrays = [np.asarray(block[part], np.float64) for block in blocks]
         return np.concatenate(arrays)[:num_draws]
 
+    about_mean = not order_vanishes(network, 3)
     if network.readout() is None:
-        return Sample(join(0), None, None)
-    return Sample(join(0), join(1), join(2))
+        return Sample(join(0), None, None, about_mean)
+    return Sample(join(0), join(1), join(2), about_mean)
 
 
 def effective_draws(draws: Float[np.ndarray, "draw entry"]) -> float:

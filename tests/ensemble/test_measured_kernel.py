@@ -2,10 +2,12 @@
 
 import pickle
 from dataclasses import replace
+from math import factorial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 import pytest
 
@@ -123,3 +125,55 @@ def test_what_cannot_be_measured_is_refused():
     )
     with pytest.raises(nnft.UnavailableError, match="no 2-pt function to measure"):
         nnft.measured_kernel(heavy, 200, key=key(0))
+
+
+def with_a_mean(*, readout: bool, num_outputs: int = 1) -> nnft.Network:
+    """f = a |x| c/√2 + 3, a and c of an exponential law: of variance ½ (4 − 1) x²."""
+
+    def features(params, x):
+        return params["c"] * jnp.abs(x)
+
+    def prior(hp):
+        one = dist.Exponential(1.0)
+        return {
+            "c": numpyro.sample("c", one.expand([1]).to_event(1)),
+            "a": numpyro.sample("a", one.expand([num_outputs]).to_event(1)),
+        }
+
+    architecture = nnft.Architecture(
+        name="with-a-mean",
+        description="for this test",
+        prior=prior,
+        apply=lambda hp, p, x: p["a"] * features(p, x) / 2**0.5 + 3.0,
+        readout=(
+            lambda hp: nnft.Readout(
+                features=features,
+                weight_std=1.0,
+                bias_std=0.0,
+                bias_mean=3.0,
+                weight_moment=lambda k: factorial(k) / 2 ** (k / 2),
+                odd_weight_moment=lambda k: factorial(k) / 2 ** (k / 2),
+            )
+        )
+        if readout
+        else None,
+    )
+    return nnft.Network.build(
+        architecture, width=1, input_dim=1, output_dim=num_outputs
+    )
+
+
+@pytest.mark.parametrize("num_outputs", [1, 2])
+@pytest.mark.parametrize("readout", [True, False])
+def test_where_there_is_a_mean_it_is_the_two_point_function_less_it(
+    readout, num_outputs
+):
+    net = with_a_mean(readout=readout, num_outputs=num_outputs)
+    measured = nnft.measured_kernel(net, 12_000, key=key(4))
+    expected = 1.5 * np.abs(np.outer(X, X))
+    error = measured.kernel_error(X)
+    assert (np.abs(measured.kernel(X) - expected) < 5 * error).all()
+    assert (error < 0.1 * expected).all()
+    with jax.enable_x64(True):
+        pair = measured.pair_kernel()(jnp.asarray([0.2]), jnp.asarray([0.9]))
+    assert float(pair) == pytest.approx(measured.kernel(X)[1, 2], rel=1e-12)

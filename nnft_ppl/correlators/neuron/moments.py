@@ -57,17 +57,21 @@ def neuron_moments(
     """
     _check(orders)
     s = preactivation_covariance(neuron.covariance, x)
-    if any(k % 2 for k in orders) and neuron.activation is None:
-        raise UnavailableError(
-            "the neuron gives products of an even number of features alone, by "
-            "`product_mean`, and no activation, so that odd correlators have no exact "
-            "form here; use measure_correlators"
-        )
-    if neuron.product_mean is None or any(k % 2 for k in orders):
+    product_mean = neuron.product_mean
+    if any(k % 2 for k in orders) and not neuron.odd_product_means:
+        product_mean = None
+        if neuron.activation is None:
+            raise UnavailableError(
+                "the neuron gives products of an even number of features alone, by "
+                "`product_mean`, and no activation, so that odd correlators have no "
+                "exact form here; use measure_correlators, or say "
+                "`odd_product_means=True` where it holds for odd numbers, too"
+            )
+    if product_mean is None:
         assert neuron.activation is not None  # as `Neuron` ensures
         return gaussian_moments(s, neuron.activation, neuron.homogeneity, orders)
     with on_host(), jax.enable_x64(True):
-        moments = _closed_form(neuron.product_mean, s, orders)
+        moments = _closed_form(product_mean, s, orders)
     for order in sorted(orders):
         if not np.isfinite(moments[order]).all():
             lower = f"; or ask for orders below {order}" if order > 2 else ""

@@ -17,10 +17,10 @@ from nnft_ppl._arguments import check_number
 from nnft_ppl._checkpoint import check_checkpoint_path, saved_record
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
-from nnft_ppl._typing import Key, Points
+from nnft_ppl._typing import Key, Packed, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.odd_orders import with_vanishing_odd_orders
-from nnft_ppl.correlators.orders import check_orders
+from nnft_ppl.correlators.orders import check_orders, order_vanishes
 from nnft_ppl.correlators.readout_weights import weight_moments
 from nnft_ppl.correlators.sampled.accumulate import Goal, Reached, accumulate, forecast
 from nnft_ppl.correlators.sampled.draws import draws_preactivations
@@ -31,8 +31,9 @@ from nnft_ppl.correlators.sampled.estimators import (
     choose_estimator,
 )
 from nnft_ppl.correlators.sampled.job import Job
-from nnft_ppl.correlators.sampled.measurement import Measurement, known_kernel
+from nnft_ppl.correlators.sampled.measurement import Measurement
 from nnft_ppl.correlators.sampled.preactivations import preactivation_factor
+from nnft_ppl.correlators.sampled.reference import references
 from nnft_ppl.correlators.sampled.runners import local_runner, open_runner
 from nnft_ppl.correlators.sampled.sums import Sums
 from nnft_ppl.correlators.sizes import check_sizes
@@ -56,7 +57,7 @@ from nnft_ppl.ensemble.progress import Monitor, watching
 _TRIAL_DRAWS, _TRIAL_NORMALS = 1 << 15, 1 << 30
 """Networks that forecast how many a target error takes, and numbers drawn for them."""
 _PILOT_DRAWS = 1 << 12
-"""Networks that give a kernel to subtract; any kernel will do that is near. Their
+"""Networks that give a mean and a kernel to subtract; any will do that are near. Their
 number is that of no run, so that one can be extended."""
 
 
@@ -87,8 +88,9 @@ def measure_correlators(
         network: From `nnft_ppl.network`.
         x: Inputs (point, input_dim), finite and distinct.
         orders: From 1 to 8; lower even ones are added and, where odd ones are asked
-            for, lower odd ones. Those that a symmetry forbids are zero; `moments`
-            measures them nevertheless.
+            for, lower odd ones. Those that a symmetry forbids are zero, and a mean
+            that the output bias alone has is its; `moments` measures them
+            nevertheless.
         num_draws: Number of networks, more than there are correlator entries; with a
             `target_error` the largest number.
         key: A JAX random key; network j is a function of (key, j).
@@ -135,7 +137,7 @@ def measure_correlators(
     check_block_size(block_size)
     route = choose_estimator(network, estimator, wanted)
     orders = wanted
-    if route is not PLAIN:  # they hold for networks whose odd orders vanish
+    if route is not PLAIN and order_vanishes(network, 3):
         orders = tuple(k for k in wanted if k % 2 == 0)
     if generator is not None:
         check_generator(generator)
@@ -252,6 +254,9 @@ def _plan(
                 jnp.asarray(1 / measurement.scale, jnp.float32),
                 jnp.asarray(measurement.reference, jnp.float32),
                 jnp.asarray(factor, jnp.float32),
+                None
+                if measurement.mean is None
+                else jnp.asarray(measurement.mean / measurement.scale, jnp.float32),
             ),
             measurement.orders,
             estimator,
@@ -262,19 +267,16 @@ def _plan(
             memory=memory,
         )
 
-    if network.has_kernel:
-        kernel = known_kernel(network, points, estimator)
-    else:
-        num_legs = len(points) * network.hyperparameters.output_dim
-        none = np.zeros(num_entries(num_legs, 2))
-        pilot = Measurement(network, points, (2,), estimator, none)
+    def pilot(measurement: Measurement) -> Packed:
         try:
-            kernel = _whole(job(pilot, _PILOT_DRAWS), devices).mean().value
+            return _whole(job(measurement, _PILOT_DRAWS), devices).mean().value
         except NotFiniteError:
             if num_draws > _PILOT_DRAWS:  # counts them among more
-                _whole(job(pilot, num_draws), devices)
+                _whole(job(measurement, num_draws), devices)
             raise
-    measurement = Measurement(network, points, orders, estimator, kernel)
+
+    kernel, mean = references(network, points, orders, estimator, pilot)
+    measurement = Measurement(network, points, orders, estimator, kernel, mean)
     check_sizes(network, measurement.scale, max(orders), sampled=True)
     return measurement, job(measurement, num_draws)
 

@@ -13,6 +13,7 @@ from nnft_ppl._network import Network
 from nnft_ppl._typing import Packed, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.legs import over_outputs
+from nnft_ppl.correlators.readout_weights import bias_mean
 from nnft_ppl.correlators.sampled.connected import connected_estimate
 from nnft_ppl.correlators.sampled.estimators import (
     ESTIMATORS,
@@ -39,6 +40,7 @@ class Measurement:
         estimator: By which route.
         kernel: (entry,) packed 2-pt function to subtract, over legs, output bias left
             out where the estimator leaves it out.
+        mean: (leg,) the same of the mean; `None` where nothing is taken off.
     """
 
     network: Network
@@ -46,6 +48,7 @@ class Measurement:
     orders: tuple[int, ...]
     estimator: Estimator
     kernel: Packed
+    mean: Packed | None = None
 
     @property
     def num_legs(self) -> int:
@@ -69,22 +72,26 @@ class Measurement:
         unit = {k: entry_size(self.scale**2, k) for k in self.orders}
         reference = self.reference
         is_two_point = self._kernel_is_two_point()
+        is_even = 1 not in self.orders
+        exact = is_two_point and is_even  # of the field about zero
         connected, covariance = connected_estimate(
             mean,
             self.num_legs,
             self.orders,
             self.estimator.reference(reference),
             num_draws,
-            bias=self.estimator.bias_correction(self.network, exact=is_two_point),
+            bias=self.estimator.bias_correction(self.network, exact=exact),
         )
         batches = _split(mean.effective_batches, unit)
         if is_two_point:
-            _flag_missed_tails(
-                batches, connected[2] - reference, covariance, self.num_legs
-            )
+            gap, before = connected[2] - reference, 0 if is_even else self.num_legs
+            error = np.sqrt(np.diag(covariance)[before : before + len(gap)])
+            _flag_missed_tails(batches, gap, error, self.num_legs)
         units = np.concatenate([unit[k] for k in self.orders])
         rounding = {k: _rounding(connected, k, self.estimator) for k in self.orders}
         connected = {k: connected[k] * unit[k] for k in self.orders}
+        if not is_even:
+            connected[1] = connected[1] + self._mean_taken_off()
         connected[2] = connected[2] + output_bias(
             self.network, len(self.points), self.estimator
         )
@@ -100,6 +107,11 @@ class Measurement:
             effective_batches=batches,
             num_batches=mean.num_batches,
         )
+
+    def _mean_taken_off(self) -> Packed | float:
+        """The reference, and the output bias where the estimator leaves it out."""
+        bias = bias_mean(self.network) if self.estimator.leaves_out_bias else 0.0
+        return bias if self.mean is None else self.mean + bias
 
     def relative_error(
         self,
@@ -194,14 +206,13 @@ def _rounding(
 
 
 def _flag_missed_tails(
-    batches: dict[int, Packed], gap: Packed, covariance: np.ndarray, num_legs: int
+    batches: dict[int, Packed], gap: Packed, error: Packed, num_legs: int
 ) -> None:
     """Mark entries at legs where the measured kernel misses the exact one.
 
     For networks whose 2-pt function is the kernel at every width. Six standard errors
     away from it, the sample has missed a tail, and all that is made of it is wrong.
     """
-    error = np.sqrt(np.diag(covariance)[: len(gap)])
     missed = np.abs(gap) > 6 * error + 1e-5
     legs = np.unique(entries(num_legs, 2)[missed])
     for order, values in batches.items():

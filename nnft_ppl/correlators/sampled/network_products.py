@@ -6,7 +6,7 @@ for a network: they are sums over networks of products of lower ones, which are 
 products.
 """
 
-from itertools import combinations, count
+from itertools import combinations
 
 import jax
 import jax.numpy as jnp
@@ -30,10 +30,10 @@ def means_over_networks(
     """Means over groups of neighbouring networks.
 
     Args:
-        draws: Outputs leg by leg, or packed cumulants of orders 2, 4, … given the
-            features.
+        draws: Outputs leg by leg, or packed cumulants given the features, of the
+            first few of the orders.
         num_legs: Number of legs.
-        orders: All even orders from 2 up to the highest; of outputs, or all from 1.
+        orders: All even orders from 2 up to the highest, or all from 1.
         group: Networks in a group; a divisor of their number.
         outputs: The draws are outputs: products of them; else sums over partitions
             of the legs into cumulants.
@@ -41,12 +41,7 @@ def means_over_networks(
     if outputs:
         parts = [_monomial_means(draws, k, group) for k in orders]
         return jnp.concatenate(parts)
-    cumulants, start = {}, 0
-    for k in count(2, 2):
-        if start == len(draws):
-            break
-        cumulants[k] = draws[start : start + num_entries(num_legs, k)]
-        start += num_entries(num_legs, k)
+    cumulants = by_order(draws, num_legs, orders)
     if len(cumulants) > 1:
         sums = partition_sums(cumulants, num_legs, orders)
         return _group_means(jnp.concatenate([sums[k] for k in orders]), group)
@@ -62,6 +57,17 @@ def means_over_networks(
     )
 
 
+def by_order(draws: Draws, num_legs: int, orders: tuple[int, ...]) -> dict[int, Draws]:
+    """Cumulants given the features, cut: those of the orders that there are."""
+    cumulants, start = {}, 0
+    for k in orders:
+        if start == len(draws):
+            break
+        cumulants[k] = draws[start : start + num_entries(num_legs, k)]
+        start += num_entries(num_legs, k)
+    return cumulants
+
+
 def wick_matrix(
     kernel: Packed, num_legs: int, orders: tuple[int, ...]
 ) -> tuple[Matrix, Packed]:
@@ -73,20 +79,21 @@ def wick_matrix(
     Args:
         kernel: (entry,) packed covariance, float64.
         num_legs: Number of legs.
-        orders: All even orders from 2 up to the highest.
+        orders: All even orders from 2 up to the highest, or all from 1.
 
     Source: theory.md §3.
     """
+    even = tuple(k for k in orders if k % 2 == 0)
     sizes = [num_entries(num_legs, k) for k in orders]
     ends = np.cumsum(sizes)
-    gaussian = pairing_sums(kernel, num_legs, orders)
+    gaussian = pairing_sums(kernel, num_legs, even)
     rows: dict[int, Matrix] = {}
     for k, size, end in zip(orders, sizes, ends, strict=True):
         table = entries(num_legs, k)
         row = np.zeros((size, ends[-1] + 1))  # the last column is the constant
         row[:, end - size : end] = np.eye(size)
-        row[:, -1] = -gaussian[k]
-        for paired in orders:
+        row[:, -1] = -gaussian.get(k, 0.0)
+        for paired in even:
             if paired >= k:
                 break
             for subset in map(list, combinations(range(k), paired)):

@@ -6,14 +6,17 @@ of its own. Products of the highest order are sums over a group of products of l
 ones, all groups in one batched matrix product of full precision.
 """
 
-from itertools import count
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnft_ppl.correlators.sampled.network_products import Draws, Means, monomials
-from nnft_ppl.correlators.symmetric import entries, num_entries, positions
+from nnft_ppl.correlators.sampled.network_products import (
+    Draws,
+    Means,
+    by_order,
+    monomials,
+)
+from nnft_ppl.correlators.symmetric import entries, positions
 from nnft_ppl.correlators.wick import partition_sums
 
 
@@ -23,12 +26,7 @@ def wide_means(
     """What `means_over_networks` gives, but for rounding; arguments as there."""
     if outputs:
         return jnp.concatenate([_monomial_means(draws, k, group) for k in orders])
-    cumulants, start = {}, 0
-    for k in count(2, 2):
-        if start == len(draws):
-            break
-        cumulants[k] = draws[start : start + num_entries(num_legs, k)]
-        start += num_entries(num_legs, k)
+    cumulants = by_order(draws, num_legs, orders)
     if len(cumulants) > 1 or orders == (2,):
         sums = partition_sums(cumulants, num_legs, orders)
         return jnp.concatenate([_group_means(sums[k], group) for k in orders])

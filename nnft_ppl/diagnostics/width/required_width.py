@@ -24,6 +24,7 @@ from nnft_ppl._typing import Key, Matrix, Packed, Points
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.deep.recursion import recursion_correlators, recursion_error
 from nnft_ppl.correlators.neuron.exact import exact_correlators
+from nnft_ppl.correlators.orders import odd_orders_vanish
 from nnft_ppl.correlators.readout_weights import weight_moments
 from nnft_ppl.correlators.sampled.measure import measure_correlators
 from nnft_ppl.correlators.wick import pack_kernel
@@ -131,8 +132,9 @@ def required_width(
 
     Raises:
         SpecError: An argument is unusable.
-        UnavailableError: The ensemble does not become Gaussian, or its 4-pt function
-            is infinite or not determined by so many networks.
+        UnavailableError: The ensemble does not become Gaussian, its odd orders may not
+            vanish, or its 4-pt function is infinite or not determined by so many
+            networks.
 
     Source: theory.md §2, §6.
     """
@@ -147,6 +149,12 @@ def required_width(
     num_draws = check_num_draws(num_draws, 1000)
     if network.no_gp_limit is not None:
         raise UnavailableError(f"no width is enough: {network.no_gp_limit}")
+    if not odd_orders_vanish(network):
+        raise UnavailableError(
+            f"f and −f of {network.name!r} may not be alike, and the distance here is "
+            "that of even orders; see how connected functions of all orders fall with "
+            "the width by nnft_ppl.falloff"
+        )
     try:
         weight_moments(network, 4)
     except UnavailableError as error:

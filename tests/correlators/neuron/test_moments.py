@@ -302,6 +302,37 @@ def test_infinite_moment_of_a_closed_form_is_named():
         neuron_moments(neuron, np.ones((1, 1)), (6, 4, 2))
 
 
+def exponential_neuron(**given):
+    """exp(z − s(x, x)): E Π φ = exp(½ Σ s_ij − Σ s_ii), for odd k too."""
+    return Neuron(
+        covariance=lambda x, y: 0.3 * x[0] * y[0] + 0.1,
+        product_mean=lambda s: jnp.exp(s.sum() / 2 - jnp.trace(s)),
+        **given,
+    )
+
+
+def test_odd_moments_in_closed_form_are_those_of_the_quadrature():
+    x, orders = np.array([[-0.5], [0.2], [0.9]]), (1, 2, 3, 4)
+    closed, bound = neuron_moments(
+        exponential_neuron(odd_product_means=True), x, orders
+    )
+    integrated, error = neuron_moments(
+        exponential_neuron(activation=lambda z, variance: jnp.exp(z - variance)),
+        x,
+        orders,
+    )
+    for k in orders:
+        gap = np.abs(closed[k] - integrated[k])
+        assert (gap <= bound[k] + error[k]).all()
+        np.testing.assert_allclose(closed[k], integrated[k], rtol=1e-9)
+
+
+def test_a_closed_form_that_says_nothing_of_odd_numbers_gives_no_odd_moments():
+    x = np.array([[0.5]])
+    with pytest.raises(UnavailableError, match="say `odd_product_means=True` where"):
+        neuron_moments(exponential_neuron(), x, (1, 2))
+
+
 def test_neuron_without_activation_gives_a_closed_form_and_no_degree():
     def covariance(x, y):
         return x[0] * y[0]

@@ -27,6 +27,7 @@ means_of, wide_of = (
         (1, (2, 4), (2,)),
         (3, (2,), (2,)),
         (2, (2, 4, 6), (2, 4, 6)),
+        (3, (1, 2, 3, 4), (1, 2, 3, 4)),
     ],
 )
 def test_means_are_those_of_the_loops(num_legs, orders, drawn, group):

@@ -9,7 +9,7 @@ then done.
 from nnft_ppl._arguments import check_choice
 from nnft_ppl._errors import UnavailableError
 from nnft_ppl._network import Network
-from nnft_ppl.correlators.orders import check_odd_orders, odd_orders_vanish
+from nnft_ppl.correlators.orders import check_odd_orders
 from nnft_ppl.correlators.sampled.estimators.conditional import Conditional
 from nnft_ppl.correlators.sampled.estimators.estimator import (
     BiasCorrection,
@@ -41,8 +41,6 @@ def choose_estimator(
 ) -> Estimator:
     """Resolve `auto`: the first that serves; and refuse what this network cannot do.
 
-    Where odd correlators may not vanish it is the plain route that measures them.
-
     Args:
         network: What is drawn.
         name: As users write it.
@@ -61,14 +59,7 @@ def choose_estimator(
             f"architecture {network.name!r} has no {asked.needs} here, which the "
             f"{asked.name} estimator needs; use estimator={others}"
         )
-    if not odd_orders_vanish(network):
-        check_odd_orders(network, orders)
-        if asked not in (None, PLAIN):
-            raise UnavailableError(
-                f"the {name} estimator assumes that odd correlators vanish, and those "
-                f"of architecture {network.name!r} may not; use estimator='moments'"
-            )
-        return PLAIN
+    check_odd_orders(network, orders)
     if asked is not None:
         return asked
     return next(one for one in ESTIMATORS.values() if one.serves(network))

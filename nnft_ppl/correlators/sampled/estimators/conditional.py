@@ -47,12 +47,15 @@ class Conditional(Estimator):
         self, network: Network, orders: tuple[int, ...]
     ) -> tuple[int, ...]:
         """Those of cumulants that do not vanish: of normal weights the second alone."""
-        return (2,) if network.gaussian_readout() else orders
+        return (2,) if _has_normal_weights(network) else orders
 
     def of_network(
         self, network: Network, orders: tuple[int, ...], inputs: Inputs
     ) -> Callable[[Params], jax.Array]:
-        """The random kernel K̂ − K, the output bias in neither, then other cumulants."""
+        """Mean where there is one, random kernel K̂, other cumulants, less references.
+
+        κ_k of the weights times Σ_j φ_j(x_1) … φ_j(x_k), the output bias left out.
+        """
         readout, num_points = network.readout(), len(inputs.points)
         assert readout is not None  # `serves` has seen to it
         features_of, weight_std = readout.features, readout.weight_std
@@ -63,16 +66,14 @@ class Conditional(Estimator):
             features = jax.vmap(partial(features_of, params))(inputs.points)
             unit = weight_std / features.shape[1] ** 0.5
             features = unit * inputs.per_leg[::num_outputs, None] * features
-            kernel = jnp.matmul(
-                features, features.T, precision=jax.lax.Precision.HIGHEST
-            )
-            rows, columns = entries(num_points, 2).T
-            parts = [over_outputs(kernel[rows, columns], num_points, num_outputs, 2)]
-            parts[0] = parts[0] - inputs.kernel
-            for k in orders[1:]:
+            parts = {}
+            for k in orders:
                 tensor = cumulants[k] * _feature_sums(features, k)
-                parts.append(over_outputs(tensor, num_points, num_outputs, k))
-            return jnp.concatenate(parts)
+                parts[k] = over_outputs(tensor, num_points, num_outputs, k)
+            parts[2] = parts[2] - inputs.kernel
+            if inputs.mean is not None:
+                parts[1] = parts[1] - inputs.mean
+            return jnp.concatenate(list(parts.values()))
 
         return given_features
 
@@ -88,20 +89,33 @@ class Conditional(Estimator):
         """Linear in what the reference leaves, or by Fisher's k-statistics of K̂."""
         if exact:
             return "linear"
-        return "k-statistics" if network.gaussian_readout() else "covariance"
+        return "k-statistics" if _has_normal_weights(network) else "covariance"
 
     def cancellation(self, spread: float) -> float:
         """K̂ − K is a difference of terms of size one."""
         return max(1.0, 0.1 / spread) if spread > 0 else 1.0
 
 
+def _has_normal_weights(network: Network) -> bool:
+    """Whether the output is Gaussian given the features, be it about a mean."""
+    readout = network.readout()
+    return readout is not None and readout.has_normal_weights
+
+
 def _feature_sums(
     features: Float[jax.Array, "point feature"], order: int
 ) -> Float[jax.Array, " entry"]:
     """Σ_j φ_j(x_1) … φ_j(x_k), packed, from products of half as many factors."""
+    if order == 1:
+        return features.sum(axis=1)
     num_points, half = len(features), order // 2
-    monomials = jnp.prod(features[entries(num_points, half)], axis=1)
-    sums = jnp.matmul(monomials, monomials.T, precision=jax.lax.Precision.HIGHEST)
+    halves = {
+        k: jnp.prod(features[entries(num_points, k)], axis=1)
+        for k in {half, order - half}
+    }
+    sums = jnp.matmul(
+        halves[half], halves[order - half].T, precision=jax.lax.Precision.HIGHEST
+    )
     table = entries(num_points, order)
     rows, columns = (
         positions(num_points, part) for part in (table[:, :half], table[:, half:])

@@ -31,12 +31,14 @@ class Inputs(NamedTuple):
         kernel: (entry,) packed reference kernel of the scaled field, over legs.
         factor: (point, rank) of the preactivations' covariance, where networks are
             drawn from those; else (point, 0).
+        mean: (leg,) reference mean of the scaled field, taken off; `None` for zero.
     """
 
     points: Float[jax.Array, "point dim"]
     per_leg: Float[jax.Array, " leg"]
     kernel: Float[jax.Array, " entry"]
     factor: Float[jax.Array, "point rank"]
+    mean: Float[jax.Array, " leg"] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Estimator(ABC):
         needs: What a network must have that not every one has; empty where nothing.
         draws_outputs: A network contributes its outputs, leg by leg; else packed
             cumulants of the field given the features.
+        takes_off_mean: What it contributes is relative to a mean, where there is one.
         leaves_out_bias: The output bias is in neither draws nor reference.
         shows_background: A figure shows what noise alone does to one entry.
     """
@@ -60,6 +63,7 @@ class Estimator(ABC):
     needs: ClassVar[str] = ""
     draws_outputs: ClassVar[bool] = True
     leaves_out_bias: ClassVar[bool] = False
+    takes_off_mean: ClassVar[bool] = True
     shows_background: ClassVar[bool] = False
 
     def serves(self, network: Network) -> bool:
@@ -128,6 +132,9 @@ def outputs_by_leg(
     network: Network, inputs: Inputs
 ) -> Callable[[Params], Float[jax.Array, " leg"]]:
     """Parameters of one network -> its outputs, leg by leg, in scaled units."""
-    return lambda params: (
-        inputs.per_leg * network.apply(params, inputs.points).reshape(-1)
-    )
+
+    def outputs(params: Params) -> jax.Array:
+        scaled = inputs.per_leg * network.apply(params, inputs.points).reshape(-1)
+        return scaled if inputs.mean is None else scaled - inputs.mean
+
+    return outputs

@@ -28,6 +28,7 @@ class Moments(Estimator):
         "circle near or below the dashed line says nothing about the network."
     )
     shows_background = True
+    takes_off_mean = False
 
     def of_network(
         self, network: Network, orders: tuple[int, ...], inputs: Inputs
