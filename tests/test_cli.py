@@ -499,11 +499,16 @@ def test_width_of_a_posterior(tmp_path: Path):
         (("--noise", 0.1, "--groups", 2), "`--groups` is given with `--targets`"),
         (("--noise", 0.1, "--new", "no.npy"), "`--new`: cannot read 'no.npy'"),
         (("--noise", 0.1, "--targets", "no.txt"), "`--targets`: 'no.txt' is neither"),
+        (("--noise", 0.1, "--targets", "two.csv"), "`--targets` has 2 columns; expect"),
     ],
     ids=str,
 )
-def test_width_of_a_posterior_refuses_bad_input(tmp_path: Path, given, message):
+def test_width_of_a_posterior_refuses_bad_input(
+    tmp_path: Path, monkeypatch, given, message
+):
     command = data_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    Path("two.csv").write_text("1,2\n3,4\n")
     assert message in nnft_command(*command, *given, code=2).output
 
 

@@ -25,6 +25,7 @@ from nnft_ppl.bayes.chained import Chained
 from nnft_ppl.bayes.data import check_interpolation, check_memory, checked_data
 from nnft_ppl.bayes.features import check_gaussian_readout, num_features
 from nnft_ppl.bayes.nuts import run_nuts
+from nnft_ppl.bayes.prior_check import warn_of_surprise
 from nnft_ppl.bayes.result import Posterior, posterior_tree
 from nnft_ppl.bayes.scales import Scales
 from nnft_ppl.bayes.smc import run_smc
@@ -128,7 +129,8 @@ def posterior(
         SamplingInterrupted: Ctrl-C while networks are streamed; sums are saved.
 
     Warns:
-        PosteriorWarning: Weights failed, or chains have not converged.
+        PosteriorWarning: Targets are none that the prior gives, weights failed, or
+            chains have not converged.
     """
     check_kind("network", network, Network)
     check_gaussian_readout(network)
@@ -155,6 +157,7 @@ def posterior(
     if scales.noise_std == 0:
         check_interpolation(data, num_features(network))
     check_memory(data, num_features(network))
+    warn_of_surprise(network, data, scales)
     weights = None
     if method in ("auto", "weights"):
         job, weights, answer = weigh(

@@ -182,7 +182,7 @@ def _of_posterior(
         result = posterior_width(
             network,
             points,
-            _targets(read_points(targets, "--targets")),
+            _targets(read_points(targets, "--targets"), network),
             None if new is None else read_points(new, "--new"),
             noise_std=noise,
             tolerance=tolerance,
@@ -221,6 +221,12 @@ def _of_posterior(
     )
 
 
-def _targets(read: "np.ndarray") -> "np.ndarray":
+def _targets(read: "np.ndarray", network: "Network") -> "np.ndarray":
     """A .csv with one target a line is a column."""
+    outputs = network.hyperparameters.output_dim
+    if read.ndim == 2 and read.shape[1] not in (1, outputs):
+        raise SpecError(
+            f"`--targets` has {read.shape[1]} columns; expected {outputs}, one an "
+            "output: put the targets in a file of their own, and --inputs in another"
+        )
     return read[:, 0] if read.ndim == 2 and read.shape[1] == 1 else read

@@ -144,8 +144,9 @@ def _sampler_checks(fit: CouplingFit) -> list[Check]:
                 value,
                 float(threshold),
                 bool(passed),
-                f"worst {name} {value:.4g} at cutoff {fit.cutoffs[place]:g}, wanted "
-                f"{relation} {threshold:g}{advice}",
+                f"{'largest' if larger_is_worse else 'smallest'} {name} {value:.4g}, "
+                f"at cutoff {fit.cutoffs[place]:g}, wanted {relation} {threshold:g}"
+                f"{advice}",
             )
         )
     return checks
