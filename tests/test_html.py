@@ -165,3 +165,45 @@ def test_posteriors_trained_networks_and_searches_show_what_they_are_of(network,
         _, root = shown(thing)
         assert root.find("strong").text == name
         assert list(root.iter("td"))
+
+
+def test_evidence_laws_pairs_and_checks_show_their_answer(network):
+    evidence = pd.DataFrame(
+        {
+            "log_evidence": [-5.0, -4.0],
+            "error": [0.1, 0.1],
+            "method": "weights",
+            "effective_draws": 100.0,
+            "pareto_k": 0.2,
+        },
+        index=pd.Index([5, 10], name="width"),
+    )
+    curve = nnft.EvidenceCurve(network, evidence, -4.5, 1000)
+    source, root = shown(curve)
+    assert root.find("p").text == curve.message
+    assert "-4.5" in source
+    columns = ("spread", "spread_error", "shift", "shift_error")
+    law = nnft.TangentKernelLaw(
+        pd.DataFrame(
+            [[0.2, 0.01, np.nan, np.nan], [0.1, 0.005, np.nan, np.nan]],
+            index=pd.Index([10, 20], name="width"),
+            columns=columns,
+        )
+    )
+    source, _ = shown(law)
+    assert "spread ∝ width^p" in source
+    assert "shift ∝ width^p" not in source  # its power is not known
+    pairs = nnft.PairCorrelators(
+        np.array([[0, 1]]),
+        np.ones((1, 3)),
+        np.ones((1, 5)),
+        np.full((1, 3), 0.25),
+        np.full((1, 5), 0.125),
+    )
+    source, _ = shown(pairs)
+    assert "0.25" in source
+    assert "0.12" in source
+    check = nnft.Check("<rhat>", 1.5, 1.01, passed=False, message="<b> & more")
+    source, root = shown(check)
+    assert "failed" in source
+    assert root.find("p").text == "<b> & more"
