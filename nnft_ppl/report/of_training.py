@@ -212,6 +212,8 @@ def _size(row: Cells) -> str:
         return "–"
     if row["is_heavy_tailed"]:
         return "heavy tail"
+    if not row["value"] and not row["error"]:
+        return "0"
     if not row["is_seen"]:
         return f"< {significant(float(row['value'] + 2 * row['error']), 2)}"
     return with_error(float(row["value"]), float(row["error"]))

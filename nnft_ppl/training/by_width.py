@@ -133,13 +133,13 @@ def compare_widths(
     Args:
         ensembles: Of one network at different widths, with the same data, method and
             times, and the orders 1 to 4; each is dropped before the next is taken.
-        key: Of the draws of couplings.
+        key: Of the draws of couplings, and of networks of the prior.
         operators: As in `training_by_width`.
         tolerance: As there.
     """
     rows, couplings = [], []
     for trained in ensembles:
-        rows += measured_sizes(trained)
+        rows += measured_sizes(trained, key)
         couplings += fitted_couplings(trained, operators, key)
     return TrainingByWidth.of(trained, rows, couplings, tolerance)
 

@@ -4,11 +4,14 @@ In: a `TrainedEnsemble`. Out: a row for every quantity and time, squared sizes w
 errors.
 """
 
+import jax
 import numpy as np
 
-from nnft_ppl._typing import Matrix, Packed
+from nnft_ppl._errors import UnavailableError
+from nnft_ppl._typing import Key, Matrix, Packed
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.noise_free_square import noise_free_square
+from nnft_ppl.correlators.sampled.measure import measure_correlators
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.correlators.wick import moment_from_connected, pack_kernel
 from nnft_ppl.training.result import TrainedEnsemble
@@ -23,8 +26,12 @@ COLUMNS = ("quantity", "time", "width", "square", "square_error", "is_heavy_tail
 type Row = tuple[str, float, int, float, float, bool]
 
 
-def measured_sizes(trained: TrainedEnsemble) -> list[Row]:
+def measured_sizes(trained: TrainedEnsemble, key: Key) -> list[Row]:
     """A row of `COLUMNS` for every quantity and time.
+
+    Before training, at time 0, networks of the prior are measured, as many of them, by
+    the estimator that `measure_correlators` takes for them: where the last layer is
+    linear its noise is far below that of draws.
 
     Connected functions are root mean squares over entries. Every point is in units of
     its own standard deviation, at that time, as in `mean_deviation` for odd orders; the
@@ -38,7 +45,7 @@ def measured_sizes(trained: TrainedEnsemble) -> list[Row]:
     """
     rows: list[Row] = []
     for index, time in enumerate(trained.times):
-        found = trained[time]
+        found = trained[time] if time else _before(trained, key)
         for name, order in CONNECTED.items():
             rows.append(
                 _row(trained, name, time, _connected(found, order), found, order)
@@ -52,6 +59,20 @@ def measured_sizes(trained: TrainedEnsemble) -> list[Row]:
                 )
             rows.append(_row(trained, name, time, size, found, order))
     return rows
+
+
+def _before(trained: TrainedEnsemble, key: Key) -> Correlators:
+    """Of the prior; orders that vanish by symmetry are zero, without an error."""
+    try:
+        return measure_correlators(
+            trained.network,
+            trained.x_new,
+            trained.orders,
+            num_draws=trained.num_draws,
+            key=jax.random.fold_in(key, trained.network.width),
+        )
+    except UnavailableError:  # of networks without a variance, for one
+        return trained[trained.times[0]]
 
 
 def _row(

@@ -129,8 +129,9 @@ class TrainingByWidth:
         """One row for each quantity and time.
 
         Columns: quantity, time, exponent p of width^p and its error, from_width (the
-        smallest width that the power describes), and note, `within noise` where fewer
-        than two widths are seen, or `no single power`; then there is no exponent.
+        smallest width that the power describes), and note, `zero by symmetry`,
+        `within noise` where fewer than two widths are seen, or `no single power`; then
+        there is no exponent.
         """
         rows = []
         for name in measures.QUANTITIES:
@@ -155,6 +156,8 @@ class TrainingByWidth:
         rows = self._rows(name, time)
         if rows["value"].isna().all():
             return "limit unknown"
+        if not rows[["value", "error"]].any(axis=None):
+            return "zero by symmetry"
         if rows["is_seen"].sum() < 2:
             return "heavy tails" if rows["is_heavy_tailed"].any() else "within noise"
         return "no single power"
@@ -260,8 +263,7 @@ class TrainingByWidth:
         """How a quantity falls, in words."""
         power = self.powers[name, time]
         if not np.isfinite(power.exponent):
-            rows = self._rows(name, time)
-            note = self._note(name, time)
+            rows, note = self._rows(name, time), self._note(name, time)
             if note == "within noise":
                 most = float((rows["value"] + 2 * rows["error"]).iloc[-1])
                 number = int(rows["is_seen"].sum())
@@ -272,6 +274,7 @@ class TrainingByWidth:
                 )
             return {
                 "heavy tails": "is dominated by a few networks",
+                "zero by symmetry": "is zero by symmetry",
                 "no single power": "follows no single power of the width",
             }.get(note, note)
         start = f" from {power.first} on" if power.first > self.widths[0] else ""
@@ -287,9 +290,8 @@ class TrainingByWidth:
                 beyond = ", beyond those trained" if width > self.widths[-1] else ""
                 at = "any width" if width < 1 else f"width {with_error(width, error)}"
                 parts.append(f"that of the {_WORDS[name]} from {at} on{beyond}")
-        if not parts:
-            return ""
-        return f"Sizes are within {percent(self.tolerance)}: " + ", ".join(parts)
+        within = f"Sizes are within {percent(self.tolerance)}: "
+        return within + ", ".join(parts) if parts else ""
 
     def _couplings(self) -> tuple[str, ...]:
         """Which grew."""
@@ -392,7 +394,7 @@ class TrainingByWidth:
 
 def _power(rows: pd.DataFrame) -> Power:
     """Of one quantity at one time; heavy tails and what is not known left out."""
-    used = rows[~rows["is_heavy_tailed"] & np.isfinite(rows["square"])]
+    used = rows[~rows["is_heavy_tailed"] & (rows["square_error"] > 0)]
     used = used.sort_values("width")
     columns = ("width", "square", "square_error")
     return power_of_width(*(used[c].to_numpy(float) for c in columns))

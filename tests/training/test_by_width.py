@@ -117,3 +117,34 @@ def test_two_widths_and_times_are_needed():
         nnft.training_by_width(linear(), [4], X, Y, X_NEW, times=TIMES, **given)
     with pytest.raises(nnft.SpecError, match="before and after"):
         nnft.training_by_width(linear(), WIDTHS, X, Y, X_NEW, times=[1], **given)
+
+
+@pytest.mark.slow
+def test_before_training_it_is_the_prior_measured_well():
+    """Sizes at time 0 are those of exact correlators, to 2 % and within 4 errors."""
+    net = nnft.network("relu-net", width=5, input_dim=1, bias_std=1.0)
+    x_new = np.array([-0.7, 0.6])
+    found = nnft.training_by_width(
+        net,
+        [10, 40],
+        [-1.0, 1.0],
+        [0.3, -0.2],
+        x_new,
+        times=[0, 1],
+        num_draws=20_000,
+        key=jax.random.key(4),
+        method="gradient_descent",
+    )
+    four = found.table.query("quantity == 'four_point' and time == 0")
+    for width, row in four.set_index("width").iterrows():
+        exact = nnft.exact_correlators(net.with_width(width), x_new, (2, 4))
+        variance = np.diag(net.kernel(x_new))
+        unit = np.array([np.prod(variance[list(e)]) ** 0.5 for e in exact.entries(4)])
+        gaussian = exact.moment(4) - exact.connected(4)
+        size = np.linalg.norm(exact.connected(4) / unit)
+        size /= np.linalg.norm(gaussian / unit)
+        assert row["value"] == pytest.approx(size, abs=4 * row["error"])
+        assert row["error"] < 0.02 * size
+    powers = found.exponents.set_index(["quantity", "time"])
+    assert powers.loc[("three_point", 0.0), "note"] == "zero by symmetry"
+    assert "is zero by symmetry before" in found.message
