@@ -14,7 +14,6 @@ from jaxtyping import ArrayLike
 from nnft_ppl import store
 from nnft_ppl._arguments import check_choice, check_kind, check_number, check_whole
 from nnft_ppl._errors import SpecError
-from nnft_ppl._html import card, table
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
 from nnft_ppl.bayes.by_weights import can_be_used, weigh
@@ -87,15 +86,6 @@ class EvidenceCurve:
         return EvidenceCurve(
             found[0].network, table.set_index("width"), infinite, num_draws
         )
-
-    def _repr_html_(self) -> str:
-        """The answer and the evidence at each width, for notebooks."""
-        rows = [
-            ("network", self.network),
-            ("log evidence of the Gaussian process", f"{self.infinite:.4g}"),
-            ("", table(self.table.reset_index())),
-        ]
-        return card("EvidenceCurve", rows, self.message)
 
     @property
     def prefers_finite_width(self) -> bool | None:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from nnft_ppl._arguments import check_kind
-from nnft_ppl._html import card
 from nnft_ppl._numbers import percent, percent_interval, significant
 from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
 from nnft_ppl.correlators.origin import DRAWN
@@ -62,15 +61,6 @@ class Check:
     threshold: float
     passed: bool
     message: str
-
-    def _repr_html_(self) -> str:
-        """What was checked and what came out, for notebooks."""
-        rows = [
-            (self.name, "passed" if self.passed else "failed"),
-            ("value", significant(self.value)),
-            ("compared with", significant(self.threshold)),
-        ]
-        return card("Check", rows, self.message)
 
 
 def diagnose(

@@ -9,7 +9,6 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from nnft_ppl._latex import plain_text
 from nnft_ppl._network import Network
 from nnft_ppl._numbers import percent
 from nnft_ppl._typing import Points
@@ -216,11 +215,10 @@ def last_rows(results: Results | Approach) -> list[RunRow]:
 def _run_rows(results: Results) -> list[RunRow]:
     """What was run, as (what, value)."""
     net, data, fit = results.network, results.fit.correlators, results.fit
-    integral = plain_text(fit.action.measure.integral("y"))
     rows: list[RunRow] = [
         *common_rows(results),
         ("Width of the fit", str(net.width)),
-        ("Measure, scheme", f"{integral}, {fit.action.scheme}"),
+        ("Measure, scheme", f"{fit.action.measure!r}, {fit.action.scheme}"),
     ]
     if not np.array_equal(data.x, results.correlators[0].x):
         rows.append(("Inputs of the fit", points_text(data.x)))

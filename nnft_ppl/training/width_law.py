@@ -9,9 +9,7 @@ from jaxtyping import ArrayLike
 
 from nnft_ppl._arguments import check_kind, check_whole
 from nnft_ppl._errors import SpecError, UnavailableError
-from nnft_ppl._html import card, table
 from nnft_ppl._network import Network
-from nnft_ppl._numbers import with_error
 from nnft_ppl._typing import Key, Matrix
 from nnft_ppl.training.measured_tangent_kernel import (
     MeasuredTangentKernel,
@@ -34,16 +32,6 @@ class TangentKernelLaw:
     """
 
     table: pd.DataFrame
-
-    def _repr_html_(self) -> str:
-        """The powers that are known and the table, for notebooks."""
-        powers = {"spread": self.spread_exponent, "shift": self.shift_exponent}
-        rows: list[tuple[str, object]] = [
-            (f"{name} ∝ width^p, p", with_error(*power))
-            for name, power in powers.items()
-            if np.isfinite(power).all()
-        ]
-        return card("TangentKernelLaw", [*rows, ("", table(self.table.reset_index()))])
 
     @property
     def spread_exponent(self) -> tuple[float, float]:

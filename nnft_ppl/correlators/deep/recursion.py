@@ -16,7 +16,6 @@ from jaxtyping import ArrayLike, Float, Int
 
 from nnft_ppl._arrays import real_array
 from nnft_ppl._errors import SpecError, UnavailableError
-from nnft_ppl._html import card
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
 from nnft_ppl.architecture import HiddenLayers, Readout
@@ -256,15 +255,6 @@ class PairCorrelators:
     four_point: Float[np.ndarray, "pair 5"]
     two_point_error: Float[np.ndarray, "pair 3"]
     four_point_error: Float[np.ndarray, "pair 5"]
-
-    def _repr_html_(self) -> str:
-        """How many pairs, and how large the estimated errors are, for notebooks."""
-        rows = [
-            ("pairs of inputs", len(self.pairs)),
-            ("largest error of G2", f"{self.two_point_error.max(initial=0):.2g}"),
-            ("largest error of G4c", f"{self.four_point_error.max(initial=0):.2g}"),
-        ]
-        return card("PairCorrelators", rows)
 
 
 def pair_recursion(
