@@ -23,7 +23,7 @@ def warn_of_surprise(network: Network, data: Data, scales: Scales) -> None:
 
     Measured is yᵀ (K + σ²)⁻¹ y over the number of targets, 1 on average where the data
     are of the Gaussian process with the kernel K of the network. Nothing is said where
-    K is not known or a scale is to be inferred.
+    K is not known, there is no noise, or a scale is to be inferred.
 
     Warns:
         PosteriorWarning: Its root is more than 5.
@@ -31,11 +31,10 @@ def warn_of_surprise(network: Network, data: Data, scales: Scales) -> None:
     noise_std = scales.noise_std
     if not network.has_kernel or scales.laws or not isinstance(noise_std, float):
         return
-    covariance = network.kernel(data.x) + noise_std**2 * np.eye(len(data.x))
-    try:
-        factor = scipy.linalg.cho_factor(covariance, lower=True)
-    except np.linalg.LinAlgError:  # without noise, of inputs given twice
+    if noise_std == 0:
         return
+    covariance = network.kernel(data.x) + noise_std**2 * np.eye(len(data.x))
+    factor = scipy.linalg.cho_factor(covariance, lower=True)
     squares = (data.y * scipy.linalg.cho_solve(factor, data.y)).sum()
     surprise = float(np.sqrt(squares / data.y.size))
     if surprise > _SURPRISING:

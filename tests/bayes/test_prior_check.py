@@ -46,7 +46,7 @@ def test_it_is_one_of_data_of_the_prior_and_scales_with_them(monkeypatch):
             warn_of_surprise(NET, checked_data(NET, X, y, X), Scales.checked(noise))
         told.append(float(str(caught[0].message).split("are ")[1].split()[0]))
     assert np.mean(np.square(told)) == pytest.approx(1, abs=4 * np.sqrt(2 / 2400))
-    with pytest.warns(PosteriorWarning, match=f"are {1e3 * told[-1]:.2g}"[:-4]):
+    with pytest.warns(PosteriorWarning, match=f"are {1e3 * told[-1]:.3g} "):
         warn_of_surprise(NET, checked_data(NET, X, 1e3 * y, X), Scales.checked(noise))
 
 
