@@ -38,7 +38,7 @@ def action_html(names: str, symbols: Mapping[str, str]) -> Markup:
     shown = Markup(" + ").join(symbol_html(symbols.get(n, ""), n) for n in split)
     by_name = Markup("<code>{}</code>").format(names)
     known = any(name in symbols for name in split)
-    return Markup("{} ({})").format(shown, by_name) if known else by_name
+    return Markup("{} {}").format(shown, by_name) if known else by_name
 
 
 def symbol_html(symbol: str, name: str) -> Markup:
