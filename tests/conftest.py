@@ -14,6 +14,9 @@ import hypothesis
 import jax
 import pytest
 from own_folder import own_folder
+from toy_study import ALONE, TOY
+
+from nnft_ppl.study import StudyRun, read_study, run_study
 
 # The same cases in every run; no test is timed.
 hypothesis.settings.register_profile(
@@ -94,6 +97,23 @@ def pytest_runtest_teardown() -> None:
         return
     if _MAPS.read_bytes().count(b"\n") > _MOST_MAPS:
         jax.clear_caches()
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
+    """The study of toy size, run once: its folder stays as it is."""
+    return _run_of(tmp_path_factory.mktemp("toy"), TOY)
+
+
+@pytest.fixture(scope="session")
+def toy_run_alone(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
+    """The same without an effective action."""
+    return _run_of(tmp_path_factory.mktemp("alone"), ALONE)
+
+
+def _run_of(folder: Path, text: str) -> StudyRun:
+    (folder / "toy.toml").write_text(text)
+    return run_study(read_study(folder / "toy.toml", directory=folder / "run"))
 
 
 type InstallPlugins = Callable[..., None]

@@ -235,7 +235,6 @@ def test_every_path_that_a_page_names_is_there():
         "docs/architecture.md",
         "docs/conventions.md",
         "docs/files.md",
-        "docs/theory.md",
         "CONTRIBUTING.md",
     ):
         text = (ROOT / page).read_text(encoding="utf-8")
@@ -257,6 +256,12 @@ def test_every_convention_is_checked_by_a_test_that_is_there():
         for path, words in named:
             name = f"def test_{words.replace(' ', '_')}("
             assert name in (ROOT / path).read_text(encoding="utf-8"), words
+
+
+def test_conventions_and_their_tests_are_listed_once():
+    theory = (ROOT / "docs/theory.md").read_text(encoding="utf-8")
+    assert "[conventions.md](conventions.md)" in theory
+    assert "`tests/" not in theory
 
 
 def test_every_folder_of_the_package_is_described():

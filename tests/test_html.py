@@ -1,6 +1,7 @@
 """What results look like in a notebook."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -132,6 +133,38 @@ def test_results_show_what_they_are_of(network, fit):
         assert name in root.find("strong").text
         assert "relu-net" in source
     assert shown(fit)[1].find(".//span[@role='math']") is not None
+
+
+def test_laws_checks_and_pairs_show_their_numbers_and_escape(network, fit):
+    wide = [
+        nnft.exact_correlators(replace(network, hyperparameters=hp), [0.5, 1.0])
+        for hp in (replace(network.hyperparameters, width=w) for w in (5, 50))
+    ]
+    deep = nnft.network("mlp", width=10, input_dim=1, depth=2)
+    x, y = [0.5, 1.0], [0.1, 0.2]
+    law = pd.DataFrame(
+        {name: [0.4, 0.1] for name in ("spread", "shift")}
+        | {f"{name}_error": [0.01, 0.01] for name in ("spread", "shift")},
+        index=pd.Index([10, 40], name="width"),
+    )
+    post = nnft.posterior(
+        network, x, y, [1.5], noise_std=0.5, num_draws=200, key=jax.random.key(3)
+    )
+    hostile = "<script>alert(1)</script>"
+    things = {
+        "Falloff": (nnft.falloff(wide), "−1"),
+        "EvidenceCurve": (nnft.EvidenceCurve.of([post], -1.25, 200), "-1.25"),
+        "TangentKernelLaw": (nnft.TangentKernelLaw(law), "−1.00"),
+        "PairCorrelators": (nnft.pair_recursion(deep, x, [[0, 1]]), "G(aabb)"),
+        f"Check {hostile}": (
+            nnft.Check(hostile, 0.25, 3.0, passed=False, message=hostile),
+            "0.25",
+        ),
+    }
+    for name, (thing, number) in things.items():
+        source, root = shown(thing)
+        assert root.find("strong").text == name
+        assert number in source
 
 
 def test_posteriors_trained_networks_and_searches_show_what_they_are_of(network, fit):

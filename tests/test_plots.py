@@ -89,6 +89,42 @@ def test_deviation_of_nothing_is_refused():
         plots.plot_deviation([])
 
 
+def test_labelled_deviations_are_a_line_a_label_and_the_zeros_are_said():
+    erf = nnft.network("erf-net", width=10, input_dim=1)
+    other = nnft.exact_correlators(erf, X, orders=(2, 4))
+    figure = plots.plot_deviation({"a": [exact(30), exact(3)], "$b": [other]})
+    assert legend_texts(figure) == ["a", r"\$b"]
+    two, four, six = figure.axes
+    assert [text.get_text() for text in two.texts] == ["zero, to rounding"]
+    drawn = [container.lines[0] for container in four.containers]
+    expected = [mean_deviation(exact(w), 4).value for w in (3, 30)]
+    np.testing.assert_allclose(drawn[0].get_xydata(), np.c_[[3, 30], expected])
+    assert drawn[1].get_ydata()[0] == mean_deviation(other, 4).value
+    assert len(six.containers) == 1
+    with pytest.raises(nnft.SpecError, match="no correlators to plot"):
+        plots.plot_deviation({"a": []})
+
+
+def test_labelled_laws_are_told_by_their_labels():
+    laws = nnft.falloff([exact(w) for w in (3, 30)])
+    texts = legend_texts(plots.plot_falloff({"mine": laws, "yours": laws}))
+    assert [text.partition(":")[0] for text in texts] == ["mine", "yours"]
+
+
+def test_couplings_of_some_operators_alone_are_drawn():
+    data = nnft.exact_correlators(
+        nnft.network("erf-net", width=20, input_dim=1), [0.4, 1.0, 2.0]
+    )
+    two = fit(["lambda_0", "lambda_2"], [1.0, 2.0], data)
+    figure = plots.plot_couplings({"a": two}, operators=["lambda_2"])
+    assert len(figure.axes[0].containers) == 1
+    assert not any("lambda_0" in text for text in legend_texts(figure))
+    with pytest.raises(nnft.SpecError, match=r"`operators` is \['kappa'\]; expected"):
+        plots.plot_couplings({"a": two}, operators=["kappa"])
+    with pytest.raises(nnft.SpecError, match="`operators` is 'lambda_2'"):
+        plots.plot_couplings(two, operators="lambda_2")
+
+
 def test_couplings_show_size_sign_and_running():
     found = fit(["lambda_0"], [10.0, 100.0, 1000.0])
     figure = plots.plot_couplings(found)

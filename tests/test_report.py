@@ -29,10 +29,8 @@ FIGURES = ("deviation", "couplings", "prediction")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> StudyRun:
-    folder: Path = tmp_path_factory.mktemp("report")
-    (folder / "toy.toml").write_text(TOY)
-    return run_study(read_study(folder / "toy.toml", directory=folder / "run"))
+def run(toy_run: StudyRun) -> StudyRun:
+    return toy_run
 
 
 @pytest.fixture(scope="module")

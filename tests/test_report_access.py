@@ -6,10 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from toy_study import TOY
 
 import nnft_ppl.report
-from nnft_ppl.study import read_study, run_study
+from nnft_ppl.study import StudyRun
 
 STYLE = (Path(nnft_ppl.report.__file__).parent / "style.css").read_text()
 PAIRS = [
@@ -23,11 +22,8 @@ AA = 4.5
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("access")
-    (folder / "toy.toml").write_text(TOY)
-    run = run_study(read_study(folder / "toy.toml", directory=folder / "run"))
-    return run.report.read_text(encoding="utf-8")
+def source(toy_run: StudyRun) -> str:
+    return toy_run.report.read_text(encoding="utf-8")
 
 
 class Elements(HTMLParser):

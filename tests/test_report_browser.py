@@ -11,7 +11,7 @@ import pytest
 from chromium import WHY_NOT, find_chromium, measure, print_page
 from toy_study import TOY
 
-from nnft_ppl.study import compare_runs, read_study, run_study
+from nnft_ppl.study import StudyRun, compare_runs, read_study, run_study
 
 PROGRAM = find_chromium()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
@@ -24,17 +24,15 @@ MANY = TOY.replace(
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory) -> dict[str, str]:
+def pages(tmp_path_factory, toy_run_alone: StudyRun) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("browser")
     (folder / "toy.toml").write_text(MANY)
-    alone = TOY.partition("[eft]")[0]
-    (folder / "alone.toml").write_text(alone)
-    for name in ("toy", "alone"):
-        run_study(read_study(folder / f"{name}.toml", directory=folder / name))
-    compare_runs([folder / "toy", folder / "alone"], folder / "compared.html")
+    run_study(read_study(folder / "toy.toml", directory=folder / "toy"))
+    alone = toy_run_alone.directory
+    compare_runs([folder / "toy", alone], folder / "compared.html")
     return {
         "toy": (folder / "toy" / "report.html").read_text(encoding="utf-8"),
-        "alone": (folder / "alone" / "report.html").read_text(encoding="utf-8"),
+        "alone": toy_run_alone.report.read_text(encoding="utf-8"),
         "compared": (folder / "compared.html").read_text(encoding="utf-8"),
     }
 

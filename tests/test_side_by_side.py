@@ -1,6 +1,7 @@
 """Runs side by side: tables from the fits themselves, and one page that is whole."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from toy_study import TOY
 
 import nnft_ppl as nnft
 from nnft_ppl.cli import main
-from nnft_ppl.report import Compared, render_comparison
-from nnft_ppl.study import compare_runs, read_study, run_study
+from nnft_ppl.report import Compared, Results, draw_comparison, render_comparison
+from nnft_ppl.report.overlays import falloffs
+from nnft_ppl.study import compare_runs, read_study, run_study, side_by_side
+from nnft_ppl.study.side_by_side import Comparison
 
 OTHER = (
     TOY.replace("width = 20", "width = 30")
@@ -21,21 +24,26 @@ OTHER = (
     .replace("[10, 100, 1000]", "[100, 1000, 2000]")
 )
 """Another width and seed; two cutoffs in common."""
-ALONE = TOY.partition("[eft]")[0]
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory) -> list[Path]:
+def folders(tmp_path_factory, toy_run, toy_run_alone) -> list[Path]:
     folder = tmp_path_factory.mktemp("runs")
-    for name, text in (("first", TOY), ("second", OTHER), ("alone", ALONE)):
-        (folder / f"{name}.toml").write_text(text)
-        run_study(read_study(folder / f"{name}.toml", directory=folder / name))
+    for name, found in (("first", toy_run), ("alone", toy_run_alone)):
+        shutil.copytree(found.directory, folder / name)
+    (folder / "second.toml").write_text(OTHER)
+    run_study(read_study(folder / "second.toml", directory=folder / "second"))
     return [folder / name for name in ("first", "second", "alone")]
 
 
 @pytest.fixture(scope="module")
-def compared(folders: list[Path], tmp_path_factory) -> Compared:
-    return compare_runs(folders, tmp_path_factory.mktemp("page") / "c.html").compared
+def comparison(folders: list[Path], tmp_path_factory) -> Comparison:
+    return compare_runs(folders, tmp_path_factory.mktemp("page") / "c.html")
+
+
+@pytest.fixture(scope="module")
+def compared(comparison: Comparison) -> Compared:
+    return comparison.compared
 
 
 def command(*arguments: object, code: int = 0):
@@ -78,9 +86,8 @@ def test_evidence_is_compared_of_the_same_data_alone(compared):
     assert list(Compared(twice).verdicts["data"]) == [1, 1, 2]
 
 
-def test_page_is_whole_and_needs_nothing_from_outside(folders, tmp_path):
-    found = compare_runs(folders, tmp_path / "c.html")
-    source = found.report.read_text(encoding="utf-8")
+def test_page_is_whole_and_needs_nothing_from_outside(comparison):
+    source = comparison.report.read_text(encoding="utf-8")
     page = Page(source)
     assert page.headings[2:] == [
         "What networks?",
@@ -91,23 +98,68 @@ def test_page_is_whole_and_needs_nothing_from_outside(folders, tmp_path):
         "How to repeat it",
     ]
     assert not {"script", "link"} & set(page.tags)
-    assert page.tags.count("img") == 3 + 2
+    assert page.tags.count("img") == 2 + 2
     for text in ("first", "second", "alone", "are of different data"):
         assert text in page.text
+
+
+def ball(found: Results) -> Results:
+    """The same run, as if its operator were integrated over a ball."""
+    action = nnft.Action(["lambda_0"], measure="ball")
+    return replace(found, fit=replace(found.fit, action=action))
+
+
+def test_couplings_of_another_measure_are_not_compared(compared):
+    first = compared.runs["first"]
+    mixed = Compared({"box": first, "ball": ball(first), "again": first})
+    assert mixed.units == {"box": 1, "ball": 2, "again": 1}
+    table = mixed.couplings
+    assert list(table["units"]) == [1] * 6 + [2] * 3
+    repeated = table["run"] == "again"
+    assert (table["significance"][repeated] == 0).all()
+    assert table["significance"][~repeated].isna().all()
+    two, one, *_ = [o for o in draw_comparison(mixed) if "against" in o.title][1:]
+    assert "box, again" in two.title
+    assert "(ball)" in one.caption
+    for overlay in (two, one):
+        assert "another measure, scheme or input dimension" in overlay.caption
+
+
+def test_figures_say_what_makes_couplings_differ(compared):
+    first, second = compared.runs["first"], compared.runs["second"]
+    same = Compared({"a": first, "b": second})
+    (caption,) = [o.caption for o in draw_comparison(same) if "<sub>" in o.title]
+    assert "different kernels" not in caption
+    hp = replace(second.network.hyperparameters, weight_std=2.0)
+    net = replace(second.network, hyperparameters=hp)
+    corr = replace(second.fit.correlators, network=net)
+    wider = replace(second, fit=replace(second.fit, correlators=corr))
+    other = draw_comparison(Compared({"a": first, "b": wider}))
+    (caption,) = [o.caption for o in other if "<sub>" in o.title]
+    assert "different kernels" in caption
+
+
+def test_runs_of_one_width_each_are_one_falloff(compared):
+    alone = compared.runs["alone"]
+    exact = [c for c in alone.correlators if c.is_exact]
+    single = {str(c.network.width): replace(alone, correlators=(c,)) for c in exact}
+    laws = falloffs(Compared({**single, "both": alone}))
+    assert list(laws) == ["3, 30", "both"]
+    for law in laws.values():
+        assert law.exponent == pytest.approx(-1, abs=1e-6)
+    assert falloffs(Compared({"3": single["3"]})) == {}
 
 
 def test_names_are_escaped(compared):
     hostile = "<script>alert(1)</script>"
     found = Compared({hostile: compared.runs["first"], "b": compared.runs["second"]})
-    names = [
-        f"{kind}/{name}" for kind in ("deviation", "couplings") for name in found.runs
-    ]
-    page = Page(render_comparison(found, dict.fromkeys(names, b"")))
+    page = Page(render_comparison(found, draw_comparison(found)))
     assert "script" not in page.tags
     assert hostile in page.text
 
 
-def test_command_puts_runs_side_by_side(folders, tmp_path):
+def test_command_puts_runs_side_by_side(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(side_by_side, "draw_comparison", lambda compared: [])
     page = tmp_path / "c.html"
     before = (folders[0] / "report.html").read_bytes()
     shown = command(*folders, "-o", page, "--json")

@@ -22,3 +22,6 @@ sampler = "conjugate"
 num_samples = 500
 num_chains = 2
 """
+
+ALONE = TOY.partition("[eft]")[0]
+"""Without an effective action."""

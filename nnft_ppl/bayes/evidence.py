@@ -14,6 +14,7 @@ from jaxtyping import ArrayLike
 from nnft_ppl import store
 from nnft_ppl._arguments import check_choice, check_kind, check_number, check_whole
 from nnft_ppl._errors import SpecError
+from nnft_ppl._html import card, table
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
 from nnft_ppl.bayes.by_weights import can_be_used, weigh
@@ -109,6 +110,16 @@ class EvidenceCurve:
         return (
             f"the evidence prefers infinite width: {width}, best of these, has {said}"
         )
+
+    def _repr_html_(self) -> str:
+        """The table for notebooks, and what it says."""
+        rows = [
+            ("network", repr(self.network)),
+            ("log evidence of the GP", f"{self.infinite:.4g}"),
+            ("networks of the prior", f"{self.num_draws:,} of each width"),
+            ("", table(self.table.reset_index())),
+        ]
+        return card("EvidenceCurve", rows, self.message)
 
     def save(self, path: str | Path) -> None:
         """Write as netCDF, in one step: the file is complete or absent."""

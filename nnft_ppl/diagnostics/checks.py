@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nnft_ppl._arguments import check_kind
+from nnft_ppl._html import card
 from nnft_ppl._numbers import percent, percent_interval, significant
 from nnft_ppl.correlators.correlators import MIN_EFFECTIVE_BATCHES
 from nnft_ppl.correlators.origin import DRAWN
@@ -61,6 +62,15 @@ class Check:
     threshold: float
     passed: bool
     message: str
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        rows = [
+            ("passed", "yes" if self.passed else "no"),
+            ("value", f"{self.value:.4g}"),
+            ("threshold", f"{self.threshold:.4g}"),
+        ]
+        return card(f"Check {self.name}", rows, self.message)
 
 
 def diagnose(

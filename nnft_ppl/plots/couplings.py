@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nnft_ppl._errors import SpecError, shown
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.plots.given import labelled
@@ -68,6 +69,7 @@ class _Series:
 def plot_couplings(
     fits: CouplingFit | Sequence[CouplingFit] | Mapping[str, CouplingFit],
     *,
+    operators: Collection[str] | None = None,
     ax: Given = None,
 ) -> Figure:
     """Each coupling g(Λ) with its 90 % interval; below, the exponent of its running.
@@ -79,16 +81,20 @@ def plot_couplings(
 
     Args:
         fits: One fit, several, or label -> fit.
+        operators: Names of those to draw, such as one of which the couplings have one
+            unit; every operator unless given.
         ax: Axes to draw on instead of a new figure: two, or one where nothing runs.
 
     Raises:
-        SpecError: No fits are given, or `ax` is not as many Axes as panels.
+        SpecError: No fits are given, `operators` are not names of which each fit has
+            one, or `ax` is not as many Axes as panels.
     """
     named = labelled(fits, CouplingFit)
+    _check_operators(named, operators)
     runs = any(np.isfinite(fit.cutoffs).sum() > 1 for fit in named.values())
     with look():
         drawn = panels(ax, [3.4, 2.6] if runs else [3.2], sharex=True)
-        series = _collect(named)
+        series = _collect(named, operators)
         place = _beyond(named.values())
         _draw_sizes(drawn.axes[0], series, place)
         if runs:
@@ -101,13 +107,31 @@ def plot_couplings(
     return drawn.figure
 
 
-def _collect(named: Mapping[str, CouplingFit]) -> list[_Series]:
+def _check_operators(
+    named: Mapping[str, CouplingFit], operators: Collection[str] | None
+) -> None:
+    """Refuse a choice that leaves nothing to draw of a fit."""
+    if operators is None:
+        return
+    for label, fit in named.items():
+        if isinstance(operators, str) or not set(operators) & set(fit.action.names):
+            raise SpecError(
+                f"`operators` is {shown(operators)}; expected a list of names with one "
+                f"at least of {list(fit.action.names)}, those of {label}"
+            )
+
+
+def _collect(
+    named: Mapping[str, CouplingFit], operators: Collection[str] | None
+) -> list[_Series]:
     """Everything that is drawn, one entry per coupling of every fit."""
     series, looks = [], colored()
     for name, fit in named.items():
         couplings = fit.dimensionless / fit.likelihood.scale
         quantiles = np.percentile(couplings, _TAILS, axis=(0, 1))
         for i, operator in enumerate(fit.action.operators):
+            if operators is not None and operator.name not in operators:
+                continue
             text = symbol(operator)
             label = text if len(named) == 1 else f"{name}: {text}"
             series.append(_Series(label, *next(looks), fit, i, *quantiles[..., i]))

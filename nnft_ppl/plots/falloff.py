@@ -1,6 +1,6 @@
 """How connected correlators fall with the width, and the powers fitted to them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +12,9 @@ from nnft_ppl.plots.given import several
 from nnft_ppl.plots.style import Given, colored, look, name_values, panels, plain
 
 
-def plot_falloff(found: Falloff | Iterable[Falloff], *, ax: Given = None) -> Figure:
+def plot_falloff(
+    found: Falloff | Iterable[Falloff] | Mapping[str, Falloff], *, ax: Given = None
+) -> Figure:
     """Size of connected correlators against the width, with the fitted power.
 
     Points are root mean squares over entries in units of Π √K, the noise taken off,
@@ -22,20 +24,29 @@ def plot_falloff(found: Falloff | Iterable[Falloff], *, ax: Given = None) -> Fig
     bound (three standard errors), one that is left out for a heavy tail a hollow point.
 
     Args:
-        found: From `nnft_ppl.falloff`, one or several, such as of orders 4 and 6.
+        found: From `nnft_ppl.falloff`: one, several, such as of orders 4 and 6, or
+            label -> one.
         ax: Axes to draw on instead of a new figure.
 
     Raises:
         SpecError: It is none of these, or `ax` is not one Axes.
     """
-    laws = several("found", found, Falloff)
-    names = {one.name for one in laws}
+    laws: list[Falloff]
+    if isinstance(found, Mapping):
+        laws, names = (
+            several("found", list(found.values()), Falloff),
+            list(map(str, found)),
+        )
+    else:
+        laws = several("found", found, Falloff)
+        names = [one.name for one in laws]
+    tells = isinstance(found, Mapping) or len(set(names)) > 1
     with look():
         drawn = panels(ax, [4.8])
         (axis,) = drawn.axes
-        for one, (color, marker) in zip(laws, colored(), strict=False):
+        for one, name, (color, marker) in zip(laws, names, colored(), strict=False):
             table = one.table
-            of_name = "" if len(names) == 1 else f"{plain(one.name)}: "
+            of_name = f"{plain(name)}: " if tells else ""
             label = f"{of_name}$G_{{{one.order}c}}$"
             power = with_error(one.exponent, one.exponent_error)
             used = table[table["left_out"] == USED]

@@ -5,13 +5,19 @@ from typing import Any
 
 from markupsafe import Markup
 
-from nnft_ppl._latex import formula_html
+from nnft_ppl._latex import formula_html, plain_text
 from nnft_ppl.eft.action import Action
 from nnft_ppl.eft.feynman.diagram import FeynmanDiagram
 from nnft_ppl.eft.feynman.listing import diagrams
+from nnft_ppl.eft.measures.measure import Measure
 
 _MOST = 12
 """Drawings in a group; of a longer list it is said how many are left out."""
+
+
+def measure_text(measure: Measure) -> str:
+    """What y runs over: the integral, then the name by which files know it."""
+    return f"{plain_text(measure.integral('y'))} ({measure.name})"
 
 
 def action_fields(action: Action) -> dict[str, Any]:

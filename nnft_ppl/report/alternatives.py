@@ -75,11 +75,24 @@ def data_alternatives(data: DataResults | None) -> Alternatives:
 
 def coupling_alternative(results: Results) -> str:
     """Of the figure of couplings against the cutoff."""
+    below = ""
+    if np.isfinite(results.fit.cutoffs).sum() > 1:
+        below = ", and below it the exponent of their running"
+    return (
+        f"Size of the couplings with intervals against the cutoff{below}: "
+        f"{coupling_text(results)}."
+    )
+
+
+def coupling_text(results: Results, operator: str | None = None) -> str:
+    """Couplings at the ends of the cutoffs, of one operator or of all."""
     fit, table = results.fit, results.summary
     finite = np.isfinite(fit.cutoffs)
     running = fit.running()
     parts = []
     for i, name in enumerate(fit.action.names):
+        if operator not in (None, name):
+            continue
         rows = table[table["operator"] == name].sort_values("cutoff")
         ends = [
             f"{with_error(row['mean'], row['sd'])} at Λ = {cutoff_text(row['cutoff'])}"
@@ -91,11 +104,7 @@ def coupling_alternative(results: Results) -> str:
             theory = exponent_text(float(running["theory_slope"].values[i]))
             part += f", exponent {exponent_text(float(slope.mean()))}, theory {theory}"
         parts.append(part)
-    below = ", and below it the exponent of their running" if finite.sum() > 1 else ""
-    return (
-        f"Size of the couplings with intervals against the cutoff{below}: "
-        f"{'; '.join(parts)}."
-    )
+    return "; ".join(parts)
 
 
 def _prediction(results: Results) -> str:

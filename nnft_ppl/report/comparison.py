@@ -5,6 +5,7 @@ In: the results of two or more studies. Out: tables, and one page.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,26 @@ class Compared:
     """
 
     runs: Mapping[str, Found]
+
+    @cached_property
+    def units(self) -> Mapping[str, int]:
+        """Run -> number, of those with an action.
+
+        Couplings of one operator have one unit in runs of equal number: those of one
+        measure, one scheme and one input dimension.
+        """
+        seen: list[object] = []
+        found_units = {}
+        for name, found in self.runs.items():
+            if not isinstance(found, Results):
+                continue
+            action = found.fit.action
+            dim = found.network.hyperparameters.input_dim
+            unit = (action.measure, action.scheme, dim)
+            if unit not in seen:
+                seen.append(unit)
+            found_units[name] = seen.index(unit) + 1
+        return found_units
 
     @property
     def networks(self) -> pd.DataFrame:
@@ -73,25 +94,29 @@ class Compared:
 
     @property
     def couplings(self) -> pd.DataFrame:
-        """One row an operator, cutoff and run that has both.
+        """One row an operator, unit, cutoff and run that has them.
 
-        Columns: operator, cutoff, run, mean, sd, and against the first run that has
-        this operator at this cutoff difference, difference_sd and significance (the
-        difference over its standard deviation; NaN in that first run). The runs count
-        as independent: with one seed and one network they are not.
+        Columns: operator, units (see `units`), cutoff, run, mean, sd, and against the
+        first run that has this operator in this unit at this cutoff difference,
+        difference_sd and significance (the difference over its standard deviation; NaN
+        in that first run). The runs count as independent: with one seed and one
+        network they are not.
         """
         tables = [
-            found.summary[["operator", "cutoff", "mean", "sd"]].assign(run=name)
+            found.summary[["operator", "cutoff", "mean", "sd"]].assign(
+                run=name, units=self.units[name]
+            )
             for name, found in self.runs.items()
             if isinstance(found, Results)
         ]
-        columns = ["operator", "cutoff", "run", "mean", "sd"]
+        same = ["operator", "units", "cutoff"]
+        columns = [*same, "run", "mean", "sd"]
         empty = pd.DataFrame(columns=columns)
         table = pd.concat(tables, ignore_index=True)[columns] if tables else empty
-        # By operator and cutoff; within them in the order of the runs.
-        table = table.sort_values(["operator", "cutoff"], kind="stable")
-        first = table.groupby(["operator", "cutoff"])[["mean", "sd"]].transform("first")
-        repeated = table.duplicated(["operator", "cutoff"])
+        # By operator, unit and cutoff; within them in the order of the runs.
+        table = table.sort_values(same, kind="stable")
+        first = table.groupby(same)[["mean", "sd"]].transform("first")
+        repeated = table.duplicated(same)
         difference = (table["mean"] - first["mean"]).where(repeated)
         sd = pd.Series(np.hypot(table["sd"], first["sd"]), table.index).where(repeated)
         table = table.assign(difference=difference, difference_sd=sd)

@@ -10,12 +10,11 @@ from markupsafe import Markup
 from nnft_ppl._numbers import SMALL, percent, percent_interval, significant, with_error
 from nnft_ppl._version import __version__
 from nnft_ppl.inference.verdict import Verdict
-from nnft_ppl.plots import plot_couplings, plot_deviation, png
-from nnft_ppl.report.alternatives import coupling_alternative, deviation_alternative
 from nnft_ppl.report.comparison import Compared
-from nnft_ppl.report.numbers import cutoff_text
+from nnft_ppl.report.numbers import action_html, cutoff_text
+from nnft_ppl.report.overlays import Overlay
 from nnft_ppl.report.page import embedded, templates
-from nnft_ppl.report.results import DataAlone, Results
+from nnft_ppl.report.results import Results
 
 SIGNIFICANT = 3.0
 """Standard deviations from which on two couplings are said to differ."""
@@ -23,19 +22,8 @@ SIGNIFICANT = 3.0
 type Table = Mapping[str, Any]
 
 
-def draw_comparison(compared: Compared) -> dict[str, bytes]:
-    """The figures of the page, `deviation/run` and `couplings/run` -> PNG."""
-    figures = {}
-    for name, found in compared.runs.items():
-        if not isinstance(found, DataAlone):
-            figures[f"deviation/{name}"] = png(plot_deviation(found.correlators))
-        if isinstance(found, Results):
-            figures[f"couplings/{name}"] = png(plot_couplings(found.fit))
-    return figures
-
-
-def render_comparison(compared: Compared, figures: Mapping[str, bytes]) -> str:
-    """The page, with the figures of `draw_comparison` inside."""
+def render_comparison(compared: Compared, overlays: Sequence[Overlay]) -> str:
+    """The page, with what `draw_comparison` drew inside."""
     verdicts = compared.verdicts
     is_good = not verdicts.empty and all(
         row["verdict"] == Verdict.DESCRIBES and not row["failed"]
@@ -51,10 +39,11 @@ def render_comparison(compared: Compared, figures: Mapping[str, bytes]) -> str:
             is_good=is_good,
             tables=[
                 _networks(compared),
-                _deviations(compared, embedded(figures)),
+                _deviations(compared, overlays),
                 _verdicts(compared),
-                _couplings(compared, embedded(figures)),
+                _couplings(compared, overlays),
                 *_evidence(compared),
+                *_data(compared),
             ],
             command=f"nnft report {' '.join(compared.runs)}",
             version=__version__,
@@ -84,21 +73,24 @@ def comparison_sentences(compared: Compared) -> list[Markup]:
     ]
     pairs = table.dropna(subset=["significance"])
     if pairs.empty:
-        return [*sentences, Markup("No operator was fitted at one cutoff in two runs.")]
+        return [
+            *sentences,
+            Markup("No operator was fitted at one cutoff in one unit in two runs."),
+        ]
     far = pairs.iloc[int(pairs["significance"].abs().to_numpy().argmax())]
     number = int((pairs["significance"].abs() >= SIGNIFICANT).sum())
     return [
         *sentences,
         Markup(
-            "{} couplings are of an operator and cutoff that an earlier run has, too; "
-            "{} of them differ from it by {} standard deviations or more. The most is "
-            "{}, {} at Λ = {} in {}."
+            "{} couplings are of an operator, unit and cutoff that an earlier run has, "
+            "too; {} of them differ from it by {} standard deviations or more. The "
+            "most is {}, {} at Λ = {} in {}."
         ).format(
             len(pairs),
             number,
             f"{SIGNIFICANT:g}",
             _sigmas(far["significance"]),
-            far["operator"],
+            action_html(far["operator"], _symbols(compared)),
             cutoff_text(far["cutoff"]),
             far["run"],
         ),
@@ -123,8 +115,23 @@ def _table(
     }
 
 
+def _figures(overlays: Sequence[Overlay], section: str) -> list[Mapping[str, str]]:
+    """Those of a section."""
+    return [
+        {
+            "title": one.title,
+            "source": embedded({"": one.image})[""],
+            "alternative": one.alternative,
+            "caption": one.caption,
+        }
+        for one in overlays
+        if one.section == section
+    ]
+
+
 def _networks(compared: Compared) -> Table:
     table = compared.networks
+    symbols = _symbols(compared)
     kinds = ", ".join(dict.fromkeys(table["architecture"]))
     return _table(
         "What networks?",
@@ -139,7 +146,7 @@ def _networks(compared: Compared) -> Table:
                 str(row["input_dim"]),
                 f"{row['weight_std']:g}",
                 f"{row['bias_std']:g}",
-                row["action"] or "–",
+                action_html(row["action"], symbols) if row["action"] else "–",
                 str(row["seed"]),
             ]
             for row in table.to_dict("records")
@@ -148,7 +155,36 @@ def _networks(compared: Compared) -> Table:
     )
 
 
-def _deviations(compared: Compared, figures: Mapping[str, str]) -> Table:
+def _data(compared: Compared) -> list[Table]:
+    """What runs with data say; none without any."""
+    having = {
+        name: found.data
+        for name, found in compared.runs.items()
+        if found.data is not None
+    }
+    if not having:
+        return []
+    return [
+        _table(
+            "What do their data say?",
+            f"{len(having)} runs have data of their own; evidence may be compared "
+            "between runs of the same data alone.",
+            ["run", "width", "the Gaussian process", "widths"],
+            [
+                [
+                    name,
+                    str(data.comparison.exact.network.width),
+                    data.headline,
+                    data.curve.message,
+                ]
+                for name, data in having.items()
+            ],
+            ["width"],
+        )
+    ]
+
+
+def _deviations(compared: Compared, overlays: Sequence[Overlay]) -> Table:
     table = compared.deviations
     four = table[table["order"] == 4]
     last = four.groupby("run", sort=False).tail(1).to_dict("records")
@@ -165,16 +201,7 @@ def _deviations(compared: Compared, figures: Mapping[str, str]) -> Table:
             for (width, order), rows in table.groupby(["width", "order"])
         ],
         ["width", "order", *compared.runs],
-        [
-            {
-                "run": name,
-                "source": figures[f"deviation/{name}"],
-                "alternative": deviation_alternative(found),
-                "caption": "Deviation from the Gaussian process against width.",
-            }
-            for name, found in compared.runs.items()
-            if not isinstance(found, DataAlone)
-        ],
+        _figures(overlays, "deviations"),
     )
 
 
@@ -220,18 +247,28 @@ def _verdicts(compared: Compared) -> Table:
     )
 
 
-def _couplings(compared: Compared, figures: Mapping[str, str]) -> Table:
+def _couplings(compared: Compared, overlays: Sequence[Overlay]) -> Table:
     table = compared.couplings
+    symbols = _symbols(compared)
     return _table(
         "How do their couplings compare?",
-        "Each beside the first run that has the operator at that cutoff: the "
-        "difference, and its size in standard deviations of both together, as of "
-        "independent runs. Other architectures and widths have other couplings in "
-        f"truth; {len(table)} couplings are below.",
-        ["operator", "cutoff Λ", "run", "mean ± sd", "difference", "significance"],
+        "Each beside the first run that has the operator at that cutoff in the same "
+        "unit: the difference, and its size in standard deviations of both together, "
+        "as of independent runs. Other architectures and widths have other couplings "
+        f"in truth; {len(table)} couplings are below.{_units(compared)}",
+        [
+            "operator",
+            "unit",
+            "cutoff Λ",
+            "run",
+            "mean ± sd",
+            "difference",
+            "significance",
+        ],
         [
             [
-                row["operator"],
+                action_html(row["operator"], symbols),
+                str(row["units"]),
                 cutoff_text(row["cutoff"]),
                 row["run"],
                 with_error(row["mean"], row["sd"]),
@@ -243,17 +280,30 @@ def _couplings(compared: Compared, figures: Mapping[str, str]) -> Table:
             for row in table.to_dict("records")
         ],
         ["cutoff Λ", "mean ± sd", "difference", "significance"],
-        [
-            {
-                "run": name,
-                "source": figures[f"couplings/{name}"],
-                "alternative": coupling_alternative(found),
-                "caption": "Couplings against the cutoff.",
-            }
-            for name, found in compared.runs.items()
-            if isinstance(found, Results)
-        ],
+        _figures(overlays, "couplings"),
     )
+
+
+def _units(compared: Compared) -> str:
+    """That there are several units, where there are."""
+    number = len(set(compared.units.values()))
+    if number < 2:
+        return ""
+    return (
+        f" The runs have {number} units, of different measures, schemes or input "
+        "dimensions: couplings of different units are different quantities, and are "
+        "not compared."
+    )
+
+
+def _symbols(compared: Compared) -> dict[str, str]:
+    """Name -> LaTeX, of every operator of every action."""
+    return {
+        operator.name: operator.symbol
+        for found in compared.runs.values()
+        if isinstance(found, Results)
+        for operator in found.fit.action.operators
+    }
 
 
 def _evidence(compared: Compared) -> list[Table]:

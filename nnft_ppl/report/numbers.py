@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 
 from markupsafe import Markup, escape
 
@@ -24,6 +25,20 @@ def cutoff_text(cutoff: float) -> str:
     mantissa, exponent = text.split("e")
     power = power_of_ten(int(exponent))
     return power.removeprefix("×") if mantissa == "1" else f"{mantissa}{power}"
+
+
+def action_html(names: str, symbols: Mapping[str, str]) -> Markup:
+    """Operators such as `lambda_0 + lambda_2` by their symbols, then by name.
+
+    Args:
+        names: Joined by " + ".
+        symbols: Name -> LaTeX; an operator that is not among them keeps its name.
+    """
+    split = names.split(" + ")
+    shown = Markup(" + ").join(symbol_html(symbols.get(n, ""), n) for n in split)
+    by_name = Markup("<code>{}</code>").format(names)
+    known = any(name in symbols for name in split)
+    return Markup("{} {}").format(shown, by_name) if known else by_name
 
 
 def symbol_html(symbol: str, name: str) -> Markup:

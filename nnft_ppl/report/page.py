@@ -20,7 +20,7 @@ from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.inference.verdict import SIGNIFICANCE
 from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
 from nnft_ppl.plots.prediction import chosen_cutoffs
-from nnft_ppl.report.action import action_fields
+from nnft_ppl.report.action import action_fields, measure_text
 from nnft_ppl.report.alternatives import write_alternatives
 from nnft_ppl.report.headline import write_opening
 from nnft_ppl.report.leads import write_leads
@@ -218,7 +218,10 @@ def _run_rows(results: Results) -> list[RunRow]:
     rows: list[RunRow] = [
         *common_rows(results),
         ("Width of the fit", str(net.width)),
-        ("Measure, scheme", f"{fit.action.measure!r}, {fit.action.scheme}"),
+        (
+            "Measure, scheme",
+            f"{measure_text(fit.action.measure)}, {fit.action.scheme}",
+        ),
     ]
     if not np.array_equal(data.x, results.correlators[0].x):
         rows.append(("Inputs of the fit", points_text(data.x)))

@@ -12,8 +12,9 @@ from nnft_ppl._numbers import (
     with_error,
 )
 from nnft_ppl.diagnostics.answers import PREFERRED
+from nnft_ppl.eft.operators import operators
 from nnft_ppl.inference.verdict import Verdict
-from nnft_ppl.report.numbers import cutoff_text, symbol_html
+from nnft_ppl.report.numbers import action_html, cutoff_text, symbol_html
 from nnft_ppl.report.results import Results
 
 type Row = dict[str, Any]
@@ -77,9 +78,12 @@ def comparison_rows(results: Results) -> list[Row]:
     """An action each, the best first; none where none were compared."""
     if results.comparison is None:
         return []
+    symbols = {name: operator.symbol for name, operator in operators().items()} | {
+        o.name: o.symbol for o in results.fit.action.operators
+    }
     return [
         {
-            "action": row["action"],
+            "action": action_html(row["action"], symbols),
             "behind": f"{row['behind']:.2f}",
             "elpd": with_error(row["elpd"], row["elpd_se"]),
             "num_high_pareto_k": str(row["num_high_pareto_k"]),

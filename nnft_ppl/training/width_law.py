@@ -9,7 +9,9 @@ from jaxtyping import ArrayLike
 
 from nnft_ppl._arguments import check_kind, check_whole
 from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._html import card, table
 from nnft_ppl._network import Network
+from nnft_ppl._numbers import with_error
 from nnft_ppl._typing import Key, Matrix
 from nnft_ppl.training.measured_tangent_kernel import (
     MeasuredTangentKernel,
@@ -46,6 +48,18 @@ class TangentKernelLaw:
         """
         return self._exponent("shift")
 
+    def _repr_html_(self) -> str:
+        """The table for notebooks, and the powers."""
+        powers = [
+            (f"power of the width, {name}", _power_text(*found))
+            for name, found in (
+                ("spread", self.spread_exponent),
+                ("shift", self.shift_exponent),
+            )
+        ]
+        shown = table(self.table.reset_index())
+        return card("TangentKernelLaw", [*powers, ("", shown)])
+
     def _exponent(self, name: str) -> tuple[float, float]:
         width = np.log(self.table.index.to_numpy(float))
         value, error = (
@@ -62,6 +76,10 @@ class TangentKernelLaw:
         size = float(np.sum(weight * around**2))
         slope = float(np.sum(weight * around * np.log(np.abs(value)))) / size
         return slope, size**-0.5
+
+
+def _power_text(power: float, error: float) -> str:
+    return with_error(power, error) if np.isfinite(error) else "not told from none"
 
 
 def tangent_kernel_by_width(

@@ -12,10 +12,12 @@ from math import comb
 
 import jax
 import numpy as np
+import pandas as pd
 from jaxtyping import ArrayLike, Float, Int
 
 from nnft_ppl._arrays import real_array
 from nnft_ppl._errors import SpecError, UnavailableError
+from nnft_ppl._html import card, table
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
 from nnft_ppl.architecture import HiddenLayers, Readout
@@ -255,6 +257,25 @@ class PairCorrelators:
     four_point: Float[np.ndarray, "pair 5"]
     two_point_error: Float[np.ndarray, "pair 3"]
     four_point_error: Float[np.ndarray, "pair 5"]
+
+    def _repr_html_(self) -> str:
+        """The first pairs for notebooks, with the largest error."""
+        columns = np.column_stack([self.two_point, self.four_point])
+        names = ["aa", "ab", "bb", "aaaa", "aaab", "aabb", "abbb", "bbbb"]
+        frame = pd.DataFrame(columns, columns=[f"G({name})" for name in names])
+        for place, name in enumerate("ab"):
+            frame.insert(place, name, self.pairs[:, place])
+        rows = [
+            ("pairs", len(self.pairs)),
+            ("error of G2, at most", f"{_largest(self.two_point_error):.2g}"),
+            ("error of G4c, at most", f"{_largest(self.four_point_error):.2g}"),
+            ("", table(frame)),
+        ]
+        return card("PairCorrelators", rows, "Four letters: connected, leading order.")
+
+
+def _largest(errors: np.ndarray) -> float:
+    return float(errors.max(initial=0.0))
 
 
 def pair_recursion(

@@ -25,6 +25,8 @@ from scipy import stats
 
 from nnft_ppl._arguments import check_kind, check_whole
 from nnft_ppl._errors import FitError, SpecError, shown
+from nnft_ppl._html import card
+from nnft_ppl._html import table as html_table
 from nnft_ppl._numbers import with_error
 from nnft_ppl._rms import rms
 from nnft_ppl.correlators.correlators import Correlators
@@ -68,6 +70,15 @@ class Falloff:
     def __repr__(self) -> str:
         """Show the law."""
         return f"Falloff({self.message})"
+
+    def _repr_html_(self) -> str:
+        """The table for notebooks, and the law in a sentence."""
+        rows = [
+            ("power", with_error(self.exponent, self.exponent_error)),
+            ("expected", f"{self.expected:g}"),
+            ("", html_table(self.table.reset_index())),
+        ]
+        return card("Falloff", rows, self.message)
 
     @property
     def expected(self) -> float:
