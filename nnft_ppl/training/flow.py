@@ -14,10 +14,10 @@ second line's correction.
 
 Where the gradient jumps, on the kink of an activation, the correction is of first order
 in the step and as large as what is left out. Where it is still too large in a step of
-a quarter of one over the largest eigenvalue of Θ, that step is made of plain ones, by Heun's
-method, each so short that the jump within it is small. They cost two gradients each
-and no eigenvectors, and follow a network that slides along a kink, too: its steps to
-and fro have the right mean.
+a quarter of one over the largest eigenvalue of Θ, that step is made of plain ones, by
+Heun's method, each so short that the jump within it is small. They cost two gradients
+each and no eigenvectors, and follow a network that slides along a kink, too: its steps
+to and fro have the right mean.
 
 Source: Cox and Matthews, J. Comput. Phys. 176 (2002) 430, equations 20 and 22 (ETD2RK),
 with the linear part of the step's beginning (exponential Rosenbrock: Hochbruck and
