@@ -20,8 +20,8 @@ from nnft_ppl.ensemble.model import check_key
 from nnft_ppl.ensemble.progress import Monitor
 from nnft_ppl.training.measures import measured_sizes
 from nnft_ppl.training.result import TrainedEnsemble
-from nnft_ppl.training.sharpness import sharpest
-from nnft_ppl.training.train import MARGIN, train_ensemble
+from nnft_ppl.training.sharpness import safe_rate
+from nnft_ppl.training.train import train_ensemble
 from nnft_ppl.training.trained_couplings import fitted_couplings
 from nnft_ppl.training.verdict import TrainingByWidth
 from nnft_ppl.training.width_law import checked_widths
@@ -158,8 +158,5 @@ def common_rate(
         return None
     data = checked_data(network, x, y, network.check_inputs(x)[:1])
     used = choose_devices(devices)
-    largest = max(
-        sharpest(network.with_width(width), data, "ntk", "all", key, used)
-        for width in widths
-    )
-    return MARGIN / largest if largest > 0 else 1.0
+    there = [network.with_width(width) for width in widths]
+    return safe_rate(there, data, "ntk", "all", key, used)

@@ -11,7 +11,7 @@ from nnft_ppl.correlators.noise_free_square import SEEN
 _MISFIT = 0.01
 """Chance below which a power law is given up for the smallest width."""
 _NEXT_ORDER = 3.0
-"""Typical b of the correction exp(b/width), from the next power of 1/width."""
+"""Typical b of the correction exp(b/width + c/width²); its square is that of c."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def power_of_width(
 
     Squares and not logarithms are fitted, so that widths at which noise dominates count
     as what they are: to leave them out would keep those that noise made large. The next
-    power of 1/width enters as a factor exp(b/width) with b ~ N(0, 3²), so that its
-    doubt is in the error. While the fit is worse than all this explains, the smallest
-    width is left out.
+    powers of 1/width enter as a factor exp(b/width + c/width²), b ~ N(0, 3²) and
+    c ~ N(0, 9²), so that their doubt is in the error. While the fit is worse than all
+    this explains, the smallest width is left out.
 
     Args:
         widths: Ascending.
@@ -79,10 +79,11 @@ def _fit(widths: np.ndarray, squares: np.ndarray, errors: np.ndarray) -> Power |
     start = np.polyfit(around[seen], np.log(squares[seen]) / 2, 1)[::-1]
 
     def misses(p: np.ndarray) -> np.ndarray:
-        law = np.exp(2 * (p[0] + p[1] * around + p[2] / widths))
-        return np.append((law - squares) / errors, p[2] / _NEXT_ORDER)
+        law = np.exp(2 * (p[0] + p[1] * around + p[2] / widths + p[3] / widths**2))
+        doubt = p[2] / _NEXT_ORDER, p[3] / _NEXT_ORDER**2
+        return np.append((law - squares) / errors, doubt)
 
-    fit = optimize.least_squares(misses, [*start, 0.0])
+    fit = optimize.least_squares(misses, [*start, 0.0, 0.0])
     misfit, freedom = 2 * fit.cost, len(widths) - 2
     if freedom and stats.chi2.sf(misfit, freedom) < _MISFIT:
         return None

@@ -1,5 +1,7 @@
 """The largest eigenvalue of the tangent kernel of data, which bounds learning rates."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,9 @@ from nnft_ppl.training.measured_tangent_kernel import tangent_kernel_blocks
 
 _NETWORKS = 128
 """Whose eigenvalues are looked at."""
+_MARGIN = 0.5
+"""Of one over the largest eigenvalue among some networks: others, and the same later,
+may have four times as large a one and be stable."""
 
 
 def limit_sharpness(
@@ -34,17 +39,21 @@ def limit_sharpness(
     return _largest(np.mean(kernels, axis=0))
 
 
-def sharpest(
-    network: Network,
+def safe_rate(
+    networks: Sequence[Network],
     data: Data,
     parametrization: str,
     train: str,
     key: Key,
     devices: tuple[jax.Device, ...],
 ) -> float:
-    """The largest λ among the first networks of the key."""
-    kernels = _kernels(network, data, parametrization, train, key, devices)
-    return max(_largest(kernel) for kernel in kernels)
+    """Half of one over the largest λ among the first networks of the key, of each."""
+    largest = max(
+        _largest(kernel)
+        for network in networks
+        for kernel in _kernels(network, data, parametrization, train, key, devices)
+    )
+    return _MARGIN / largest if largest > 0 else 1.0
 
 
 def _largest(kernel: Matrix) -> float:

@@ -33,14 +33,11 @@ from nnft_ppl.training.kept import checked_file
 from nnft_ppl.training.plan import METHODS, TRAINED, Plan
 from nnft_ppl.training.prediction import predict
 from nnft_ppl.training.result import TrainedEnsemble, largest_error
-from nnft_ppl.training.sharpness import limit_sharpness, sharpest
+from nnft_ppl.training.sharpness import limit_sharpness, safe_rate
 from nnft_ppl.training.standardised import check_normal, sites_of
 from nnft_ppl.training.stream import Goal, Job, stream
 
 ORDERS = (1, 2, 3, 4)
-MARGIN = 0.5
-"""Of one over the largest eigenvalue among some networks: others, and the same later,
-may have four times as large a one and be stable."""
 
 
 def train_ensemble(
@@ -263,8 +260,7 @@ def checked_rate(
             )
         return 0.0
     if learning_rate is None:
-        largest = sharpest(network, data, parametrization, train, key, devices)
-        return MARGIN / largest if largest > 0 else 1.0
+        return safe_rate([network], data, parametrization, train, key, devices)
     rate = check_number(
         "learning_rate", learning_rate, lambda r: 0 < r < np.inf, "a finite number > 0"
     )

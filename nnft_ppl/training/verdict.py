@@ -23,6 +23,8 @@ _SURE = 3.0
 """Standard errors of a change that is told."""
 _UNCLEAR = 0.3
 """Error of an exponent from which on it tells nothing."""
+_SLOWEST = -0.5
+"""Power that is ruled out where a quantity is said not to fall."""
 _WORDS = {
     "three_point": "connected 3-point function",
     "four_point": "connected 4-point function",
@@ -159,7 +161,8 @@ class TrainingByWidth:
         if not rows[["value", "error"]].any(axis=None):
             return "zero by symmetry"
         if rows["is_seen"].sum() < 2:
-            return "heavy tails" if rows["is_heavy_tailed"].any() else "within noise"
+            heavy = rows["is_heavy_tailed"].mean() > 0.5
+            return "heavy tails" if heavy else "within noise"
         return "no single power"
 
     @property
@@ -179,13 +182,17 @@ class TrainingByWidth:
         return True if found[1] and (found[0] or not three) else None
 
     def _falls(self, name: str, time: float) -> bool | None:
-        """As 1/width or faster; `False` only where it does not fall."""
+        """As 1/width or faster; `False` only where it may well not fall at all.
+
+        A wide error that reaches 0 does not say so: a power of −½ must be ruled out.
+        """
         power = self.powers[name, time]
         if not power.error <= _UNCLEAR:
             return None
         if power.exponent <= -1 + 2 * power.error:
             return True
-        return False if power.exponent + 2 * power.error > 0 else None
+        flat = power.exponent + 2 * power.error > 0
+        return False if flat and power.exponent - 2 * power.error > _SLOWEST else None
 
     @cached_property
     def changes(self) -> pd.DataFrame:
@@ -370,14 +377,8 @@ class TrainingByWidth:
         ):
             group = store.child(tree, name)
             found = {c: store.array(group, c) for c in columns}
-            tables.append(
-                pd.DataFrame(
-                    {
-                        c: v.astype(object) if v.dtype.kind not in "fib" else v
-                        for c, v in found.items()
-                    }
-                )
-            )
+            texts = [c for c, v in found.items() if v.dtype.kind not in "fib"]
+            tables.append(pd.DataFrame(found).astype(dict.fromkeys(texts, object)))
         return TrainingByWidth(
             network=recorded_network(record, network),
             method=record["method"],

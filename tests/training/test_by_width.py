@@ -2,12 +2,15 @@
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 
 import nnft_ppl as nnft
 from nnft_ppl.correlators.noise_free_square import noise_free_square
 from nnft_ppl.plots import plot_training
+from nnft_ppl.training.measures import COLUMNS
 from nnft_ppl.training.power_of_width import power_of_width
+from nnft_ppl.training.verdict import TrainingByWidth
 
 KEY = jax.random.key(5)
 X, Y, X_NEW = np.array([-1.0, 0.0, 1.0]), np.array([0.5, -0.2, 0.8]), [-1.5, 0.5]
@@ -69,6 +72,46 @@ def test_powers_are_found_with_widths_that_are_all_noise(exponent):
     assert known.mean() > 0.98  # else noise has hidden all widths but one
     assert abs(np.mean(np.array(pulls)[known])) < 0.3
     assert np.std(np.array(pulls)[known]) < 1.2
+
+
+def test_a_slow_next_order_is_in_the_error_of_a_power():
+    """Of (1 + 3/width)/width: the 95 % interval holds −1 in 80 of 100 sets or more."""
+    rng, widths = np.random.default_rng(2), np.array([5, 10, 20, 50, 100, 200, 500])
+    truth = ((1 + 3 / widths) / widths) ** 2
+    errors = np.hypot(0.02 * truth, 1e-5)
+    inside = 0
+    for _ in range(100):
+        found = power_of_width(widths, truth + errors * rng.normal(size=7), errors)
+        inside += abs(found.exponent + 1) < 1.96 * found.error
+    assert inside >= 80
+
+
+def of_powers(exponent, error):
+    """A result whose 4-pt function is a power of the width, and no 3-pt function."""
+    widths = np.array([50, 100])
+    square = np.append(widths ** (2.0 * exponent), [1e-9, 1e-9])
+    rows = []
+    for name, values in (("four_point", square[:2]), ("three_point", square[2:])):
+        for time in (0.0, 1.0):
+            for width, value in zip(widths, values, strict=True):
+                # 2 log(2) p is a difference of two logarithms.
+                off = max(error * np.log(2) * 2**0.5 * value, 1e-6)
+                rows.append((name, time, int(width), value, off, False))
+    for name in ("mean", "covariance"):
+        for time in (0.0, 1.0):
+            rows += [(name, time, int(w), np.nan, np.nan, False) for w in widths]
+    sizes = pd.DataFrame(rows, columns=list(COLUMNS))
+    return TrainingByWidth(
+        linear(), "langevin", 0.1, (0.0, 1.0), 3, 2, 100, 0.05, sizes, pd.DataFrame()
+    )
+
+
+@pytest.mark.parametrize(
+    ("exponent", "error", "survives"),
+    [(0.0, 0.05, False), (-0.3, 0.2, None), (-0.5, 0.05, None)],
+)
+def test_not_falling_is_said_where_half_a_power_is_ruled_out(exponent, error, survives):
+    assert of_powers(exponent, error).survives is survives
 
 
 def test_noise_has_no_power():

@@ -80,12 +80,21 @@ def test_flow_is_that_of_an_independent_integrator(name, options, activation):
 
 
 @pytest.mark.slow
-def test_flow_over_kinks_is_the_limit_of_short_steps():
-    """An integrator of smooth equations stops at a kink that it is drawn to."""
-    net = build("relu-net")
-    found = train(net, [0.3, 2.0])
-    short = train(net, [300, 2000], "gradient_descent", learning_rate=1e-3)
-    np.testing.assert_allclose(found.values, short.values, atol=0.04)
+@pytest.mark.parametrize("width", [5, 100], ids=str)
+def test_flow_over_kinks_is_the_limit_of_short_steps(width):
+    """As close as smooth flow: within 0.2 % of the residuals before training.
+
+    An integrator of smooth equations stops at a kink that it is drawn to.
+    """
+    net, times = build("relu-net", width), [0.3, 2.0]
+    found, start = train(net, times), first_parameters(net, 5)
+    hand = layers(net, "relu")
+    for network in range(5):
+        way = hand.in_short_steps(
+            flat(start, network), X[:, None], Y[:, None], times, step=1e-3
+        )
+        expected = [hand.outputs(v, X_NEW[:, None]) for v in way]
+        np.testing.assert_allclose(found.values[:, network], expected, atol=4e-3)
 
 
 def test_descent_is_that_of_an_independent_loop():
