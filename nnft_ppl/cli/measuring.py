@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nnft_ppl._network import Network
-    from nnft_ppl._typing import Points
+    from nnft_ppl._typing import Packed, Points
     from nnft_ppl.cli.units import Extension
     from nnft_ppl.correlators.correlators import Correlators
     from nnft_ppl.ensemble.progress import Monitor, Progress
@@ -254,6 +254,7 @@ def print_correlators(found: "Correlators", output: Path, events: Events) -> Non
             }
         )
     network = found.network
+    drawn = "draws" if is_drawn(network) else "networks"
     if 1 in found.orders and not found.is_exact:
         events.tell("note", _mean_told(found))
     if network.no_gp_limit is not None:
@@ -262,12 +263,11 @@ def print_correlators(found: "Correlators", output: Path, events: Events) -> Non
         if found.heavy_tailed(order).any():
             events.tell(
                 "warning",
-                f"a few networks of a heavy tail dominate the {order}-pt "
+                f"a few {drawn} of a heavy tail dominate the {order}-pt "
                 "function; neither it nor its error can be trusted",
             )
     how = f"{found.estimator} correlators of {network!r}"
     if found.num_draws:
-        drawn = "draws" if is_drawn(network) else "networks"
         how += f" from {found.num_draws:,} {drawn}"
     emit(
         {
@@ -283,7 +283,11 @@ def print_correlators(found: "Correlators", output: Path, events: Events) -> Non
 
 
 def _mean_told(found: "Correlators") -> str:
-    """The mean that is furthest from zero in its standard errors."""
+    """The mean that is furthest from zero in its standard errors.
+
+    Where it is larger than the standard deviation it makes most of every full moment,
+    whose deviations then hide what is not Gaussian: the connected ones are told.
+    """
     import numpy as np
 
     from nnft_ppl._numbers import with_error
@@ -298,4 +302,35 @@ def _mean_told(found: "Correlators") -> str:
     else:
         text += f"{mean[most]:g}, as the architecture says"
     same = "the Gaussian process that other orders are compared with has the same mean"
-    return f"{text}; {same}" if mean.any() else text
+    told = f"{text}; {same}" if mean.any() else text
+    if 2 not in found.orders:
+        return told
+    first, second = found.entries(2).T
+    variance = found.connected(2)[first == second]
+    if not (np.abs(mean) > np.sqrt(np.maximum(variance, 0.0))).any():
+        return told
+    sizes = [
+        f"{_relative_size(found, order, variance):.2g} for the {order}-pt function"
+        for order in found.orders
+        if order > 2
+    ]
+    if not sizes:
+        return told
+    return (
+        f"{told}; it is larger than the standard deviation and makes most of the full "
+        "moments, so that their deviations are small whatever the law: the largest "
+        f"connected entry in units of standard deviations is {', '.join(sizes)}"
+    )
+
+
+def _relative_size(found: "Correlators", order: int, variance: "Packed") -> float:
+    """The largest |G_c(x_1 … x_k)| / Π_i σ(x_i)."""
+    import numpy as np
+
+    from nnft_ppl.correlators.symmetric import entry_size
+
+    size = entry_size(np.maximum(variance, 0.0), order)
+    ratio = np.divide(
+        found.connected(order), size, out=np.zeros_like(size), where=size > 0
+    )
+    return float(np.abs(ratio).max())

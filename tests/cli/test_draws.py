@@ -161,3 +161,22 @@ def test_points_that_are_a_file_are_told_the_option_for_it(draws):
     result = run(*FROM, "draws.npy", "--points", "x.csv", "-o", "corr.nc")
     assert result.exit_code == EXIT_BAD_INPUT
     assert "`--points x.csv` is a file; give it with --inputs" in result.output
+
+
+def test_a_mean_that_hides_the_law_is_said_with_the_connected_functions(draws):
+    """Exponential draws: cumulants 2 and 6 in units of the standard deviation."""
+    rng = np.random.default_rng(0)
+    np.save("skew.npy", 1e4 + 50.0 * rng.exponential(size=(40_000, 3)))
+    told = run(*FROM, "skew.npy", *INPUTS).stderr
+    found = nnft.load("corr.nc")
+    third, fourth = (
+        np.abs(found.connected(k)).max() / found.connected(2)[0] ** (k / 2)
+        for k in (3, 4)
+    )
+    assert "larger than the standard deviation" in told
+    sizes = [float(part.split()[-1]) for part in told.split(" for the ")[:2]]
+    assert sizes == pytest.approx([third, fourth], rel=0.06)
+    assert sizes == pytest.approx([2.0, 6.0], rel=0.2)
+    assert "a few networks" not in told
+    np.save("even.npy", rng.normal(size=(4_000, 3)) + 0.5)
+    assert "larger than" not in run(*FROM, "even.npy", *INPUTS, "--force").stderr
