@@ -42,6 +42,7 @@ def test_bands_are_in_the_units_of_the_user(compared, data):
     np.testing.assert_allclose(drawn[EXACT].get_ydata(), mean)
     np.testing.assert_allclose(drawn["data"].get_ydata(), Y)
     np.testing.assert_allclose(drawn["held out"].get_ydata(), Y_NEW[::-1])
+    assert drawn[EXACT].get_marker() == "D"  # two inputs, and a line only joins them
     assert {GAUSSIAN, FIRST} <= set(drawn)
     away = compared.moments(GAUSSIAN)[0][:, 0] - compared.exact.mean
     expected = (away / np.sqrt(compared.exact.variance))[::-1]

@@ -14,6 +14,8 @@ from nnft_ppl.plots.style import MUTED, Given, colors, ink, look, panels
 
 _MASS = 0.9
 """Probability of the intervals that are drawn."""
+_MARKED = 20
+"""Up to so many new inputs are marked: between them lines only join."""
 _TAILS = np.array([1 - _MASS, 1 + _MASS]) / 2
 _LOOKS = {
     EXACT: (0, "-"),
@@ -32,7 +34,8 @@ def plot_predictive(
 ) -> Figure:
     """The field at new inputs, 90 % of it by each method, and the targets.
 
-    Inputs of one number are the horizontal axis, with the data as points; of several,
+    Inputs of one number are the horizontal axis, with the data as points; up to 20 new
+    ones are marked, as lines and bands only join what lies between them. Of several,
     new inputs are put in the order of the exact mean of the output, with the targets
     held out as points. Of a comparison a second panel has the distance of means from
     the exact ones in units of the exact standard deviation, with the tolerance as a
@@ -150,7 +153,8 @@ def _draw_exact(axis: Axes, place: np.ndarray, edges: np.ndarray) -> None:
         place, lowest, highest, color=MUTED, alpha=0.15, lw=0, label="new targets"
     )
     axis.fill_between(place, low, high, color=color, alpha=0.25, lw=0)
-    axis.plot(place, mean, style, color=color, lw=1.6, label=EXACT)
+    marker = "D" if len(place) <= _MARKED else ""
+    axis.plot(place, mean, style, marker=marker, ms=4, color=color, lw=1.6, label=EXACT)
 
 
 def _edges(
