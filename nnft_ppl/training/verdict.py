@@ -13,8 +13,8 @@ from nnft_ppl import store
 from nnft_ppl._network import Network
 from nnft_ppl._numbers import percent, significant, with_error
 from nnft_ppl.correlators.noise_free_square import SEEN
-from nnft_ppl.ensemble.fingerprint import network_record, recorded_network
 from nnft_ppl.training import measures, trained_couplings
+from nnft_ppl.training.by_width_file import fields_of, tree_of
 from nnft_ppl.training.measures import CONNECTED, FROM_LIMIT
 from nnft_ppl.training.power_of_width import Power, power_of_width
 from nnft_ppl.training.result import TrainedEnsemble
@@ -181,6 +181,21 @@ class TrainingByWidth:
         three = self._rows("three_point", last)["is_seen"].any()
         return True if found[1] and (found[0] or not three) else None
 
+    @property
+    def falls(self) -> bool:
+        """Whether connected parts surely fall with the width at the last time.
+
+        The 4-pt function does, by two standard errors of its power, and so does the
+        3-pt function or is nowhere more than noise.
+        """
+        last = self.times[-1]
+        three, four = (self.powers[name, last] for name in CONNECTED)
+        seen = self._rows("three_point", last)["is_seen"].any()
+        return all(
+            power.error <= _UNCLEAR and power.exponent + 2 * power.error < 0
+            for power in ((three, four) if seen else (four,))
+        )
+
     def _falls(self, name: str, time: float) -> bool | None:
         """As 1/width or faster; `False` only where it may well not fall at all.
 
@@ -223,11 +238,16 @@ class TrainingByWidth:
     @property
     def headline(self) -> str:
         """Whether near-Gaussianity survives, in a line."""
+        name = self.network.name
+        if self.survives is None and self.falls:
+            return (
+                f"{name} is the more Gaussian the wider it is after training, too, but "
+                "not as 1/width between these widths"
+            )
         words = {
-            True: f"{self.network.name} stays nearly Gaussian in training",
-            False: f"{self.network.name} does not stay nearly Gaussian in training",
-            None: f"undecided whether {self.network.name} stays nearly Gaussian in "
-            "training",
+            True: f"{name} stays nearly Gaussian in training",
+            False: f"{name} does not stay nearly Gaussian in training",
+            None: f"undecided whether {name} stays nearly Gaussian in training",
         }
         return words[self.survives]
 
@@ -256,7 +276,10 @@ class TrainingByWidth:
         said = {
             True: "Near-Gaussianity survives this training",
             False: "Near-Gaussianity does not survive this training",
-            None: "Undecided whether near-Gaussianity survives this training",
+            None: "Connected functions fall with the width after training, too; "
+            "whether as 1/width beyond these widths is undecided"
+            if self.falls
+            else "Undecided whether near-Gaussianity survives this training",
         }[self.survives]
         more = (
             "; train more networks, or wider ones, at which higher powers of 1/width "
@@ -336,61 +359,15 @@ class TrainingByWidth:
 
     def save(self, path: str | Path) -> None:
         """Write as netCDF, in one step: the file is complete or absent."""
-        groups = {
-            name: xr.Dataset(
-                {
-                    str(c): (
-                        "row",
-                        table[c].to_numpy(
-                            dtype=str if table[c].dtype.kind not in "fib" else None
-                        ),
-                    )
-                    for c in table.columns
-                }
-            )
-            for name, table in (("sizes", self.sizes), ("couplings", self.couplings))
-        }
-        tree = xr.DataTree.from_dict(groups)
-        tree.attrs = store.provenance(
-            "training_by_width",
-            **network_record(self.network),
-            method=self.method,
-            learning_rate=self.learning_rate,
-            times=list(self.times),
-            num_data=self.num_data,
-            num_new=self.num_new,
-            num_draws=self.num_draws,
-            tolerance=self.tolerance,
-        )
-        store.write(tree, path)
+        tables = {"sizes": self.sizes, "couplings": self.couplings}
+        store.write(tree_of(vars(self), self.network, tables), path)
 
     @staticmethod
     def from_data(
         tree: xr.DataTree, network: Network | None = None
     ) -> "TrainingByWidth":
         """Rebuild from what `save` wrote, as `nnft_ppl.load` does."""
-        record = store.metadata(tree)
-        tables = []
-        for name, columns in (
-            ("sizes", measures.COLUMNS),
-            ("couplings", trained_couplings.COLUMNS),
-        ):
-            group = store.child(tree, name)
-            found = {c: store.array(group, c) for c in columns}
-            texts = [c for c, v in found.items() if v.dtype.kind not in "fib"]
-            tables.append(pd.DataFrame(found).astype(dict.fromkeys(texts, object)))
-        return TrainingByWidth(
-            network=recorded_network(record, network),
-            method=record["method"],
-            learning_rate=record["learning_rate"],
-            times=tuple(record["times"]),
-            num_data=record["num_data"],
-            num_new=record["num_new"],
-            num_draws=record["num_draws"],
-            tolerance=record["tolerance"],
-            sizes=tables[0],
-            couplings=tables[1],
-        )
+        return TrainingByWidth(**fields_of(tree, network))
 
 
 def _power(rows: pd.DataFrame) -> Power:

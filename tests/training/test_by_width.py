@@ -107,11 +107,21 @@ def of_powers(exponent, error):
 
 
 @pytest.mark.parametrize(
-    ("exponent", "error", "survives"),
-    [(0.0, 0.05, False), (-0.3, 0.2, None), (-0.5, 0.05, None)],
+    ("exponent", "error", "survives", "headline"),
+    [
+        (-1.0, 0.05, True, "relu-net stays nearly Gaussian in training"),
+        (0.0, 0.05, False, "relu-net does not stay nearly Gaussian in training"),
+        (-0.3, 0.2, None, "undecided whether relu-net stays nearly Gaussian"),
+        (-0.5, 0.05, None, "the more Gaussian the wider it is after training, too"),
+    ],
 )
-def test_not_falling_is_said_where_half_a_power_is_ruled_out(exponent, error, survives):
-    assert of_powers(exponent, error).survives is survives
+def test_not_falling_is_said_where_half_a_power_is_ruled_out(
+    exponent, error, survives, headline
+):
+    found = of_powers(exponent, error)
+    assert found.survives is survives
+    name = found.network.name
+    assert headline.replace("relu-net", name) in found.headline
 
 
 def test_noise_has_no_power():
