@@ -7,6 +7,7 @@ import pytest
 from report_page import Page
 
 import nnft_ppl as nnft
+from nnft_ppl.report import Compared, draw_comparison, render_comparison
 from nnft_ppl.study import read_study, run_study
 from nnft_ppl.study.forecast import forecast
 from nnft_ppl.study.spec import training_key
@@ -124,6 +125,17 @@ def test_it_stands_beside_the_approach(tmp_path: Path):
         "heavy_tails",
         "trained_tails",
     ]
+
+
+def test_runs_that_train_stand_side_by_side(alone):
+    compared = Compared({"a": alone.results, "b": alone.results})
+    page = Page(render_comparison(compared, draw_comparison(compared)))
+    assert "What does training change?" in page.headings
+    assert page.text.count(alone.results.training.headline) == 2
+    rows = compared.training
+    assert list(dict.fromkeys(rows["run"])) == ["a", "b"]
+    of_a = rows[rows["run"] == "a"].drop(columns="run")
+    assert of_a.equals(alone.results.training.by_width.exponents)
 
 
 BAD = {

@@ -158,6 +158,21 @@ class Compared:
             )
         return pd.DataFrame(rows)
 
+    @property
+    def training(self) -> pd.DataFrame:
+        """One row a run that trained, quantity and time: powers of the width.
+
+        Columns: run, and those of `TrainingByWidth.exponents`.
+        """
+        tables = [
+            found.training.by_width.exponents.assign(run=name)
+            for name, found in self.runs.items()
+            if found.training is not None
+        ]
+        columns = ["run", "quantity", "time", "exponent", "error", "from_width", "note"]
+        empty = pd.DataFrame(columns=columns)
+        return pd.concat(tables, ignore_index=True)[columns] if tables else empty
+
 
 def _widths(found: Found) -> list[int]:
     if isinstance(found, DataAlone):
@@ -183,5 +198,5 @@ def _number_of(data: np.ndarray, seen: list[np.ndarray]) -> int:
 
 def records(compared: Compared) -> dict[str, Sequence[Mapping[Any, Any]]]:
     """Every table as records, for JSON."""
-    tables = ("networks", "deviations", "couplings", "verdicts")
+    tables = ("networks", "deviations", "couplings", "verdicts", "training")
     return {name: getattr(compared, name).to_dict("records") for name in tables}

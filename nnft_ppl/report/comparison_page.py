@@ -12,12 +12,15 @@ from nnft_ppl._version import __version__
 from nnft_ppl.inference.verdict import Verdict
 from nnft_ppl.report.comparison import Compared
 from nnft_ppl.report.numbers import action_html, cutoff_text
+from nnft_ppl.report.of_training import power_text
 from nnft_ppl.report.overlays import Overlay
 from nnft_ppl.report.page import embedded, templates
 from nnft_ppl.report.results import Results
 
 SIGNIFICANT = 3.0
 """Standard deviations from which on two couplings are said to differ."""
+
+_POWERS = (("4-point", "before"), ("4-point", "after"), ("3-point", "after"))
 
 type Table = Mapping[str, Any]
 
@@ -44,6 +47,7 @@ def render_comparison(compared: Compared, overlays: Sequence[Overlay]) -> str:
                 _couplings(compared, overlays),
                 *_evidence(compared),
                 *_data(compared),
+                *_training(compared),
             ],
             command=f"nnft report {' '.join(compared.runs)}",
             version=__version__,
@@ -167,7 +171,7 @@ def _data(compared: Compared) -> list[Table]:
     return [
         _table(
             "What do their data say?",
-            f"{len(having)} runs have data of their own; evidence may be compared "
+            f"Runs with data of their own: {len(having)}. Evidence may be compared "
             "between runs of the same data alone.",
             ["run", "width", "the Gaussian process", "widths"],
             [
@@ -184,23 +188,51 @@ def _data(compared: Compared) -> list[Table]:
     ]
 
 
+def _training(compared: Compared) -> list[Table]:
+    """What training did in runs that train; none without any."""
+    having = {
+        name: found.training
+        for name, found in compared.runs.items()
+        if found.training is not None
+    }
+    if not having:
+        return []
+    return [
+        _table(
+            "What does training change?",
+            "Powers of the width before and after training; connected functions over "
+            "Gaussian ones fall as −1 in networks of independent units.",
+            ["run", "answer", *(f"{q}, {t}" for q, t in _POWERS)],
+            [
+                [
+                    name,
+                    found.headline,
+                    *(power_text(found.by_width, q, t == "after") for q, t in _POWERS),
+                ]
+                for name, found in having.items()
+            ],
+        )
+    ]
+
+
 def _deviations(compared: Compared, overlays: Sequence[Overlay]) -> Table:
     table = compared.deviations
     four = table[table["order"] == 4]
     last = four.groupby("run", sort=False).tail(1).to_dict("records")
     ends = [f"{percent(r['value'])} in {r['run']} (width {r['width']})" for r in last]
+    runs = [name for name in compared.runs if (table["run"] == name).any()]
     return _table(
         "Are they near their Gaussian process?",
         "Mean relative deviation of the 4-point function at the largest width: "
         f"{', '.join(ends)}."
         if ends
         else "No correlators were measured.",
-        ["width", "order", *compared.runs],
+        ["width", "order", *runs],
         [
-            [str(width), str(order), *(_cell(rows, name) for name in compared.runs)]
+            [str(width), str(order), *(_cell(rows, name) for name in runs)]
             for (width, order), rows in table.groupby(["width", "order"])
         ],
-        ["width", "order", *compared.runs],
+        ["width", "order", *runs],
         _figures(overlays, "deviations"),
     )
 
@@ -308,7 +340,7 @@ def _symbols(compared: Compared) -> dict[str, str]:
 
 def _evidence(compared: Compared) -> list[Table]:
     table = compared.verdicts
-    if table.empty:
+    if len(table) < 2:
         return []
     groups = table.groupby("data")["run"].agg(list)
     same = [" and ".join(runs) for runs in groups if len(runs) > 1]

@@ -24,6 +24,12 @@ _METHODS = {
     "gradient_descent": "gradient descent",
     "langevin": "Langevin dynamics",
 }
+_SHORT = {
+    "four_point": "4-point",
+    "three_point": "3-point",
+    "mean": "mean",
+    "covariance": "covariance",
+}
 _QUANTITIES = {
     "four_point": "connected 4-point over Gaussian",
     "three_point": "connected 3-point over Gaussian",
@@ -55,8 +61,7 @@ class TrainingResults:
     @property
     def headline(self) -> str:
         """Whether near-Gaussianity survives, in a line."""
-        text = self.by_width.headline
-        return text[:1].upper() + text[1:]
+        return self.by_width.headline
 
     @cached_property
     def check(self) -> Check:
@@ -180,6 +185,14 @@ def _exponent_rows(result: TrainingByWidth) -> list[Row]:
     ]
 
 
+def power_text(result: TrainingByWidth, short: str, after: bool) -> str:
+    """The power of the width of a quantity, by its short name, at the first or last."""
+    (name,) = (name for name, words in _SHORT.items() if words == short)
+    time = result.times[-1] if after else result.times[0]
+    row = _indexed(result.exponents, "quantity", "time")[name, time]
+    return _exponent(row, result.widths[0])
+
+
 def _indexed(table: pd.DataFrame, *columns: str) -> dict[tuple[Any, ...], Cells]:
     """Values of these columns -> the row that has them."""
     return {tuple(row[c] for c in columns): row for row in table.to_dict("records")}
@@ -198,11 +211,11 @@ def _size_rows(result: TrainingByWidth) -> list[Row]:
     table = _indexed(result.table, "quantity", "time", "width")
     return [
         {
-            "quantity": words,
+            "quantity": short,
             "time": _time(result, time),
             "cells": [_size(table[name, time, w]) for w in result.widths],
         }
-        for name, words in _QUANTITIES.items()
+        for name, short in _SHORT.items()
         for time in result.times
     ]
 

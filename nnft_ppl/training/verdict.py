@@ -247,7 +247,7 @@ class TrainingByWidth:
         words = {
             True: f"{name} stays nearly Gaussian in training",
             False: f"{name} does not stay nearly Gaussian in training",
-            None: f"undecided whether {name} stays nearly Gaussian in training",
+            None: f"Undecided whether {name} stays nearly Gaussian in training",
         }
         return words[self.survives]
 

@@ -111,7 +111,7 @@ def of_powers(exponent, error):
     [
         (-1.0, 0.05, True, "relu-net stays nearly Gaussian in training"),
         (0.0, 0.05, False, "relu-net does not stay nearly Gaussian in training"),
-        (-0.3, 0.2, None, "undecided whether relu-net stays nearly Gaussian"),
+        (-0.3, 0.2, None, "Undecided whether relu-net stays nearly Gaussian"),
         (-0.5, 0.05, None, "the more Gaussian the wider it is after training, too"),
     ],
 )
