@@ -12,7 +12,7 @@ from nnft_ppl._version import __version__
 from nnft_ppl.inference.verdict import Verdict
 from nnft_ppl.report.comparison import Compared
 from nnft_ppl.report.numbers import action_html, cutoff_text
-from nnft_ppl.report.of_training import power_text
+from nnft_ppl.report.of_training import SHORT, power_text
 from nnft_ppl.report.overlays import Overlay
 from nnft_ppl.report.page import embedded, templates
 from nnft_ppl.report.results import Results
@@ -20,7 +20,8 @@ from nnft_ppl.report.results import Results
 SIGNIFICANT = 3.0
 """Standard deviations from which on two couplings are said to differ."""
 
-_POWERS = (("4-point", "before"), ("4-point", "after"), ("3-point", "after"))
+_POWERS = (("four_point", False), ("four_point", True), ("three_point", True))
+"""Quantity, and whether it is that after training."""
 
 type Table = Mapping[str, Any]
 
@@ -202,12 +203,15 @@ def _training(compared: Compared) -> list[Table]:
             "What does training change?",
             "Powers of the width before and after training; connected functions over "
             "Gaussian ones fall as −1 in networks of independent units.",
-            ["run", "answer", *(f"{q}, {t}" for q, t in _POWERS)],
+            [
+                *("run", "answer"),
+                *(f"{SHORT[q]}, {'after' if t else 'before'}" for q, t in _POWERS),
+            ],
             [
                 [
                     name,
                     found.headline,
-                    *(power_text(found.by_width, q, t == "after") for q, t in _POWERS),
+                    *(power_text(found.by_width, q, after=t) for q, t in _POWERS),
                 ]
                 for name, found in having.items()
             ],

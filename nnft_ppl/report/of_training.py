@@ -24,12 +24,13 @@ _METHODS = {
     "gradient_descent": "gradient descent",
     "langevin": "Langevin dynamics",
 }
-_SHORT = {
+SHORT = {
     "four_point": "4-point",
     "three_point": "3-point",
     "mean": "mean",
     "covariance": "covariance",
 }
+"""What is measured, in a word."""
 _QUANTITIES = {
     "four_point": "connected 4-point over Gaussian",
     "three_point": "connected 3-point over Gaussian",
@@ -185,11 +186,10 @@ def _exponent_rows(result: TrainingByWidth) -> list[Row]:
     ]
 
 
-def power_text(result: TrainingByWidth, short: str, after: bool) -> str:
-    """The power of the width of a quantity, by its short name, at the first or last."""
-    (name,) = (name for name, words in _SHORT.items() if words == short)
+def power_text(result: TrainingByWidth, quantity: str, *, after: bool) -> str:
+    """The power of the width of a quantity, at the first time or the last."""
     time = result.times[-1] if after else result.times[0]
-    row = _indexed(result.exponents, "quantity", "time")[name, time]
+    row = _indexed(result.exponents, "quantity", "time")[quantity, time]
     return _exponent(row, result.widths[0])
 
 
@@ -215,7 +215,7 @@ def _size_rows(result: TrainingByWidth) -> list[Row]:
             "time": _time(result, time),
             "cells": [_size(table[name, time, w]) for w in result.widths],
         }
-        for name, short in _SHORT.items()
+        for name, short in SHORT.items()
         for time in result.times
     ]
 

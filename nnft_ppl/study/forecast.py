@@ -216,17 +216,14 @@ def _posteriors(
         )
 
     by_weights = table.method in ("auto", "weights")
-    left = [width for width in widths if not finished(posterior_of(width))]
-    tried = {w: trial(w)(number) for w in _some(left)} if by_weights else {}
-    return [
-        Cost(
-            f"posterior at width {width}, {len(data.x)} data, {table.method}",
-            width not in left,
-            number,
-            0.0 if width not in left else _at(width, tried) if by_weights else None,
-        )
-        for width in widths
-    ]
+    return _of_widths(
+        widths,
+        posterior_of,
+        f"posterior at width {{}}, {len(data.x)} data, {table.method}",
+        number,
+        trial if by_weights else None,
+        finished,
+    )
 
 
 def _trainings(
@@ -256,16 +253,28 @@ def _trainings(
             )
         )
 
-    left = [width for width in study.widths if not finished(trained_of(width))]
-    tried = {w: trial(w)(number) for w in _some(left)}
+    what = f"training at width {{}}, {len(data.x)} data, {table.method}"
+    return _of_widths(study.widths, trained_of, what, number, trial, finished)
+
+
+def _of_widths(
+    widths: Sequence[int],
+    name_of: Callable[[int], str],
+    what: str,
+    number: int,
+    trial: Callable[[int], Seconds] | None,
+    finished: Callable[[str], bool],
+) -> list[Cost]:
+    """A step a width, some of them tried; without `trial` no time is known."""
+    left = [width for width in widths if not finished(name_of(width))]
+    tried = {} if trial is None else {w: trial(w)(number) for w in _some(left)}
     return [
-        Cost(
-            f"training at width {width}, {len(data.x)} data, {table.method}",
-            width not in left,
-            number,
-            _at(width, tried) if width in left else 0.0,
+        Cost(what.format(width), True, number, 0.0)
+        if width not in left
+        else Cost(
+            what.format(width), False, number, _at(width, tried) if tried else None
         )
-        for width in study.widths
+        for width in widths
     ]
 
 
