@@ -243,6 +243,12 @@ BAD = {
         SpecError,
         "`network.options` is 3; expected a table",
     ),
+    "hexadecimal of thousands of digits": (
+        "widths",
+        f"options = 0x{'f' * 9000}\nwidths",
+        SpecError,
+        "is no valid TOML: Exceeds the limit",
+    ),
     "inputs of another dimension": (
         "[0.5, 1.0]",
         "[[0.5, 1.0]]",

@@ -114,7 +114,7 @@ class Table:
         """Take the raw value found at `path`: a table with some of `keys`."""
         if not isinstance(values, Mapping):
             raise SpecError(
-                f"`{path}` is {values!r}; expected a table, written [{path}]"
+                f"`{path}` is {shown(values)}; expected a table, written [{path}]"
             )
         self._path = path
         self._values: Mapping[str, Any] = values

@@ -24,7 +24,9 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
     if _DEEP_KEY.search(text):
         raise SpecError(f"{path.name} is no valid study file: a key is too deep")
     try:
-        return text, tomllib.loads(text)
+        found = tomllib.loads(text)
+        repr(found)  # no message could show 0xf… of thousands of digits
+        return text, found
     except ValueError as error:  # also of an integer of thousands of digits
         raise SpecError(f"{path.name} is no valid TOML: {error}") from error
     except RecursionError as error:

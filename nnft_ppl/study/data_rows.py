@@ -12,7 +12,7 @@ import numpy as np
 
 from nnft_ppl._arrays import real_numbers
 from nnft_ppl._columns import Columns, read_columns
-from nnft_ppl._errors import SpecError
+from nnft_ppl._errors import SpecError, shown
 from nnft_ppl._network import Network
 from nnft_ppl.bayes.data_set import DataSet, held_out_rows
 from nnft_ppl.study import _tables as kinds
@@ -144,7 +144,7 @@ def _columns(where: str, given: Any, names: tuple[str, ...], folder: Path) -> Co
         return read_columns(folder / given, where, names)
     if not isinstance(given, list) or not given:
         raise SpecError(
-            f"`{where}` is {given!r:.80}; expected the name of a file, .npy or .csv, "
+            f"`{where}` is {shown(given)}; expected the name of a file, .npy or .csv, "
             "or a list of numbers, one item a row"
         )
     if names:

@@ -54,6 +54,35 @@ num_chains = 2
 [output]
 directory = "runs/x"
 """
+WITH_DATA = """
+[network]
+architecture = "relu-net"
+widths = [10, 2]
+[ensemble]
+num_draws = 1000
+seed = 3
+[data]
+inputs = [-1.0, 0.0, 1.0, 2.0]
+targets = [0.3, -0.4, 0.9, 0.2]
+held_out = 0.3
+standardise = true
+noise_std = 0.1
+width = 2
+[training]
+inputs = [[-1.0], [0.0], [1.0]]
+targets = [0.3, -0.4, 0.9]
+new_inputs = [-0.5, 0.7]
+new_targets = [0.1, 0.2]
+method = "langevin"
+times = [0, 2, 20]
+learning_rate = 0.01
+temperature = 0.1
+num_draws = 1000
+operators = ["source", "lambda_0"]
+tolerance = 0.1
+[output]
+directory = "runs/x"
+"""
 SNIPPETS = (
     *("[", "]", "[[", "{", "}", "=", ".", ",", '"', "'", '"""', "\n", "\r", "\x00"),
     *("[network]", "[eft]", "[[inputs]]", "[network.options]\nwidth = 3\n", "#", "\\u"),
@@ -68,6 +97,8 @@ SNIPPETS = (
         "file = 'x.csv'",
     ),
     *("kernel_draws = 9\n", "file = 'x.npy'\n", "measure_file = '\\u0000'\n"),
+    *("input_columns = ['x']\n", "target_column = 'y'\n", "inputs = 'x.csv'\n"),
+    *("held_out = 2\n", "method = 'gradient_flow'\n", "sampler = 'nuts'\n"),
 )
 
 values = st.recursive(
@@ -111,10 +142,12 @@ def written(value: Any) -> str:
 
 
 def changed(
-    spots: list[tuple[int, str, Any]], cuts: list[tuple[float, str, str]]
+    valid: str,
+    spots: list[tuple[int, str, Any]],
+    cuts: list[tuple[float, str, str]],
 ) -> bytes:
-    """The valid file with values changed, then its text."""
-    tables = tomllib.loads(VALID)
+    """A valid file with values changed, then its text."""
+    tables = tomllib.loads(valid)
     for number, what, value in spots:
         keys = [(t, k) for t, table in tables.items() for k in table]
         table, key = keys[number % len(keys)]
@@ -140,7 +173,7 @@ def changed(
     return text.encode("utf-8", "surrogatepass")
 
 
-files = st.builds(changed, spots, cuts)
+files = st.builds(changed, st.sampled_from((VALID, WITH_DATA)), spots, cuts)
 
 
 @tiers
@@ -149,8 +182,9 @@ def test_a_changed_study_file_is_read_or_refused(
 ):
     read_plugins_once(monkeypatch)
     with rewritten(tmp_path / "study.toml") as (path, write):
-        write(VALID.encode())
-        read_study(path)
+        for valid in (VALID, WITH_DATA):
+            write(valid.encode())
+            read_study(path)
 
         def check(data: bytes) -> None:
             write(data)
