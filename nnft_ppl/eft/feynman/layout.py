@@ -6,6 +6,7 @@ loops then leave each into the widest angles that are free.
 
 import cmath
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import combinations, pairwise, permutations
@@ -142,8 +143,18 @@ def _piece(
         marks.append(Mark(here, Shape.FORM if form else Shape.POINT))
         if site[1] == 0:
             free = _free_angles(taken[site], 1, here)[0]
-            labels.append(Label(here + 19 * cmath.exp(1j * free), operator.symbol))
+            labels.append(_label_beside(here, free, operator.symbol))
     return Picture(tuple(curves), tuple(marks), tuple(labels))
+
+
+def _label_beside(here: complex, angle: float, latex: str) -> Label:
+    """A symbol beside a point; a wide one, whose middle is placed, moves outwards."""
+    letters = len(re.findall(r"\\[A-Za-z]+|[A-Za-z0-9]", latex))
+    sideways = math.copysign(max(0.0, 5.0 * (letters - 2)), math.cos(angle))
+    upright = abs(math.cos(angle)) < 0.1
+    return Label(
+        here + 19 * cmath.exp(1j * angle) + (0.0 if upright else sideways), latex
+    )
 
 
 def _places(

@@ -109,6 +109,18 @@ def test_marks_and_labels_do_not_cover_one_another(found):
         assert min(gaps) > 10
 
 
+@pytest.mark.parametrize("name", ["lambda_0", "lambda_nl2", "quadratic_squared"])
+def test_no_line_crosses_a_symbol_however_wide(name):
+    for diagram in nnft.diagrams(Action([name]), 4):
+        drawn = picture(diagram.operators, diagram.lines)
+        for label in drawn.labels:
+            letters = len(re.findall(r"\\[A-Za-z]+|[A-Za-z0-9]", label.latex))
+            for curve in drawn.curves:
+                for t in np.linspace(0, 1, 41):
+                    away = curve.at(t) - label.position
+                    assert abs(away.real) > 4.8 * letters or abs(away.imag) > 5
+
+
 def test_tikz_has_a_draw_for_every_curve_and_balanced_braces(found):
     for diagram in found:
         source = diagram.to_tikz()
