@@ -500,6 +500,8 @@ def test_width_of_a_posterior(tmp_path: Path):
         (("--noise", 0.1, "--new", "no.npy"), "`--new`: cannot read 'no.npy'"),
         (("--noise", 0.1, "--targets", "no.txt"), "`--targets`: 'no.txt' is neither"),
         (("--noise", 0.1, "--targets", "two.csv"), "`--targets` has 2 columns; expect"),
+        (("--noise", 0.1, "--targets", "x.npy"), "`--targets` are one file; say which"),
+        (("--input-columns", "a"), "`--inputs`: 'x.npy' has no line of names"),
     ],
     ids=str,
 )
@@ -510,6 +512,29 @@ def test_width_of_a_posterior_refuses_bad_input(
     monkeypatch.chdir(tmp_path)
     Path("two.csv").write_text("1,2\n3,4\n")
     assert message in nnft_command(*command, *given, code=2).output
+
+
+def test_columns_of_one_file_are_chosen_by_name(tmp_path: Path):
+    *command, _, separate = data_files(tmp_path)
+    both = tmp_path / "both.csv"
+    both.write_text("x,other,y\n0.3,5,0.39\n0.7,6,0.91\n1.1,7,1.43\n")
+    separate.write_text("0.39\n0.91\n1.43\n")
+    rest = ("--noise", 0.5, "--num-draws", 2000)
+    named = ("--input-columns", "x", "--target-columns", "y")
+    command[command.index(tmp_path / "x.npy")] = both
+    one = document(*command, "--targets", both, *named, *rest)
+    other = document(*command, "--targets", separate, *named[:2], *rest)
+    assert one == other
+    asked = ("correlators", "relu-net", "--width", 20, "--num-draws", 1000)
+    place = ("-o", tmp_path / "a.nc")
+    nnft_command(*asked, "--inputs", both, "--input-columns", "x", *place)
+    found = nnft.load(tmp_path / "a.nc")
+    assert found.x[:, 0].tolist() == [0.3, 0.7, 1.1]
+
+
+def test_columns_of_inputs_need_their_file():
+    asked = ("width", "mlp", "--points", "1,2", "--input-columns", "x")
+    assert "without `--inputs`" in nnft_command(*asked, code=2).output
 
 
 def test_width_counts_a_repeated_input_once():

@@ -125,6 +125,12 @@ def test_inputs_from_a_file_beside_the_study(tmp_path: Path, suffix: str):
     np.testing.assert_array_equal(study.points, points)
 
 
+def test_columns_of_inputs_are_chosen_by_name(tmp_path: Path):
+    (tmp_path / "x.csv").write_text("age,price,size\n1,0.5,7\n2,0.25,8\n")
+    text = GOOD.replace("points = [0.5, 1.0]", 'file = "x.csv"\ncolumns = ["price"]')
+    assert read(tmp_path, text).points.tolist() == [[0.5], [0.25]]
+
+
 def test_given_directory_wins(tmp_path: Path):
     text = GOOD + '[output]\ndirectory = "there"\n'
     assert read(tmp_path, text).directory == Path("there")
@@ -278,6 +284,12 @@ BAD = {
         'file = "x.xlsx"',
         SpecError,
         "`inputs.file`: 'x.xlsx' is neither .npy nor .csv",
+    ),
+    "columns without a file": (
+        "points = [0.5, 1.0]",
+        'points = [0.5, 1.0]\ncolumns = ["x"]',
+        SpecError,
+        "`inputs.columns` is of a file, and `inputs.file` is not given",
     ),
     "no inputs in many dimensions": (
         "points = [0.5, 1.0]",

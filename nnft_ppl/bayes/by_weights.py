@@ -75,13 +75,13 @@ def weigh(
     ) as blocks:
         first = 0
         for part in blocks:
-            which = weights.changed[first : first + len(part)]
+            last = first + len(part)
             sums = sums.corrected(
-                np.exp(weights.raw[which]),
-                np.exp(weights.log_weights[which]),
+                np.exp(weights.raw[weights.changed[first:last]]),
+                np.exp(weights.smoothed[first:last]),
                 *moments(part, shape),
             )
-            first += len(part)
+            first = last
     # Blocks as they were, on which the last bits of what is drawn again may depend.
     job = replace(job, num_draws=number, block_size=job.block)
     return job, weights, sums.answer()

@@ -12,7 +12,7 @@ from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
 from nnft_ppl.ensemble.model import narrow_inputs
 
-_BYTES_PER_WEIGHT = 100
+_BYTES_PER_WEIGHT = 32
 """Of memory at the peak, for every network, as measured with ten million of them."""
 
 

@@ -76,7 +76,7 @@ def posterior(
     process with the random kernel K̂, so that the posterior is, exactly, a mixture over
     networks m of the prior, p(f | y) = Σ w_m p(f | y, K̂_m), w_m ∝ N(y; 0, K̂_m + σ²)
     (theory.md §6). Networks are streamed and weighted; 8 bytes of each are kept, and
-    some 100 are taken while the weights are smoothed. Where the weights fail, the
+    32 are taken while the weights are smoothed. Where the weights fail, the
     hidden parameters are sampled, the readout integrated out: by tempered sequential
     Monte Carlo, or by NUTS, which gives no evidence.
 

@@ -244,9 +244,7 @@ def draw_posterior(
     rng = np.random.default_rng(
         np.asarray(jax.random.key_data(job.special_key(_RESAMPLING)))
     )
-    chosen = resampled(weights.log_weights, num_chains * num_samples, rng).astype(
-        np.uint32
-    )
+    chosen = resampled(weights, num_chains * num_samples, rng).astype(np.uint32)
     with closing(job.results(chosen, fields=True)) as blocks:
         fields = np.concatenate(list(blocks))
     if not np.isfinite(fields).all():

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from arviz_stats.base import array_stats
 from jaxtyping import Float
-from scipy.special import logsumexp
 
 from nnft_ppl._errors import FitError
 
@@ -26,6 +25,9 @@ _MANY_ALIKE = 20
 quarter of itself or better."""
 _FLAT = 0.01
 """Where the weights of the tail differ by less, it is no heavy one."""
+_TAILS = 6
+"""How much of the largest weights ArviZ sees, in tails; of less than five it would
+take a fifth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,22 +35,30 @@ class Weights:
     """Posterior weights of networks drawn from the prior.
 
     Attributes:
-        log_weights: (draw,) smoothed, their exponentials add up to one.
-        changed: Which of them smoothing changed.
-        raw: (draw,) as they were, on the same scale.
+        raw: (draw,) log weights as they were, on the scale of smoothed ones, whose
+            exponentials add up to one.
+        changed: Numbers of the few networks whose weights smoothing changes.
+        smoothed: Their log weights in place of `raw`.
         pareto_k: Shape of the tail; infinite where it could not be fitted.
         log_evidence: log p(y), from the smoothed weights.
         log_evidence_error: One standard error; infinite where k is too large for one.
         effective_draws: 1/Σ w².
     """
 
-    log_weights: Float[np.ndarray, " draw"]
-    changed: np.ndarray
     raw: Float[np.ndarray, " draw"]
+    changed: np.ndarray
+    smoothed: Float[np.ndarray, " changed"]
     pareto_k: float
     log_evidence: float
     log_evidence_error: float
     effective_draws: float
+
+    @property
+    def values(self) -> Float[np.ndarray, " draw"]:
+        """Smoothed weights, made anew: they take as much memory as `raw`."""
+        weights = np.exp(self.raw)
+        weights[self.changed] = np.exp(self.smoothed)
+        return weights
 
     @property
     def largest_k(self) -> float:
@@ -87,19 +97,22 @@ def smoothed(log_evidence: Float[np.ndarray, " draw"]) -> Weights:
             "at the inputs is singular; give a `noise_std` > 0"
         )
     relative = log_evidence - top
-    log_weights = relative - logsumexp(relative)
-    scale, k = float(logsumexp(relative)), 0.0
+    weights = np.exp(relative)
+    total = float(weights.sum())
+    changed, fitted, k = np.empty(0, int), np.empty(0), 0.0
     if relative.min() < -_ALIKE:
-        fitted, k, fitted_scale = _pareto(relative)
-        if fitted is not None:
-            log_weights, scale = fitted, fitted_scale
-    raw = relative - scale
-    squares = float(np.exp(logsumexp(2 * log_weights)))
+        changed, fitted, k = _pareto(relative)
+        weights[changed] = np.exp(fitted)
+        total = float(weights.sum())
+    scale = float(np.log(total))
+    squares = float(weights @ weights) / total**2
+    del weights
     error = np.sqrt(max(squares - 1 / number, 0.0))
+    relative -= scale
     return Weights(
-        log_weights=log_weights,
-        changed=np.flatnonzero(~np.isclose(log_weights, raw, rtol=0, atol=_ALIKE)),
-        raw=raw,
+        raw=relative,
+        changed=changed,
+        smoothed=fitted - scale,
         pareto_k=k,
         log_evidence=top + scale - float(np.log(number)),
         log_evidence_error=float(error) if k <= largest_k(number) else np.inf,
@@ -109,37 +122,45 @@ def smoothed(log_evidence: Float[np.ndarray, " draw"]) -> Weights:
 
 def _pareto(
     relative: Float[np.ndarray, " draw"],
-) -> tuple[Float[np.ndarray, " draw"] | None, float, float]:
-    """Smoothed log weights, k, and the log of the sum that they were divided by.
+) -> tuple[np.ndarray, Float[np.ndarray, " changed"], float]:
+    """Numbers of the networks that smoothing changes, their log weights, and k.
+
+    ArviZ is given the largest weights alone, six times as many as the tail has, which
+    is what it would fit among all: the others would take many times their memory.
 
     Networks that are alike, such as those whose units are all off, have equal weights,
     through which no tail can be fitted: a shorter one may lie above them. Where they
     are the largest, or a per cent below at most, weights have a bound, which is k ≤ 0,
     and none is to be smoothed.
     """
-    sorted_weights = np.sort(relative)
+    number = len(relative)
+    size = int(3 * number**0.5)
+    foot = max(number - _TAILS * size - 1, 0)
+    largest = np.flatnonzero(relative >= np.partition(relative, foot)[foot])
+    seen = relative[largest]
+    ordered = np.sort(seen)
     for shorter in (1, 4, 16):  # as if so many times fewer draws were independent
-        size = int(3 * (len(relative) / shorter) ** 0.5)
-        if sorted_weights[-1] - sorted_weights[-size] < _ALIKE:
+        least = ordered[-int(3 * (number / shorter) ** 0.5)]
+        if ordered[-1] - least < _ALIKE:
             break
         # It takes log likelihoods, whose weights are the inverse.
-        fitted, k = array_stats.psislw(-relative, r_eff=shorter)
-        below = np.flatnonzero(relative < sorted_weights[-size])
-        kept = below[np.isfinite(relative[below])]
-        if np.isfinite(k) and kept.size:
-            last = kept[-1]  # smoothing touches the largest only
-            return fitted, float(k), float(relative[last] - fitted[last])
-    tail = sorted_weights[-1] - sorted_weights[-int(3 * len(relative) ** 0.5)]
-    crowded = np.count_nonzero(relative > -_ALIKE) >= _MANY_ALIKE
-    bounded = crowded or tail < _FLAT
-    return None, 0.0 if bounded else np.inf, 0.0
+        r_eff = shorter * (len(seen) / number)
+        fitted, k = array_stats.psislw(-seen, r_eff=r_eff)
+        below = (seen < least) & np.isfinite(seen)
+        if np.isfinite(k) and below.any():
+            untouched = int(np.argmax(below))  # smoothing is of the largest only
+            fitted = fitted + (seen[untouched] - fitted[untouched])
+            moved = ~np.isclose(fitted, seen, rtol=0, atol=_ALIKE)
+            return largest[moved], fitted[moved], float(k)
+    crowded = np.count_nonzero(seen > -_ALIKE) >= _MANY_ALIKE
+    bounded = crowded or ordered[-1] - ordered[-size] < _FLAT
+    return np.empty(0, int), np.empty(0), 0.0 if bounded else np.inf
 
 
-def resampled(
-    log_weights: Float[np.ndarray, " draw"], number: int, rng: np.random.Generator
-) -> np.ndarray:
+def resampled(weights: Weights, number: int, rng: np.random.Generator) -> np.ndarray:
     """Numbers of networks drawn by weight, systematically, in random order."""
-    cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
+    cumulative = weights.values
+    np.cumsum(cumulative, out=cumulative)
     places = (np.arange(number) + rng.random()) / number * cumulative[-1]
     chosen = np.searchsorted(cumulative, places, side="right")
     return rng.permutation(np.minimum(chosen, len(cumulative) - 1))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnft_ppl._errors import SpecError
-from nnft_ppl.cli.units import DEVICES, MEMORY
+from nnft_ppl.cli.units import DEVICES, MEMORY, NAMES
 
 if TYPE_CHECKING:
     from nnft_ppl._network import Network
@@ -185,11 +185,41 @@ def _architecture_options(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def input_options(*, distinct: bool = True) -> Callable[[Function], Function]:
-    """Add --inputs and --points; the command gets `points`, for its `network`.
+input_columns = click.option(
+    "--input-columns",
+    type=NAMES,
+    help="Columns of the .csv files of inputs, by name. Default: all.",
+)
+target_columns = click.option(
+    "--target-columns",
+    type=NAMES,
+    help="Columns of the .csv files of targets, by name. Default: all.",
+)
+
+
+def check_one_file(
+    inputs: Path | None,
+    targets: Path,
+    input_columns: tuple[str, ...],
+    target_columns: tuple[str, ...],
+) -> None:
+    """Refuse inputs and targets in one file of which no columns are chosen."""
+    one = inputs is not None and inputs.resolve() == targets.resolve()
+    if one and not (input_columns and target_columns):
+        raise SpecError(
+            "`--inputs` and `--targets` are one file; say which columns are which by "
+            "--input-columns and --target-columns"
+        )
+
+
+def input_options(
+    *, distinct: bool = True, columns_too: bool = False
+) -> Callable[[Function], Function]:
+    """Add --inputs, its columns, and --points; the command gets `points`.
 
     Args:
         distinct: Refuse two equal ones, as for correlators.
+        columns_too: The command gets `inputs` and `input_columns`, too.
     """
 
     def add(function: Function) -> Function:
@@ -198,6 +228,7 @@ def input_options(*, distinct: bool = True) -> Callable[[Function], Function]:
             type=click.Path(path_type=Path, dir_okay=False),
             help="Inputs from a file, .npy or .csv with one input a line.",
         )
+        @input_columns
         @click.option(
             "--points",
             "given",
@@ -210,9 +241,13 @@ def input_options(*, distinct: bool = True) -> Callable[[Function], Function]:
             network: "Network | int",
             inputs: Path | None,
             given: str | None,
+            input_columns: tuple[str, ...] | None,
             **rest: Any,
         ) -> Any:
-            points = _points(network, inputs, given, distinct=distinct)
+            chosen = input_columns or ()
+            points = _points(network, inputs, given, chosen, distinct=distinct)
+            if columns_too:
+                rest.update(inputs=inputs, input_columns=chosen)
             return function(network=network, points=points, **rest)
 
         return command
@@ -221,7 +256,12 @@ def input_options(*, distinct: bool = True) -> Callable[[Function], Function]:
 
 
 def _points(
-    network: "Network | int", inputs: Path | None, given: str | None, *, distinct: bool
+    network: "Network | int",
+    inputs: Path | None,
+    given: str | None,
+    columns: tuple[str, ...],
+    *,
+    distinct: bool,
 ) -> "Points":
     """Inputs from a file, from the command line, or the suggested ones.
 
@@ -229,10 +269,12 @@ def _points(
     """
     if inputs is not None and given is not None:
         raise SpecError("`--inputs` and `--points` are both given; expected one")
+    if columns and inputs is None:
+        raise SpecError("`--input-columns` is given without `--inputs`; give both")
     if inputs is not None:
-        from nnft_ppl._columns import read_points
+        from nnft_ppl._columns import read_columns
 
-        there = read_points(inputs, "--inputs")
+        there = read_columns(inputs, "--inputs", columns).values
         if isinstance(network, int):
             return there
         return network.check_inputs(there, distinct=distinct)

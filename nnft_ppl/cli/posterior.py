@@ -14,11 +14,14 @@ from nnft_ppl.cli.options import (
     Function,
     as_json,
     check_folder,
+    check_one_file,
     devices,
     emit,
     force,
+    input_columns,
     network_options,
     seed,
+    target_columns,
 )
 from nnft_ppl.cli.predictions import (
     prediction_table,
@@ -27,7 +30,7 @@ from nnft_ppl.cli.predictions import (
     scores,
     standard_lines,
 )
-from nnft_ppl.cli.units import COUNT, NAMES, WIDTHS, chosen_devices
+from nnft_ppl.cli.units import COUNT, WIDTHS, chosen_devices
 
 if TYPE_CHECKING:
     from nnft_ppl._network import Network
@@ -64,16 +67,8 @@ def _data_options(function: Function) -> Function:
                 type=_FILE,
                 help="Targets there, held out: predictions are scored.",
             ),
-            click.option(
-                "--input-columns",
-                type=NAMES,
-                help="Columns of the .csv files of inputs, by name. Default: all.",
-            ),
-            click.option(
-                "--target-columns",
-                type=NAMES,
-                help="Columns of the .csv files of targets, by name. Default: all.",
-            ),
+            input_columns,
+            target_columns,
             click.option(
                 "--noise",
                 "noise_std",
@@ -200,13 +195,7 @@ def _data(
     from nnft_ppl._columns import read_columns
     from nnft_ppl.bayes.data_set import DataSet
 
-    if given["--inputs"] == given["--targets"] and not (
-        input_columns and target_columns
-    ):
-        raise SpecError(
-            "`--inputs` and `--targets` are one file; say which columns are which by "
-            "--input-columns and --target-columns"
-        )
+    check_one_file(given["--inputs"], given["--targets"], input_columns, target_columns)
     columns = {"--inputs": input_columns, "--new": input_columns}
     x, y, x_new, y_new = (
         None

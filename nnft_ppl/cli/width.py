@@ -9,11 +9,13 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl.cli.events import Events
 from nnft_ppl.cli.options import (
     as_json,
+    check_one_file,
     emit,
     input_options,
     network_options,
     seed,
     table,
+    target_columns,
 )
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @network_options(width=1, hide_width=True)
-@input_options(distinct=False)
+@input_options(distinct=False, columns_too=True)
 @click.option(
     "--tolerance",
     type=float,
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Targets at the inputs, .npy or .csv: judge the posterior given these.",
 )
+@target_columns
 @click.option("--noise", type=float, help="Standard deviation of the targets.")
 @click.option(
     "--new",
@@ -74,11 +77,14 @@ if TYPE_CHECKING:
 def width(
     network: "Network",
     points: "Points",
+    inputs: Path | None,
+    input_columns: tuple[str, ...],
     tolerance: float | None,
     group_size: int,
     num_groups: int,
     num_draws: int | None,
     targets: Path | None,
+    target_columns: tuple[str, ...] | None,
     noise: float | None,
     new: Path | None,
     total_variation: float | None,
@@ -94,12 +100,14 @@ def width(
     at the new inputs, and the total variation distance of its predictive laws.
     """
     if targets is not None:
+        chosen = target_columns or ()
+        check_one_file(inputs, targets, input_columns, chosen)
         _of_posterior(
             network,
             points,
-            targets,
+            _targets(targets, chosen, network),
             noise,
-            new,
+            None if new is None else _new(new, input_columns),
             total_variation=0.05 if total_variation is None else total_variation,
             tolerance=0.1 if tolerance is None else tolerance,
             num_draws=200_000 if num_draws is None else num_draws,
@@ -107,7 +115,12 @@ def width(
             as_json=as_json,
         )
         return
-    given = {"--noise": noise, "--new": new, "--total-variation": total_variation}
+    given = {
+        "--target-columns": target_columns,
+        "--noise": noise,
+        "--new": new,
+        "--total-variation": total_variation,
+    }
     for option, value in given.items():
         if value is not None:
             raise SpecError(f"`{option}` is given without `--targets`; give both")
@@ -152,9 +165,9 @@ def width(
 def _of_posterior(
     network: "Network",
     points: "Points",
-    targets: Path,
+    targets: "np.ndarray",
     noise: float | None,
-    new: Path | None,
+    new: "np.ndarray | None",
     *,
     tolerance: float,
     total_variation: float,
@@ -163,7 +176,6 @@ def _of_posterior(
     as_json: bool,
 ) -> None:
     """The same of the posterior given targets."""
-    from nnft_ppl._columns import read_points
     from nnft_ppl._numbers import with_error
     from nnft_ppl._seed import seed_key
     from nnft_ppl.bayes.posterior_width import posterior_width
@@ -182,8 +194,8 @@ def _of_posterior(
         result = posterior_width(
             network,
             points,
-            _targets(read_points(targets, "--targets"), network),
-            None if new is None else read_points(new, "--new"),
+            targets,
+            new,
             noise_std=noise,
             tolerance=tolerance,
             total_variation=total_variation,
@@ -221,12 +233,22 @@ def _of_posterior(
     )
 
 
-def _targets(read: "np.ndarray", network: "Network") -> "np.ndarray":
+def _targets(path: Path, columns: tuple[str, ...], network: "Network") -> "np.ndarray":
     """A .csv with one target a line is a column."""
+    from nnft_ppl._columns import read_columns
+
+    read = read_columns(path, "--targets", columns).values
     outputs = network.hyperparameters.output_dim
     if read.ndim == 2 and read.shape[1] not in (1, outputs):
         raise SpecError(
             f"`--targets` has {read.shape[1]} columns; expected {outputs}, one an "
-            "output: put the targets in a file of their own, and --inputs in another"
+            "output: choose by --target-columns"
         )
     return read[:, 0] if read.ndim == 2 and read.shape[1] == 1 else read
+
+
+def _new(path: Path, columns: tuple[str, ...]) -> "np.ndarray":
+    """New inputs, of the columns that inputs are of."""
+    from nnft_ppl._columns import read_columns
+
+    return read_columns(path, "--new", columns).values

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from nnft_ppl._columns import read_points
 from nnft_ppl._drawn_network import drawn_network, is_drawn
 from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
@@ -21,6 +20,8 @@ from nnft_ppl.correlators.origin import DRAWS
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.study import _tables as kinds
 from nnft_ppl.study._tables import Table
+from nnft_ppl.study.inputs import KEYS as INPUTS_KEYS
+from nnft_ppl.study.inputs import read_inputs
 from nnft_ppl.study.orders import orders_of_draws
 from nnft_ppl.study.spec import EnsembleTable
 
@@ -31,7 +32,7 @@ _OF_NETWORKS = (
     "plain_draws",
     "kernel_draws",
 )
-_OF_A_FIT = ("points", "file", "num_draws", "data")
+_OF_A_FIT = (*INPUTS_KEYS, "num_draws", "data")
 
 
 def network_of_inputs(table: Table, folder: Path) -> Network:
@@ -44,15 +45,13 @@ def network_of_inputs(table: Table, folder: Path) -> Network:
     Raises:
         SpecError: There are no inputs.
     """
-    file = table.take("file", kinds.TEXT, None)
-    given = table.take("points", kinds.ANYTHING, None)
-    if file is None and given is None:
+    found = read_inputs(table, folder)
+    if found is None:
         raise SpecError(
             f"`{table.path('points')}` is missing; draws need the inputs they are at: "
             "give points, or a file (.npy or .csv)"
         )
-    where = table.path("points" if file is None else "file")
-    values = given if file is None else read_points(folder / file, where)
+    where, values = found
     try:
         shape = np.shape(values)
     except ValueError as error:  # of ragged lists

@@ -42,6 +42,8 @@ from nnft_ppl.study.draws_file import (
     ensemble_of_file,
     network_of_inputs,
 )
+from nnft_ppl.study.inputs import KEYS as INPUTS_KEYS
+from nnft_ppl.study.inputs import read_inputs
 from nnft_ppl.study.orders import check_actions, orders_of_networks
 from nnft_ppl.study.spec import EftTable, EnsembleTable, Study, kernel_key
 from nnft_ppl.study.training_table import KEYS as TRAINING_KEYS
@@ -58,7 +60,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "bias_std",
             "options",
         ),
-        "inputs": ("points", "file"),
+        "inputs": INPUTS_KEYS,
         "ensemble": (
             "num_draws",
             "target_error",
@@ -72,8 +74,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "eft": (
             "width",
-            "points",
-            "file",
+            *INPUTS_KEYS,
             "operators",
             "measure",
             "measure_file",
@@ -232,23 +233,16 @@ def _network(table: Table) -> tuple[Network, tuple[int, ...]]:
 
 def _inputs(table: Table, net: Network, folder: Path) -> Points:
     """Inputs from `points`, from `file`, or the architecture's suggestion."""
-    given = table.take("points", kinds.ANYTHING, None)
-    file = table.take("file", kinds.TEXT, None)
-    if given is not None and file is not None:
-        raise SpecError(
-            f"`{table.path('points')}` and `{table.path('file')}` are both given; "
-            "expected one of them"
-        )
-    if given is None and file is None:
+    values: Any
+    where, values = read_inputs(table, folder) or (table.path("points"), None)
+    if values is None:
         dim = net.hyperparameters.input_dim
-        given = net.architecture.suggested_inputs.get(dim)
-        if given is None:
+        values = net.architecture.suggested_inputs.get(dim)
+        if values is None:
             raise SpecError(
                 f"`{table.path('points')}` is missing, and {net.name!r} suggests no "
                 f"inputs of dimension {dim}; give points, or a file (.npy or .csv)"
             )
-    where = table.path("points" if file is None else "file")
-    values = given if file is None else read_points(folder / file, where)
     return at(where, lambda: net.check_inputs(values, distinct=True))
 
 
@@ -319,7 +313,7 @@ def _eft(
     candidates = table.take("candidates", kinds.Many(kinds.Many(kinds.TEXT)), ())
     comparison = table.take("comparison_cutoff", kinds.CUTOFF, None)
     tolerance = table.take("tolerance", kinds.POSITIVE, TOLERANCE)
-    own_points = "points" in table or "file" in table
+    own_points = any(key in table for key in INPUTS_KEYS)
     fit_points = _inputs(table, net, folder) if own_points else points
     num_draws = table.take("num_draws", kinds.WHOLE, ensemble.num_draws)
     data = table.choice("data", ("measured", "exact"))

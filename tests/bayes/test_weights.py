@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from arviz_stats.base import array_stats
 
 import nnft_ppl as nnft
 from nnft_ppl.bayes.sums import Sums
@@ -17,13 +18,22 @@ def test_evidence_is_the_mean_weight_within_its_error():
     )
     assert weights.effective_draws == pytest.approx(20_000 / np.e, rel=0.1)
     assert weights.are_reliable
-    assert np.exp(weights.log_weights).sum() == pytest.approx(1)
+    assert weights.values.sum() == pytest.approx(1)
     np.testing.assert_allclose(
         weights.raw - log_evidence, weights.raw[0] - log_evidence[0]
     )
-    kept = np.setdiff1d(np.arange(20_000), weights.changed)
-    np.testing.assert_allclose(weights.log_weights[kept], weights.raw[kept], atol=1e-9)
     assert 0 < len(weights.changed) <= 3 * 20_000**0.5
+
+
+@pytest.mark.parametrize("number", [100, 300, 1000, 20_000, 262_144])
+def test_smoothing_of_the_largest_is_arviz_s_of_all(number):
+    rng = np.random.default_rng(number)
+    log_evidence = rng.normal(-3, 1.5, number)
+    log_evidence[rng.random(number) < 0.1] = -np.inf
+    weights = smoothed(log_evidence)
+    expected, k = array_stats.psislw(-log_evidence)
+    assert weights.pareto_k == pytest.approx(float(k), rel=1e-9)
+    np.testing.assert_allclose(weights.values, np.exp(expected), rtol=1e-9)
 
 
 def test_heavy_tails_are_not_trusted():
@@ -50,7 +60,7 @@ def test_equal_weights_and_weights_of_zero():
     some = np.arange(1000) % 4
     none = smoothed(np.where(some, rng.normal(0, 0.5, 1000), -np.inf))
     assert none.are_reliable
-    assert (np.exp(none.log_weights[::4]) == 0).all()
+    assert (none.values[::4] == 0).all()
     with pytest.raises(nnft.FitError, match="none of 100 networks"):
         smoothed(np.full(100, -np.inf))
 
@@ -84,8 +94,8 @@ def test_equal_weights_just_below_the_largest_are_no_heavy_tail():
 def test_resampling_is_by_weight():
     rng = np.random.default_rng(4)
     weights = smoothed(rng.normal(size=1000))
-    chosen = resampled(weights.log_weights, 50_000, np.random.default_rng(0))
-    expected = 50_000 * np.exp(weights.log_weights)
+    chosen = resampled(weights, 50_000, np.random.default_rng(0))
+    expected = 50_000 * weights.values
     counts = np.bincount(chosen, minlength=1000)
     assert abs(counts - expected).max() < 1 + 1e-6  # systematic
 

@@ -97,7 +97,12 @@ SNIPPETS = (
         "file = 'x.csv'",
     ),
     *("kernel_draws = 9\n", "file = 'x.npy'\n", "measure_file = '\\u0000'\n"),
-    *("input_columns = ['x']\n", "target_column = 'y'\n", "inputs = 'x.csv'\n"),
+    *(
+        "columns = ['x']\n",
+        "input_columns = ['x']\n",
+        "target_column = 'y'\n",
+        "inputs = 'x.csv'\n",
+    ),
     *("held_out = 2\n", "method = 'gradient_flow'\n", "sampler = 'nuts'\n"),
 )
 
