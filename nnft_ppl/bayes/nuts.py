@@ -4,6 +4,9 @@ For data so informative that no network of the prior is near them. In: a `Job`. 
 moments and draws of the field, as weighting gives them; but no evidence.
 """
 
+from dataclasses import asdict
+from pathlib import Path
+
 import jax
 import numpy as np
 
@@ -31,17 +34,24 @@ _TARGET_ACCEPTANCE = 0.9
 """Kinks of an activation and narrow posteriors want short steps."""
 
 
-def run_nuts(job: Job, sampling: Sampling, progress: bool | Monitor) -> Chained:
+def run_nuts(
+    job: Job,
+    sampling: Sampling,
+    progress: bool | Monitor,
+    checkpoint: Path | None = None,
+) -> Chained:
     """Chains from networks of the prior, each from another.
 
     Args:
         job: Networks and data; its number of draws does not matter.
         sampling: Lengths and number of the chains.
         progress: Show a bar, or a function that is told.
+        checkpoint: Where the chains are saved, and gone on from; kept at the end.
 
     Raises:
         FitError: A chain ends in numbers that are not finite.
-        KeyboardInterrupt: Interrupted, within a second or so.
+        SpecError: The checkpoint is of other work.
+        KeyboardInterrupt: Interrupted, within a second or so; says what is saved.
     """
     shape = (sampling.num_chains, sampling.num_samples)
     with jax.enable_x64(True):
@@ -52,8 +62,8 @@ def run_nuts(job: Job, sampling: Sampling, progress: bool | Monitor) -> Chained:
                 *reached, first, count, problem, job.network, sampling
             ),
             sampling=sampling,
-            checkpoint=None,
-            whose={},
+            checkpoint=checkpoint,
+            whose={**job.identity("NUTS"), **asdict(sampling)},
             progress=progress,
         )
         by_chain = {n: np.swapaxes(np.asarray(v), 0, 1) for n, v in drawn.items()}

@@ -102,9 +102,11 @@ def posterior(
         generator: As in `sample_ensemble`.
         target_error: Stop once no mean at the new inputs has a larger error, in units
             of its standard deviation, and the weights are good; `num_draws` is then
-            the largest number. By weights alone, as the next and the scheduler.
-        checkpoint: File where the sums are saved as they grow, and from which the same
-            call goes on, whatever its `num_draws`; it is kept at the end.
+            the largest number. By weights alone, as the scheduler.
+        checkpoint: File where the sums of weights are saved as they grow, and from
+            which the same call goes on, whatever its `num_draws`; it is kept at the
+            end. Particles of SMC and chains of NUTS likewise; where `auto` goes on to
+            SMC, in a file beside it that ends in `.smc`.
         devices: Devices of this process to use, or how many; all when `None`. SMC and
             NUTS run on one.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers
@@ -127,6 +129,7 @@ def posterior(
         FitError: By `weights`, a few networks have all the weight, or none can have
             the targets.
         SamplingInterrupted: Ctrl-C while networks are streamed; sums are saved.
+        KeyboardInterrupt: Ctrl-C in SMC or NUTS; says what is saved.
 
     Warns:
         PosteriorWarning: Targets are none that the prior gives, weights failed, or
@@ -139,9 +142,7 @@ def posterior(
     check_choice("method", method, METHODS)
     sampling = Sampling(num_warmup, num_samples, num_chains)
     check_generator(generator)
-    target_error = check_route(
-        method, target_error, checkpoint=checkpoint, scheduler=scheduler
-    )
+    target_error = check_route(method, target_error, scheduler=scheduler)
     place = None if checkpoint is None else check_checkpoint_path(checkpoint)
     job = Job(
         network,
@@ -172,10 +173,12 @@ def posterior(
             return _of_weights(job, weights, answer, draws)
     log_evidence, error = np.nan, np.inf
     if method == "nuts":
-        chained = run_nuts(job, sampling, progress)
+        chained = run_nuts(job, sampling, progress, place)
     else:
+        if method == "auto" and place is not None:
+            place = place.with_name(f"{place.name}.smc")
         with watching(progress, "SMC") as monitor:
-            chained, log_evidence, error = run_smc(job, sampling, monitor)
+            chained, log_evidence, error = run_smc(job, sampling, monitor, place)
     warn_unless_converged(chained)
     estimates = {
         "log_evidence": log_evidence,

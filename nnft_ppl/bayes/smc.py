@@ -11,47 +11,73 @@ Source: Del Moral, Doucet, Jasra, J. R. Statist. Soc. B 68 (2006) 411; Chopin an
 Papaspiliopoulos, An Introduction to Sequential Monte Carlo (2020), chapter 17.
 """
 
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
-from numpyro import handlers
-from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from nnft_ppl._compile import compiled
-from nnft_ppl._network import Network
-from nnft_ppl._typing import Key
-from nnft_ppl.bayes.chained import Chained, Problem, finished, kernel_model, stated
+from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
+from nnft_ppl.bayes.chained import Chained, Problem, finished, stated
+from nnft_ppl.bayes.particles import (
+    Sites,
+    begin_particles,
+    move_particles,
+    sites_of_particles,
+)
 from nnft_ppl.bayes.weighting import Job
 from nnft_ppl.bayes.weights import resampled
 from nnft_ppl.ensemble.model import numbered_keys
 from nnft_ppl.ensemble.progress import Monitor, Pace
+from nnft_ppl.ensemble.saving import Saving, save_after
 from nnft_ppl.inference.mcmc.sampling import Sampling
 
 _PARTICLES, _MOVES = ((1 << 30) + 32 + i for i in range(2))
 """Streams of the key, others than those of weighting and NUTS."""
 _KEPT = 0.5
 """Share of the particles that stay effective in a step."""
-_NUM_MOVES, _NUM_LEAPS = 8, 8
+_NUM_MOVES = 8
 _ACCEPTED = 0.8
 """What the step size is adapted to."""
 _FIRST_STEP, _MOST_STEP = 0.2, 1.0
 """In standard deviations of the particles."""
 
-_SIDE_BY_SIDE = 64
-"""Most particles whose matrices are factored together."""
+_ARRAYS = ("log_likelihood", "powers", "log_evidence", "lengths")
+"""Of a state, beside the particles."""
 
-type Sites = dict[str, Any]
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Populations after some steps.
+
+    Attributes:
+        number: Steps taken.
+        particles: Name -> (particle, …), unconstrained, population by population.
+        log_likelihood: (particle,)
+        powers: (population,) β.
+        log_evidence: (population,) of the likelihood to that power.
+        lengths: (population,) step sizes of the moves.
+    """
+
+    number: int
+    particles: Sites
+    log_likelihood: Any
+    powers: np.ndarray
+    log_evidence: np.ndarray
+    lengths: np.ndarray
 
 
 def run_smc(
-    job: Job, sampling: Sampling, monitor: Monitor | None
+    job: Job,
+    sampling: Sampling,
+    monitor: Monitor | None,
+    checkpoint: Path | None = None,
 ) -> tuple[Chained, float, float]:
     """Populations of particles, `num_chains` of `num_samples` each.
 
@@ -59,6 +85,7 @@ def run_smc(
         job: Networks and data; its number of draws does not matter.
         sampling: How many particles; its warm-up does not matter.
         monitor: Told of every step, in parts of a thousand of the way.
+        checkpoint: Where particles are saved, and gone on from; kept at the end.
 
     Returns:
         What the particles give, a population in the place of a chain; the log evidence
@@ -66,60 +93,137 @@ def run_smc(
 
     Raises:
         FitError: Particles end in numbers that are not finite.
+        SpecError: The checkpoint is of other work.
+        KeyboardInterrupt: Interrupted; says how far it came and what is saved.
+
+    Warns:
+        CheckpointWarning: Particles could not be saved; the work goes on.
     """
     shape = (sampling.num_chains, sampling.num_samples)
-    rng = np.random.default_rng(
-        np.asarray(jax.random.key_data(job.special_key(_PARTICLES)))
-    )
     with jax.enable_x64(True):
         problem = stated(job)
-        keys = numbered_keys(
-            job.special_key(_PARTICLES), np.arange(np.prod(shape), dtype=np.uint32)
-        )
-        particles, log_likelihood = _begin(keys, problem, job.network)
-        powers, log_evidence = np.zeros(shape[0]), np.zeros(shape[0])
-        steps, round_, pace = np.full(shape[0], _FIRST_STEP), 0, Pace(0, "thousandths")
-        while (powers < 1).any():
-            found = np.asarray(log_likelihood).reshape(shape)
-            chosen = np.empty(shape, int)
-            for one in range(shape[0]):
-                power = _next_power(powers[one], found[one])
-                weights = (power - powers[one]) * found[one]
-                log_evidence[one] += logsumexp(weights) - np.log(shape[1])
-                chosen[one] = one * shape[1] + resampled(weights, shape[1], rng)
-                powers[one] = power
-            particles = {n: v[chosen.ravel()] for n, v in particles.items()}
-            spread = {n: jnp.maximum(v.std(axis=0), 1e-6) for n, v in particles.items()}
-            keys = numbered_keys(
-                jax.random.fold_in(job.special_key(_MOVES), round_),
-                np.arange(chosen.size, dtype=np.uint32),
-            )
-            for move in range(_NUM_MOVES):
-                particles, log_likelihood, accepted = _move(
-                    jax.vmap(partial(jax.random.fold_in, data=move))(keys),
-                    particles,
-                    jnp.repeat(jnp.asarray(powers), shape[1]),
-                    jnp.repeat(jnp.asarray(steps), shape[1]),
-                    spread,
-                    problem,
-                    job.network,
-                )
-                rate = np.asarray(accepted).reshape(shape).mean(axis=1)
-                steps = np.minimum(steps * np.exp(rate - _ACCEPTED), _MOST_STEP)
-            round_ += 1
-            if monitor is not None:
-                monitor(pace.at(int(1000 * powers.min()), 1000))
-        sites = {
-            n: np.asarray(v) for n, v in _sites(particles, problem, job.network).items()
-        }
-        statistics = {"lp": np.asarray(log_likelihood).reshape(shape)}
+        state = _tempered(job, problem, shape, monitor, checkpoint)
+        found = sites_of_particles(state.particles, problem, job.network)
+        sites = {name: np.asarray(values) for name, values in found.items()}
+        statistics = {"lp": np.asarray(state.log_likelihood).reshape(shape)}
         chained = finished(job, problem, sites, statistics, shape)
-    top = log_evidence.max()
-    each = np.exp(log_evidence - top)
+    top = state.log_evidence.max()
+    each = np.exp(state.log_evidence - top)
     error = (
         each.std(ddof=1) / len(each) ** 0.5 / each.mean() if len(each) > 1 else np.inf
     )
     return chained, float(top + np.log(each.mean())), float(error)
+
+
+def _tempered(
+    job: Job,
+    problem: Problem,
+    shape: tuple[int, int],
+    monitor: Monitor | None,
+    checkpoint: Path | None,
+) -> _State:
+    """Particles of the posterior: all steps, from the checkpoint on."""
+    whose = {**job.identity("SMC"), "populations": list(shape)}
+    found = None if checkpoint is None else _load(checkpoint, whose)
+    kept = -1 if found is None else found.number
+    state = found or _first(job, problem, shape)
+
+    def save() -> bool:
+        nonlocal kept
+        if checkpoint is None or kept == state.number:
+            return False
+        _save(checkpoint, whose, state)
+        kept = state.number
+        return True
+
+    pace, saving = Pace(0, "thousandths"), Saving("particles", checkpoint, save)
+    try:
+        while (state.powers < 1).any():
+            state = _step(state, job, problem, shape)
+            if monitor is not None:
+                monitor(pace.at(int(1000 * state.powers.min()), 1000))
+            saving.if_due()
+    except KeyboardInterrupt:
+        saving.now()
+        how_far = (
+            f"SMC stopped after {state.number} steps, at {state.powers.min():.3g} of "
+            "the log likelihood"
+        )
+        if checkpoint is not None:
+            is_kept = "kept" if kept == state.number else "not kept"
+            how_far += f", {is_kept} in `{checkpoint}`"
+        raise KeyboardInterrupt(how_far) from None
+    except Exception as failure:
+        save_after(failure, save, checkpoint)
+        raise
+    saving.now()
+    return state
+
+
+def _first(job: Job, problem: Problem, shape: tuple[int, int]) -> _State:
+    """Networks of the prior."""
+    keys = numbered_keys(
+        job.special_key(_PARTICLES), np.arange(np.prod(shape), dtype=np.uint32)
+    )
+    particles, log_likelihood = begin_particles(keys, problem, job.network)
+    nothing = np.zeros(shape[0])
+    lengths = np.full(shape[0], _FIRST_STEP)
+    return _State(0, particles, log_likelihood, nothing, nothing, lengths)
+
+
+def _step(state: _State, job: Job, problem: Problem, shape: tuple[int, int]) -> _State:
+    """Drawn anew by the weights of a larger power of the likelihood, and moved."""
+    key = np.asarray(jax.random.key_data(job.special_key(_PARTICLES)))
+    rng = np.random.default_rng([*key.ravel().tolist(), state.number])
+    found = np.asarray(state.log_likelihood).reshape(shape)
+    powers, log_evidence = state.powers.copy(), state.log_evidence.copy()
+    chosen = np.empty(shape, int)
+    for one in range(shape[0]):
+        power = _next_power(powers[one], found[one])
+        log_weights = (power - powers[one]) * found[one]
+        log_evidence[one] += logsumexp(log_weights) - np.log(shape[1])
+        weights = np.exp(log_weights - log_weights.max())
+        chosen[one] = one * shape[1] + resampled(weights, shape[1], rng)
+        powers[one] = power
+    particles = {n: v[chosen.ravel()] for n, v in state.particles.items()}
+    spread = {n: jnp.maximum(v.std(axis=0), 1e-6) for n, v in particles.items()}
+    keys = numbered_keys(
+        jax.random.fold_in(job.special_key(_MOVES), state.number),
+        np.arange(chosen.size, dtype=np.uint32),
+    )
+    lengths, log_likelihood = state.lengths, state.log_likelihood
+    for move in range(_NUM_MOVES):
+        particles, log_likelihood, accepted = move_particles(
+            jax.vmap(partial(jax.random.fold_in, data=move))(keys),
+            particles,
+            jnp.repeat(jnp.asarray(powers), shape[1]),
+            jnp.repeat(jnp.asarray(lengths), shape[1]),
+            spread,
+            problem,
+            job.network,
+        )
+        rate = np.asarray(accepted).reshape(shape).mean(axis=1)
+        lengths = np.minimum(lengths * np.exp(rate - _ACCEPTED), _MOST_STEP)
+    return _State(
+        state.number + 1, particles, log_likelihood, powers, log_evidence, lengths
+    )
+
+
+def _save(place: Path, whose: dict[str, Any], state: _State) -> None:
+    arrays = {f"site {name}": np.asarray(v) for name, v in state.particles.items()}
+    for name in _ARRAYS:
+        arrays[name] = np.asarray(getattr(state, name))
+    save_checkpoint(place, {**whose, "steps": state.number}, arrays)
+
+
+def _load(place: Path, whose: dict[str, Any]) -> _State | None:
+    found = load_checkpoint(place, whose)
+    if found is None:
+        return None
+    named = {n.partition("site ")[2]: v for n, v in found.arrays.items()}
+    particles = {name: jnp.asarray(v) for name, v in named.items() if name}
+    arrays = [found.arrays[name] for name in _ARRAYS]
+    return _State(int(found.record["steps"]), particles, *arrays)
 
 
 def _next_power(power: float, log_likelihood: Float[np.ndarray, " particle"]) -> float:
@@ -133,134 +237,3 @@ def _next_power(power: float, log_likelihood: Float[np.ndarray, " particle"]) ->
     if too_many(1 - power) >= 0:
         return 1.0
     return power + float(brentq(too_many, 0.0, 1 - power, rtol=1e-6))
-
-
-def _begin_all(
-    keys: Key, problem: Problem, network: Network
-) -> tuple[Sites, jax.Array]:
-    """Draws of the prior in unconstrained coordinates, and their log likelihoods."""
-
-    def one(key: Key) -> tuple[Sites, jax.Array]:
-        trace = handlers.trace(handlers.seed(kernel_model, key)).get_trace(
-            problem, network
-        )
-        sites = {
-            name: site["value"]
-            for name, site in trace.items()
-            if site["type"] == "sample" and not site["is_observed"]
-        }
-        position = unconstrain_fn(kernel_model, (problem, network), {}, sites)
-        return position, _energies(position, problem, network)[1]
-
-    found: tuple[Sites, jax.Array] = jax.lax.map(
-        one, keys, batch_size=_side_by_side(len(keys))
-    )
-    return found
-
-
-def _side_by_side(number: int) -> int:
-    """Particles whose matrices are factored together: a divisor of all.
-
-    A rest would have a program of its own.
-    """
-    return max(n for n in range(1, _SIDE_BY_SIDE + 1) if number % n == 0)
-
-
-def _energies(
-    position: Sites, problem: Problem, network: Network
-) -> tuple[jax.Array, jax.Array]:
-    """−log of the prior in unconstrained coordinates, and the log likelihood."""
-    prior = handlers.block(kernel_model, hide=["y"])
-    of_prior, of_both = (
-        potential_energy(model, (problem, network), {}, position)
-        for model in (prior, kernel_model)
-    )
-    return of_prior, of_prior - of_both
-
-
-def _move_all(
-    keys: Key,
-    particles: Sites,
-    powers: jax.Array,
-    steps: jax.Array,
-    spread: Sites,
-    problem: Problem,
-    network: Network,
-) -> tuple[Sites, jax.Array, jax.Array]:
-    """One move of every particle by Hamiltonian Monte Carlo.
-
-    Args:
-        keys: (particle,)
-        particles: Name -> (particle, …).
-        powers: (particle,) β.
-        steps: (particle,) step sizes, in units of the spread.
-        spread: Name -> (…) standard deviations of the particles.
-        problem: What is seen.
-        network: The prior.
-
-    Returns:
-        The particles, their log likelihoods, the probabilities that moves had.
-    """
-
-    def one(
-        given: tuple[Key, Sites, jax.Array, jax.Array],
-    ) -> tuple[Sites, jax.Array, jax.Array]:
-        key, start, power, step = given
-
-        @partial(jax.value_and_grad, has_aux=True)
-        def energy(position: Sites) -> tuple[jax.Array, jax.Array]:
-            of_prior, log_likelihood = _energies(position, problem, network)
-            return of_prior - power * log_likelihood, log_likelihood
-
-        def leap(_: int, state: tuple[Any, ...]) -> tuple[Any, ...]:
-            position, momentum, (_, slope) = state
-            momentum = _plus(momentum, -step / 2, slope, spread)
-            position = _plus(position, step, momentum, spread)
-            found = energy(position)
-            return position, _plus(momentum, -step / 2, found[1], spread), found
-
-        first, second, third = jax.random.split(key, 3)
-        flat, unravel = ravel_pytree(start)
-        momentum = unravel(jax.random.normal(first, flat.shape, flat.dtype))
-        # A random length, so that no period of the motion is met.
-        count = jax.random.randint(second, (), 1, _NUM_LEAPS + 1)
-        before = energy(start)
-        end, last, after = jax.lax.fori_loop(0, count, leap, (start, momentum, before))
-        change = before[0][0] - after[0][0] + (_square(momentum) - _square(last)) / 2
-        chance = jnp.exp(jnp.minimum(jnp.nan_to_num(change, nan=-jnp.inf), 0.0))
-        taken = jax.random.uniform(third, ()) < chance
-        position, log_likelihood = jax.tree.map(
-            lambda a, b: jnp.where(taken, a, b),
-            (end, after[0][1]),
-            (start, before[0][1]),
-        )
-        return position, log_likelihood, chance
-
-    moved: tuple[Sites, jax.Array, jax.Array] = jax.lax.map(
-        one,
-        (keys, particles, powers, steps),
-        batch_size=_side_by_side(len(keys)),
-    )
-    return moved
-
-
-def _plus(at: Sites, step: jax.Array, by: Sites, spread: Sites) -> Sites:
-    return {n: at[n] + step * spread[n] * by[n] for n in at}
-
-
-def _square(momentum: Sites) -> jax.Array:
-    total: jax.Array = ravel_pytree(momentum)[0]
-    return jnp.sum(total**2)
-
-
-def _sites_of(particles: Sites, problem: Problem, network: Network) -> Sites:
-    """Values of the model's sites."""
-    sites: Sites = constrain_fn(
-        kernel_model, (problem, network), {}, particles, batch_ndims=1
-    )
-    return sites
-
-
-_begin = compiled(_begin_all, ("network",))
-_move = compiled(_move_all, ("network",))
-_sites = compiled(_sites_of, ("network",))

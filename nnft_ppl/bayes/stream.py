@@ -5,7 +5,6 @@ network, 8 bytes each, and the sums. What is saved are whole blocks, so that a r
 on as if it had never ended.
 """
 
-import hashlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +17,6 @@ from jaxtyping import Float
 
 from nnft_ppl._checkpoint import load_checkpoint, save_checkpoint
 from nnft_ppl._errors import SpecError
-from nnft_ppl._version import __version__
 from nnft_ppl.bayes.data import check_weights
 from nnft_ppl.bayes.weighting import Job, moments
 from nnft_ppl.bayes.weights import MIN_DRAWS, smoothed
@@ -185,7 +183,7 @@ def stream[S: Tally](
     log_evidence = np.empty(job.num_draws)
     done, sums = 0, empty
     if checkpoint is not None:
-        found = load_checkpoint(checkpoint, _identity(job))
+        found = load_checkpoint(checkpoint, job.identity("posterior"))
         if found is not None:
             check_recorded(job.network, found.record, jax.__version__)
             job = replace(job, block_size=found.record["block"])
@@ -204,7 +202,11 @@ def stream[S: Tally](
         nonlocal saved
         if checkpoint is None or state is saved:
             return False
-        record = {**network_record(job.network), **_identity(job), "block": job.block}
+        record = {
+            **network_record(job.network),
+            **job.identity("posterior"),
+            "block": job.block,
+        }
         arrays = {**vars(state[1]), "log_evidence": log_evidence[: state[0]]}
         save_checkpoint(checkpoint, record, arrays)
         saved = state
@@ -258,20 +260,3 @@ def _with_arrays[S: Tally](empty: S, arrays: dict[str, np.ndarray]) -> S:
     kept = {name: arrays[name] for name in vars(empty)}
     values = {n: v if v.ndim else float(v) for n, v in kept.items()}
     return replace(empty, **values)  # type: ignore[type-var]  # a dataclass
-
-
-def _identity(job: Job) -> dict[str, Any]:
-    """What must be equal for a state to be of the same work; not how much of it."""
-    data = hashlib.sha256()
-    for array in (job.data.x, job.data.y, job.data.x_new):
-        data.update(str(array.shape).encode() + array.tobytes())
-    return {
-        "of": "posterior",
-        "version": __version__,  # another may draw other networks
-        "jax": jax.__version__,
-        "network": network_record(job.network)["network"],
-        "generator": job.generator,
-        "key": np.asarray(jax.random.key_data(job.key)).tolist(),
-        "scales": job.scales.record(),
-        "data": data.hexdigest()[:16],
-    }

@@ -7,10 +7,12 @@ networks whose weights smoothing changes, and those that draws of the field are 
 from, are drawn again by number.
 """
 
+import hashlib
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +21,7 @@ import numpy as np
 from nnft_ppl._errors import FitError, SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
+from nnft_ppl._version import __version__
 from nnft_ppl.bayes.answer import Draws
 from nnft_ppl.bayes.data import Data, bytes_per_network
 from nnft_ppl.bayes.device_programs import (
@@ -36,6 +39,7 @@ from nnft_ppl.ensemble.blocks import (
     stack_streams,
 )
 from nnft_ppl.ensemble.device_sizes import DeviceSizes, sizes_of
+from nnft_ppl.ensemble.fingerprint import network_record
 from nnft_ppl.ensemble.local import run_locally
 from nnft_ppl.ensemble.model import numbered_keys, stream_at
 from nnft_ppl.ensemble.out_of_memory import is_out_of_memory
@@ -115,6 +119,26 @@ class Job:
     def special_key(self, which: int) -> Key:
         """A key for something else than networks."""
         return stream_at(self.key, which << 32)[0].key
+
+    def identity(self, of: str) -> dict[str, Any]:
+        """What must be equal for a state to be of the same work; not how much of it.
+
+        Args:
+            of: What the state is of.
+        """
+        digest = hashlib.sha256()
+        for array in (self.data.x, self.data.y, self.data.x_new):
+            digest.update(str(array.shape).encode() + array.tobytes())
+        return {
+            "of": of,
+            "version": __version__,  # another may draw other networks
+            "jax": jax.__version__,
+            "network": network_record(self.network)["network"],
+            "generator": self.generator,
+            "key": np.asarray(jax.random.key_data(self.key)).tolist(),
+            "scales": self.scales.record(),
+            "data": digest.hexdigest()[:16],
+        }
 
     def draw_scales(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """Noise, and what else is unknown, of these networks: name -> (network,)."""
@@ -244,7 +268,7 @@ def draw_posterior(
     rng = np.random.default_rng(
         np.asarray(jax.random.key_data(job.special_key(_RESAMPLING)))
     )
-    chosen = resampled(weights, num_chains * num_samples, rng).astype(np.uint32)
+    chosen = resampled(weights.values, num_chains * num_samples, rng).astype(np.uint32)
     with closing(job.results(chosen, fields=True)) as blocks:
         fields = np.concatenate(list(blocks))
     if not np.isfinite(fields).all():

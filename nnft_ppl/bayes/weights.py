@@ -157,10 +157,11 @@ def _pareto(
     return np.empty(0, int), np.empty(0), 0.0 if bounded else np.inf
 
 
-def resampled(weights: Weights, number: int, rng: np.random.Generator) -> np.ndarray:
+def resampled(
+    weights: Float[np.ndarray, " draw"], number: int, rng: np.random.Generator
+) -> np.ndarray:
     """Numbers of networks drawn by weight, systematically, in random order."""
-    cumulative = weights.values
-    np.cumsum(cumulative, out=cumulative)
+    cumulative = np.cumsum(weights)
     places = (np.arange(number) + rng.random()) / number * cumulative[-1]
     chosen = np.searchsorted(cumulative, places, side="right")
     return rng.permutation(np.minimum(chosen, len(cumulative) - 1))

@@ -1,3 +1,5 @@
+import warnings
+
 import jax
 import numpy as np
 import numpyro.distributions as dist
@@ -5,9 +7,11 @@ import pytest
 from numpyro.infer.util import log_density
 
 import nnft_ppl as nnft
+from nnft_ppl.bayes.by_weights import PosteriorWarning
 from nnft_ppl.bayes.chained import Problem, kernel_model
+from nnft_ppl.bayes.particles import _energies, _side_by_side
 from nnft_ppl.bayes.scales import Scales
-from nnft_ppl.bayes.smc import _energies, _next_power, _side_by_side
+from nnft_ppl.bayes.smc import _next_power
 
 
 def test_a_step_leaves_half_of_the_particles_effective():
@@ -45,3 +49,43 @@ def test_likelihood_and_prior_are_told_apart():
     assert float(log_likelihood) == pytest.approx(
         float(both) + expected + np.log(0.4), rel=1e-10
     )
+
+
+def posterior_by(method, **options):
+    net = nnft.network("erf-net", width=3, input_dim=1, weight_std=1.5, bias_std=0.5)
+    x, y = np.linspace(-1, 1, 6), np.array([0.9, 0.2, -0.6, -0.5, 0.4, 1.0])
+    given = {"num_draws": 500, "num_samples": 40, "num_chains": 2, "num_warmup": 30}
+    given |= {"noise_std": 0.1, "key": jax.random.key(5)}
+    with warnings.catch_warnings():  # so few particles do not agree
+        warnings.simplefilter("ignore", PosteriorWarning)
+        return nnft.posterior(net, x, y, [0.5], method=method, **{**given, **options})
+
+
+@pytest.mark.parametrize(
+    ("method", "file", "said"),
+    [
+        ("smc", "state", "SMC stopped after 2 steps, at 0"),
+        ("auto", "state.smc", "SMC stopped after 2 steps, at 0"),
+        ("nuts", "state", "NUTS stopped after"),
+    ],
+)
+def test_an_interrupted_run_goes_on_with_the_same_bits(tmp_path, method, file, said):
+    place, told = tmp_path / "state", []
+
+    def interrupt(progress):
+        told.append(progress.unit)
+        if progress.unit != "networks" and told.count(progress.unit) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=said) as caught:
+        posterior_by(method, checkpoint=place, progress=interrupt)
+    assert f"kept in `{tmp_path / file}`" in str(caught.value)
+    assert (tmp_path / file).exists()
+    found = posterior_by(method, checkpoint=place)
+    whole = posterior_by(method)
+    assert found.data.equals(whole.data)
+    # Finished, it gives the same at once; other work is refused.
+    at_once = posterior_by(method, checkpoint=place)
+    assert at_once.data.equals(whole.data)
+    with pytest.raises(nnft.SpecError, match=r"of other work: its scales\.noise_std"):
+        posterior_by(method, checkpoint=place, noise_std=0.2)

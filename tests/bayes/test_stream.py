@@ -128,7 +128,7 @@ def test_weights_that_have_collapsed_reach_no_target():
     [
         ({"target_error": -1}, r"`target_error` is -1; expected an error in standard"),
         ({"method": "smc", "target_error": 0.1}, r"`target_error` is given with meth"),
-        ({"method": "nuts", "checkpoint": "a"}, r"`checkpoint` is given with method"),
+        ({"method": "nuts", "scheduler": "a"}, r"`scheduler` is given with method='nu"),
         ({"method": "smc", "scheduler": "a"}, r"`scheduler` is given with method='smc"),
         ({"checkpoint": "no/folder"}, r"'no' is no folder"),
     ],

@@ -94,7 +94,7 @@ def test_equal_weights_just_below_the_largest_are_no_heavy_tail():
 def test_resampling_is_by_weight():
     rng = np.random.default_rng(4)
     weights = smoothed(rng.normal(size=1000))
-    chosen = resampled(weights, 50_000, np.random.default_rng(0))
+    chosen = resampled(weights.values, 50_000, np.random.default_rng(0))
     expected = 50_000 * weights.values
     counts = np.bincount(chosen, minlength=1000)
     assert abs(counts - expected).max() < 1 + 1e-6  # systematic
