@@ -72,6 +72,11 @@ def previous(path: Path) -> Path:
     return path.with_name(f"{path.name}.previous")
 
 
+def next_stage(path: Path) -> Path:
+    """Where work that goes on in another way, once the first has ended, saves that."""
+    return path.with_name(f"{path.name}.next")
+
+
 def aside_of(path: Path) -> Path:
     """Where a file that holds no state, damaged or another's, is kept."""
     return path.with_name(f"{path.name}.damaged")
@@ -210,9 +215,10 @@ def _newest(path: Path) -> tuple[Path, Checkpoint | None, dict[Path, Exception]]
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Remove both generations, and what killed processes left half-written."""
-    path.unlink(missing_ok=True)
-    remove_leftovers(path)
+    """Remove all of both stages, and what killed processes left half-written."""
+    for place in (path, next_stage(path)):
+        place.unlink(missing_ok=True)
+        remove_leftovers(place)
 
 
 def remove_leftovers(path: Path) -> None:

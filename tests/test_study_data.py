@@ -8,8 +8,11 @@ from report_page import Page
 from sklearn.datasets import load_diabetes
 
 import nnft_ppl as nnft
+from nnft_ppl._checkpoint import next_stage
+from nnft_ppl.bayes import weighting
 from nnft_ppl.bayes.comparison import EXACT, FIRST, GAUSSIAN, THEORY
 from nnft_ppl.study import read_study, rebuild_report, run_study
+from nnft_ppl.study.directory import posterior_of
 from nnft_ppl.study.spec import data_key
 
 ALONE = """
@@ -244,3 +247,33 @@ def test_the_examples_run_with_few_networks(tmp_path: Path, name: str):
     (tmp_path / "few.toml").write_text(text)
     run = run_study(read_study(tmp_path / "few.toml", directory=tmp_path / "run"))
     assert run.report.stat().st_size > 10_000
+
+
+def test_a_posterior_that_was_interrupted_goes_on_within_it(tmp_path, monkeypatch):
+    write_data(tmp_path)
+    (tmp_path / "mine.toml").write_text(ALONE.replace("[50, 20]", "[20]"))
+    monkeypatch.setattr("nnft_ppl.study.run.write_page", lambda *_, **__: None)
+    monkeypatch.setattr(weighting, "_BLOCK_DRAWS", 128)
+    monkeypatch.setattr(weighting, "_FEW_BLOCKS", 64)
+    studies = [
+        read_study(tmp_path / "mine.toml", directory=tmp_path / folder)
+        for folder in ("stopped", "whole")
+    ]
+    told: list[int] = []
+
+    def stop(progress):
+        told.append(progress.num_draws)
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(studies[0], progress=stop)
+    place = studies[0].directory / f"{posterior_of(20)}.sums"
+    assert place.exists()
+    next_stage(place).write_bytes(b"")  # as if weights had failed before
+    run_study(studies[0], progress=lambda progress: told.append(progress.num_draws))
+    assert told[3] == told[2]  # what was saved, not the first block
+    assert not [file for file in place.parent.iterdir() if ".sums" in file.name]
+    run_study(studies[1])
+    means = [nnft.load(s.directory / posterior_of(20)).mean for s in studies]
+    np.testing.assert_array_equal(*means)

@@ -11,7 +11,7 @@ from jaxtyping import ArrayLike
 from numpyro.distributions import Distribution
 
 from nnft_ppl._arguments import check_choice, check_kind
-from nnft_ppl._checkpoint import check_checkpoint_path
+from nnft_ppl._checkpoint import check_checkpoint_path, next_stage
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key
 from nnft_ppl.bayes.answer import Answer, Draws
@@ -106,7 +106,7 @@ def posterior(
         checkpoint: File where the sums of weights are saved as they grow, and from
             which the same call goes on, whatever its `num_draws`; it is kept at the
             end. Particles of SMC and chains of NUTS likewise; where `auto` goes on to
-            SMC, in a file beside it that ends in `.smc`.
+            SMC, in a file beside it that ends in `.next`.
         devices: Devices of this process to use, or how many; all when `None`. SMC and
             NUTS run on one.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, whose workers
@@ -176,7 +176,7 @@ def posterior(
         chained = run_nuts(job, sampling, progress, place)
     else:
         if method == "auto" and place is not None:
-            place = place.with_name(f"{place.name}.smc")
+            place = next_stage(place)
         with watching(progress, "SMC") as monitor:
             chained, log_evidence, error = run_smc(job, sampling, monitor, place)
     warn_unless_converged(chained)

@@ -1,6 +1,6 @@
 """`nnft posterior`: a network of finite width given data of the user's."""
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ import click
 
 from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl.cli.events import Events
-from nnft_ppl.cli.interruption import interruptible
+from nnft_ppl.cli.interruption import INTERRUPTED, interruptible
 from nnft_ppl.cli.options import (
     FAILED,
     Function,
@@ -33,6 +33,8 @@ from nnft_ppl.cli.predictions import (
 from nnft_ppl.cli.units import COUNT, WIDTHS, chosen_devices
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nnft_ppl._network import Network
     from nnft_ppl.bayes.data_set import DataSet
 
@@ -148,7 +150,9 @@ def posterior(
 
     Networks of the prior are weighted by the evidence that each gives the data, the
     readout integrated out; where the weights fail, the hidden parameters are sampled.
-    Exit code 1 when the posterior cannot be trusted.
+    With --output the state is kept in OUTPUT.checkpoint: after Ctrl-C, SIGTERM or a
+    crash the same command goes on from there. Exit code 1 when the posterior cannot be
+    trusted.
     """
     from nnft_ppl._files import one_writer
 
@@ -235,6 +239,23 @@ def _check(
         check_variance(network, checked_data(network, data.x, data.y, data.x_new))
 
 
+@contextmanager
+def _told_where_it_is(checkpoint: Path | None, events: Events) -> "Iterator[None]":
+    """An interruption says how far it came, and where that is."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        if checkpoint is None or not checkpoint.exists():
+            raise
+        events.tell(
+            "interrupted",
+            f"{str(interruption) or 'interrupted'}; the same command goes on from "
+            f"`{checkpoint}`",
+            checkpoint=checkpoint,
+        )
+        raise SystemExit(INTERRUPTED) from None
+
+
 def _condition(
     network: "Network",
     data: "DataSet",
@@ -250,6 +271,7 @@ def _condition(
     figure: Path | None,
 ) -> None:
     """Condition, write the files and print."""
+    from nnft_ppl._checkpoint import remove_checkpoint
     from nnft_ppl._files import replace
     from nnft_ppl._seed import seed_key
     from nnft_ppl.bayes.evidence import evidence_by_width
@@ -260,7 +282,12 @@ def _condition(
 
     given = {"noise_std": noise_std, "num_draws": how["num_draws"]}
     key, compared, curve = seed_key(seed), None, None
-    with interruptible(), events.watching("posterior") as monitor:
+    checkpoint = output and output.with_name(f"{output.name}.checkpoint")
+    with (
+        _told_where_it_is(checkpoint, events),
+        interruptible(),
+        events.watching("posterior") as monitor,
+    ):
         found = posterior(
             network,
             data.x,
@@ -268,6 +295,7 @@ def _condition(
             data.x_new,
             noise_std=noise_std,
             key=key,
+            checkpoint=checkpoint,
             devices=devices,
             progress=monitor,
             **how,
@@ -288,8 +316,9 @@ def _condition(
                 devices=devices,
                 progress=monitor,
             )
-    if output is not None:
+    if output is not None and checkpoint is not None:
         (compared or found).save(output)
+        remove_checkpoint(checkpoint)
     if figure is not None:
         drawn = plot_predictive(compared or found, standard=data.standard)
         replace(figure, png(drawn))

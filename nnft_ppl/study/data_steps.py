@@ -33,6 +33,7 @@ def condition(
     data, key = table.data, data_key(study.ensemble.seed)
 
     def make_posterior(width: int) -> None:
+        name = posterior_of(width)
         found = posterior(
             study.network.with_width(width),
             data.x,
@@ -43,10 +44,12 @@ def condition(
             num_samples=table.num_samples,
             method=table.method,
             key=key,
+            checkpoint=steps.directory.begin(name),
             devices=devices,
             progress=steps.progress,
         )
-        steps.directory.save(posterior_of(width), found)
+        steps.directory.save(name, found)
+        steps.directory.end(name)
 
     for width in widths_of(table, study.widths):
         what = f"posterior at width {width}, {len(data.x)} data"

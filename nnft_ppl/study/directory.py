@@ -23,7 +23,7 @@ from dataclasses import replace as changed
 from pathlib import Path, PurePath
 from typing import Any, Protocol
 
-from nnft_ppl._checkpoint import previous, remove_checkpoint
+from nnft_ppl._checkpoint import next_stage, previous, remove_checkpoint
 from nnft_ppl._errors import SpecError, StorageError
 from nnft_ppl._files import digest, one_writer, remove_half_written, replace
 from nnft_ppl.study.manifest import Entry, Manifest, as_json
@@ -187,7 +187,8 @@ class RunDirectory:
         remove_half_written(place)
         recipe, found = self._recipe(name), self._digest(name)
         if entry is None or not entry.checkpoint:
-            for file in (place, previous(place)):
+            stages = (place, next_stage(place))
+            for file in (*stages, *map(previous, stages)):
                 if file.exists():
                     self._set_aside(file, "not gone on from")
         elif entry.recipe != recipe:

@@ -65,7 +65,7 @@ def posterior_by(method, **options):
     ("method", "file", "said"),
     [
         ("smc", "state", "SMC stopped after 2 steps, at 0"),
-        ("auto", "state.smc", "SMC stopped after 2 steps, at 0"),
+        ("auto", "state.next", "SMC stopped after 2 steps, at 0"),
         ("nuts", "state", "NUTS stopped after"),
     ],
 )

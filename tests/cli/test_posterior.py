@@ -1,5 +1,7 @@
 """`nnft posterior`: what it prints is what the library gives, in the user's units."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -7,8 +9,10 @@ from cli.commands import document, run
 from click.testing import CliRunner
 
 import nnft_ppl as nnft
+from nnft_ppl.bayes import weighting
 from nnft_ppl.bayes.comparison import FIRST, GAUSSIAN
 from nnft_ppl.cli import main
+from nnft_ppl.ensemble.progress import Pace
 
 X, X_NEW = np.array([1.0, 5.0, 9.0]), np.array([7.0, 3.0])
 Y, Y_NEW = np.array([0.2, 0.9, 0.5]), np.array([0.6, 0.4])
@@ -61,6 +65,30 @@ def test_methods_widths_and_figure_in_one_call(folder):
     assert compared.message in shown
     assert FIRST in compared.table().index
     assert "relative to the GP's" in shown
+
+
+def test_an_interrupted_command_goes_on_with_the_same_bits(folder, monkeypatch):
+    monkeypatch.setattr(weighting, "_FEW_BLOCKS", 64)
+    arguments = [*BASE, *DATA, "--output"]
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pace, "at", stop)
+    result = run(*arguments, "p.nc", "--json", code=130)
+    (event,) = map(json.loads, result.stderr.splitlines())
+    assert event["event"] == "interrupted"
+    assert event["checkpoint"] == "p.nc.checkpoint"
+    assert "interrupted after" in event["message"]
+    assert not (folder / "p.nc").exists()
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    run(*arguments, "p.nc")
+    run(*arguments, "whole.nc")
+    assert not [path for path in folder.iterdir() if "checkpoint" in path.name]
+    np.testing.assert_allclose(
+        nnft.load("p.nc").mean, nnft.load("whole.nc").mean, rtol=1e-9
+    )
 
 
 def test_columns_are_taken_by_name(folder):
