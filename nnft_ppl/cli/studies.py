@@ -74,9 +74,10 @@ def study(
 ) -> None:
     """Run a whole study: correlators, couplings, checks, report.
 
-    Results already in the run directory are reused, and a measurement or a fit that
-    was interrupted, by Ctrl-C, SIGTERM or a crash, goes on where it stopped. Exit code
-    1 when a check fails, among them whether the action describes the network.
+    Results already in the run directory are reused, and a measurement, a fit, a
+    posterior or training that was interrupted, by Ctrl-C, SIGTERM or a crash, goes on
+    where it stopped. Exit code 1 when a check fails, among them whether the action
+    describes the network.
     """
     if architecture is not None:
         _write_first(architecture, study_file, as_json)
