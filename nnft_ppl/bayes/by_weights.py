@@ -87,11 +87,17 @@ def weigh(
     return job, weights, sums.answer()
 
 
-def can_be_used(weights: Weights, method: str) -> bool:
+def can_be_used(weights: Weights, method: str, *, is_surprising: bool) -> bool:
     """Whether weights give the answer, by `weights` or `auto`; else the route is SMC.
 
+    Args:
+        weights: Of the networks.
+        method: `weights` or `auto`.
+        is_surprising: The targets are none that the prior gives.
+
     Raises:
-        FitError: By `weights`, a few networks have all the weight.
+        FitError: By `weights`, a few networks have all the weight; by `auto`, targets
+            are surprising, for which SMC would take long, and give nothing worth that.
 
     Warns:
         PosteriorWarning: Weights failed; says what is done.
@@ -105,6 +111,12 @@ def can_be_used(weights: Weights, method: str) -> bool:
     )
     if method == "weights" and weights.have_collapsed:
         raise FitError(f"{failed}; use method='smc', or more networks")
+    if method == "auto" and is_surprising:
+        raise FitError(
+            f"{failed}, as the targets are none that these networks give: standardise "
+            "inputs and targets, or choose scales of their size; method='smc' samples "
+            "this posterior all the same, and takes long"
+        )
     then = (
         "the answer has errors that are not known: use method='smc', or more networks"
         if method == "weights"

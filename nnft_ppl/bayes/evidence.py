@@ -22,6 +22,7 @@ from nnft_ppl.bayes.data import check_memory, checked_data
 from nnft_ppl.bayes.features import check_gaussian_readout, num_features
 from nnft_ppl.bayes.first_order import gaussian_process
 from nnft_ppl.bayes.posterior import warn_unless_converged
+from nnft_ppl.bayes.prior_check import warn_of_surprise
 from nnft_ppl.bayes.result import Posterior
 from nnft_ppl.bayes.scales import Scales
 from nnft_ppl.bayes.smc import run_smc
@@ -219,17 +220,19 @@ def evidence_by_width(
         DEFAULT_GENERATOR,
         choose_devices(devices),
     )
+    is_surprising = warn_of_surprise(network, data, job.scales)
     rows = []
     for width in chosen:
         at_width = replace(job, network=network.with_width(width))
         with watching(progress, f"width {width}") as monitor:
-            rows.append([width, *_evidence(at_width, method, monitor)])
+            found = _evidence(at_width, method, monitor, is_surprising=is_surprising)
+            rows.append([width, *found])
     table = pd.DataFrame(rows, columns=["width", *_COLUMNS]).set_index("width")
     return EvidenceCurve(network, table, float(limit.log_evidence), job.num_draws)
 
 
 def _evidence(
-    job: Job, method: str, monitor: Monitor | None
+    job: Job, method: str, monitor: Monitor | None, *, is_surprising: bool
 ) -> tuple[float, float, str, float, float]:
     """A row of the table; no draws, whose program takes long."""
     check_memory(job.data, num_features(job.network))
@@ -243,7 +246,7 @@ def _evidence(
             progress=monitor or False,
         )
         pareto_k, effective = weights.pareto_k, weights.effective_draws
-        if can_be_used(weights, method):
+        if can_be_used(weights, method, is_surprising=is_surprising):
             log_evidence, error = weights.log_evidence, weights.log_evidence_error
             return log_evidence, error, "weights", effective, pareto_k
     sampling = Sampling(1, _PARTICLES, _POPULATIONS)

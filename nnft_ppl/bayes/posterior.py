@@ -127,7 +127,7 @@ def posterior(
         PluginError: The prior does not run under NumPyro, or what the architecture's
             functions return is not real or of a wrong shape.
         FitError: By `weights`, a few networks have all the weight, or none can have
-            the targets.
+            the targets; by `auto`, weights fail for targets that the prior never gives.
         SamplingInterrupted: Ctrl-C while networks are streamed; sums are saved.
         KeyboardInterrupt: Ctrl-C in SMC or NUTS; says what is saved.
 
@@ -158,7 +158,7 @@ def posterior(
     if scales.noise_std == 0:
         check_interpolation(data, num_features(network))
     check_memory(data, num_features(network))
-    warn_of_surprise(network, data, scales)
+    is_surprising = warn_of_surprise(network, data, scales)
     weights = None
     if method in ("auto", "weights"):
         job, weights, answer = weigh(
@@ -168,7 +168,7 @@ def posterior(
             scheduler=scheduler,
             progress=progress,
         )
-        if can_be_used(weights, method):
+        if can_be_used(weights, method, is_surprising=is_surprising):
             draws = draw_posterior(job, weights, num_chains, num_samples)
             return _of_weights(job, weights, answer, draws)
     log_evidence, error = np.nan, np.inf

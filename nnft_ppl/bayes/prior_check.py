@@ -18,21 +18,24 @@ _SURPRISING = 5.0
 """Standard deviations, root mean square over targets; 1 is expected."""
 
 
-def warn_of_surprise(network: Network, data: Data, scales: Scales) -> None:
+def warn_of_surprise(network: Network, data: Data, scales: Scales) -> bool:
     """Say where targets are far from all that the prior and the noise give.
 
     Measured is yᵀ (K + σ²)⁻¹ y over the number of targets, 1 on average where the data
     are of the Gaussian process with the kernel K of the network. Nothing is said where
     K is not known, there is no noise, or a scale is to be inferred.
 
+    Returns:
+        Whether something was said.
+
     Warns:
         PosteriorWarning: Its root is more than 5.
     """
     noise_std = scales.noise_std
     if not network.has_kernel or scales.laws or not isinstance(noise_std, float):
-        return
+        return False
     if noise_std == 0:
-        return
+        return False
     covariance = network.kernel(data.x) + noise_std**2 * np.eye(len(data.x))
     factor = scipy.linalg.cho_factor(covariance, lower=True)
     squares = (data.y * scipy.linalg.cho_solve(factor, data.y)).sum()
@@ -46,3 +49,4 @@ def warn_of_surprise(network: Network, data: Data, scales: Scales) -> None:
             PosteriorWarning,
             stacklevel=3,
         )
+    return surprise > _SURPRISING
