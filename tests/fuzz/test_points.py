@@ -127,7 +127,7 @@ def test_points_of_the_command_line_are_read_or_refused(cases: int):
         text = ";".join(map(",".join, rows))
         with refusing_in_one_line():
             _input_shape(shape, None, text)
-            _points(network, None, text, distinct=True)
+            _points(network, None, text, (), distinct=True)
 
     sizes = st.none() | st.lists(cells, max_size=4).map("x".join)
     fuzz(cases, check, rows, sizes, st.sampled_from(NETWORKS))
