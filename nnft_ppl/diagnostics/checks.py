@@ -227,15 +227,16 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
     means = np.abs(fit.dimensionless.mean(axis=(0, 1))) / scales
     far = float(means.max())
     of_mean = prior.powers(fit.action)[int(means.max(axis=0).argmax())] == 0
-    if prior.is_hierarchical:
-        # The size follows the couplings; what may hold them back is its own prior.
-        logs = np.log(fit.natural_size / prior.natural_size).mean(axis=(0, 1))
-        of_size = float(np.abs(logs).max()) / prior.spread
-        if of_size > far:
-            far, advice = of_size, _LARGER
     held = "a coupling or their size"
     # No size of a prior in 1/N scales the coupling that makes the mean.
     advice = _LARGE_MEAN if of_mean else _LARGER
+    if prior.is_hierarchical:
+        # The size follows the couplings; what may hold them back is its own prior, if
+        # it expects smaller ones. Wider than they need it holds nothing back.
+        logs = np.log(fit.natural_size / prior.natural_size).mean(axis=(0, 1))
+        of_size = float(logs.max()) / prior.spread
+        if of_size > far:
+            far, advice = of_size, _LARGER
     if fit.has_discrepancy:
         misfit = float(fit.discrepancy.mean(axis=(0, 1)).max())
         if misfit / prior.discrepancy_scale > far:
