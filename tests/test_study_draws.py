@@ -1,5 +1,7 @@
 """A study of draws in a file: `ensemble.file`."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -114,6 +116,10 @@ def test_the_whole_study_runs_and_tells_how_to_repeat_it(folder, text):
     if EFT not in text:
         return
     assert "correlators_from_draws" in page
+    told = re.sub(r"<style>.*?</style>|<pre>.*?</pre>|<[^>]*>", "", page, flags=re.S)
+    assert "describes these draws" in told
+    assert "width 5" not in told
+    assert not re.search("(this|the) network", told.split("Conventions")[0])
     fit = nnft.load(run.directory / "fit.nc")
     assert fit.correlators.num_draws == 4000
     assert not fit.correlators.connected(1).any()  # less its mean

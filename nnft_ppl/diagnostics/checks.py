@@ -163,17 +163,17 @@ def _sampler_checks(fit: CouplingFit) -> list[Check]:
 
 
 def _heavy_tails(fit: CouplingFit) -> Check:
-    orders = fit.likelihood.orders
+    orders, origin = fit.likelihood.orders, fit.correlators.origin
     batches = min(float(fit.correlators.effective_batches[k].min()) for k in orders)
     passed = batches >= MIN_EFFECTIVE_BATCHES
     meaning = (
-        "the sampling errors rest on many networks"
+        f"the sampling errors rest on many {origin.members}"
         if passed
-        else "too few networks, or a few that dominate a heavy tail; neither the "
-        "correlators nor their errors can be trusted: "
+        else f"too few {origin.members}, or a few that dominate a heavy tail; neither "
+        "the correlators nor their errors can be trusted: "
         + (
-            "take far more draws"
-            if fit.correlators.origin is DRAWN
+            f"take far more draws, so that there are {MIN_EFFECTIVE_BATCHES}"
+            if origin is DRAWN
             else "use exact_correlators, or far more networks"
         )
     )
@@ -384,7 +384,8 @@ def _action_checks(
             first.value,
             first.threshold,
             answers.verdict is Verdict.DESCRIBES,
-            f"{answers.verdict.sentence('this action')} on these inputs "
+            f"{answers.verdict.sentence('this action', fit.correlators.origin.this)} "
+            "on these inputs "
             f"({', '.join(fit.action.names)}{answers.where}): "
             + "; ".join(answers.sentences),
         ),

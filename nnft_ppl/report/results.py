@@ -66,6 +66,7 @@ class Approach:
             for c in self.correlators
             if any(c.heavy_tailed(k).any() for k in c.orders)
         ]
+        members = self.correlators[0].origin.members
         return (
             Check(
                 name="heavy_tails",
@@ -73,10 +74,10 @@ class Approach:
                 threshold=0.0,
                 passed=not heavy,
                 message=(
-                    "no correlator is dominated by a few networks"
+                    f"no correlator is dominated by a few {members}"
                     if not heavy
-                    else "a few networks of a heavy tail dominate correlators at width "
-                    f"{', '.join(heavy)}: take more networks, or larger widths"
+                    else f"a few {members} of a heavy tail dominate correlators at "
+                    f"width {', '.join(heavy)}: take more {members}, or larger widths"
                 ),
             ),
             *(part.check for part in (self.data, self.training) if part),

@@ -50,7 +50,7 @@ EXIT_BAD_INPUT = 2
 def test_draws_of_a_file_give_the_correlators_of_the_array(draws):
     result = run(*FROM, "draws.npy", *INPUTS)
     assert result.exit_code == 0, result.output
-    assert "from 3,000 draws in corr.nc" in result.output
+    assert "correlators of 3,000 draws in corr.nc" in result.output
     assert "1      3        the same               -" in result.output
     assert "2      6        the same               -" in result.output
     assert "standard errors from zero" in result.output
