@@ -363,12 +363,6 @@ BAD = {
         SpecError,
         "`eft.measure` is 3",
     ),
-    "an empirical measure without data": (
-        "[eft]",
-        '[eft]\nmeasure = "empirical"',
-        SpecError,
-        "`eft.measure_file`: measure 'empirical' needs data points",
-    ),
     "data for a measure without": (
         "[eft]",
         '[eft]\nmeasure_file = "data.csv"',
