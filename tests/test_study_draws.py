@@ -61,7 +61,7 @@ def test_draws_take_the_place_of_networks(folder):
     assert found.network.kernel([3.0]) == NET.kernel([3.0])
     alone = read(folder, DRAWS + EFT + EMPIRICAL)
     inputs = read(folder, DRAWS + EFT + 'measure = "empirical"\n')
-    assert inputs.eft.actions[0].measure == alone.eft.actions[0].measure
+    assert inputs.eft.action.measure == alone.eft.action.measure
     own = correlators_of_file(alone.ensemble, alone.network, alone.points)
     assert not own.network.has_kernel
     np.testing.assert_array_equal(own.connected(4), found.connected(4))
