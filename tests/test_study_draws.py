@@ -90,6 +90,11 @@ def test_a_changed_file_is_another_study(folder):
         (NETWORK + DRAWS + EFT + "points = [0.5]\n", "`eft.points` is given, but with"),
         (NETWORK + DRAWS + EFT + 'data = "exact"\n', "`eft.data` is given, but with"),
         (DRAWS + "chains = 1\n", "expected true or false"),
+        (DRAWS + EFT, r"`eft.measure` is Box\(\); of draws without"),
+        (
+            DRAWS.replace("[0.5, 1.0]", "[0.5, 1.5]") + EFT + EMPIRICAL,
+            r"`eft.measure` is Empirical\(.*over these inputs",
+        ),
         (
             NETWORK + DRAWS.replace('file = "draws.npy"', "chains = true"),
             "is not given",

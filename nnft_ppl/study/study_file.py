@@ -39,6 +39,7 @@ from nnft_ppl.study.data_table import DataTable, read_data
 from nnft_ppl.study.directory import check_place
 from nnft_ppl.study.draws_file import (
     check_fit_of_file,
+    check_measure_of_file,
     ensemble_of_file,
     network_of_inputs,
 )
@@ -357,6 +358,7 @@ def _eft(
             "no i.i.d. neuron; expected 'measured'"
         )
     action = at(table.path("operators"), lambda: make(operators))
+    check_measure_of_file(table, net, action.measure, points)
     drawn = net if ensemble.file is None else None
     how = data if data == "exact" else ensemble.estimator
     check_actions(table, action, actions, drawn, ensemble.orders, how)
