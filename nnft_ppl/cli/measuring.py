@@ -264,7 +264,7 @@ def print_correlators(found: "Correlators", output: Path, events: Events) -> Non
         if heavy.any():
             events.tell(
                 "warning",
-                f"a few {members} of a heavy tail dominate "
+                f"too few {members}, or a few of a heavy tail, dominate "
                 f"{int(heavy.sum())} of {len(heavy)} entries of the {order}-pt "
                 "function; neither they nor their errors can be trusted",
             )
