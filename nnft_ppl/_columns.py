@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnft_ppl._errors import SpecError, shown
+from nnft_ppl._errors import SpecError, reason, shown
 
 _LONGEST = 1 << 16
 """Characters in a line that is looked at by itself."""
@@ -73,7 +73,9 @@ def read_columns(path: Path, where: str, chosen: Sequence[str] = ()) -> Columns:
     except SpecError as error:
         raise SpecError(f"`{where}`: {error.args[0]}") from error
     except Exception as error:  # of damaged bytes NumPy raises many kinds
-        raise SpecError(f"`{where}`: cannot read {path.name!r}: {error}") from error
+        raise SpecError(
+            f"`{where}`: cannot read {path.name!r}: {reason(error)}"
+        ) from error
 
 
 def _load_npy(path: Path) -> np.ndarray:
@@ -203,7 +205,7 @@ class _Text:
                             f"{self.path.name!r}, line {number}, column {i + 1}: "
                             f"found {found}; expected a number"
                         )
-        return f"cannot read {self.path.name!r}: {error}"
+        return f"cannot read {self.path.name!r}: {reason(error)}"
 
     def _cells(self, line: str) -> list[str]:
         """What lies between the separators."""

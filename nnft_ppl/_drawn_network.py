@@ -86,6 +86,15 @@ def is_drawn(network: Network) -> bool:
     return network.architecture.prior is _no_prior
 
 
+def called(network: Network) -> str:
+    """A network as it shows itself; draws have no more than N and a kernel."""
+    if not is_drawn(network):
+        return repr(network)
+    text = "draws" if network.width == 1 else f"draws of N = {network.width:,}"
+    known = kernel_network(network)
+    return text if known is None else f"{text} beside the kernel of {known!r}"
+
+
 def recorded_drawn_network(
     record: Mapping[str, Any], kernel: DrawnKernel | None = None
 ) -> Network:

@@ -39,6 +39,12 @@ def one_line(text: str) -> str:
     return f"{line[: _LONGEST - _ENDING - 3]} … {line[-_ENDING:]}"
 
 
+def reason(error: Exception) -> str:
+    """What went wrong with a file, in the system's words without its number."""
+    words = error.strerror if isinstance(error, OSError) else None
+    return words.lower() if words else str(error)
+
+
 class NnftError(Exception):
     """Base of all errors raised on purpose by nnft_ppl.
 

@@ -81,7 +81,9 @@ def test_the_action_is_an_equation_with_the_diagrams_that_the_fit_sums(
         if (tag, name) == ("span", "aria-label")
     ]
     (vertex,) = nnft.diagrams(action, 4)
-    assert labels == [plain_text(action.latex()), plain_text(vertex.latex)]
+    measure, *others = labels
+    assert measure == plain_text(action.measure.integral("y"))
+    assert others == [plain_text(action.latex()), plain_text(vertex.latex)]
     assert page.tags.count("svg") == page.tags.count("desc") == 1
     assert action.conventions in page.text
     assert "Connected 4-point function, first order" in page.text

@@ -1,5 +1,7 @@
 """A study of draws in a file: `ensemble.file`."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -58,6 +60,8 @@ def test_draws_take_the_place_of_networks(folder):
     assert found.connected(1) == pytest.approx([1.5, 1.5], abs=0.05)
     assert found.network.kernel([3.0]) == NET.kernel([3.0])
     alone = read(folder, DRAWS + EFT + EMPIRICAL)
+    inputs = read(folder, DRAWS + EFT + 'measure = "empirical"\n')
+    assert inputs.eft.action.measure == alone.eft.action.measure
     own = correlators_of_file(alone.ensemble, alone.network, alone.points)
     assert not own.network.has_kernel
     np.testing.assert_array_equal(own.connected(4), found.connected(4))
@@ -86,6 +90,11 @@ def test_a_changed_file_is_another_study(folder):
         (NETWORK + DRAWS + EFT + "points = [0.5]\n", "`eft.points` is given, but with"),
         (NETWORK + DRAWS + EFT + 'data = "exact"\n', "`eft.data` is given, but with"),
         (DRAWS + "chains = 1\n", "expected true or false"),
+        (DRAWS + EFT, r"`eft.measure` is Box\(\); of draws without"),
+        (
+            DRAWS.replace("[0.5, 1.0]", "[0.5, 1.5]") + EFT + EMPIRICAL,
+            r"`eft.measure` is Empirical\(.*over these inputs",
+        ),
         (
             NETWORK + DRAWS.replace('file = "draws.npy"', "chains = true"),
             "is not given",
@@ -111,9 +120,13 @@ def test_the_whole_study_runs_and_tells_how_to_repeat_it(folder, text):
     assert run.report.exists()
     page = run.report.read_text(encoding="utf-8")
     assert "4,000" in page
+    told = re.sub(r"<style>.*?</style>|<pre>.*?</pre>|<[^>]*>", "", page, flags=re.S)
+    top = told.split("Are f and −f")[0]
+    assert not re.search("at width|this network|the network", top)
     if EFT not in text:
         return
     assert "correlators_from_draws" in page
+    assert "describes these draws" in told
     fit = nnft.load(run.directory / "fit.nc")
     assert fit.correlators.num_draws == 4000
     assert not fit.correlators.connected(1).any()  # less its mean

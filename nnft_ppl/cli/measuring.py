@@ -231,8 +231,9 @@ def _tell_interruption(interruption: Any, files: Files, events: Events) -> None:
 
 def print_correlators(found: "Correlators", output: Path, events: Events) -> None:
     """Every order in a line, and what is to be known of the numbers."""
-    from nnft_ppl._drawn_network import is_drawn
+    from nnft_ppl._drawn_network import called
     from nnft_ppl.correlators.deviation import mean_deviation
+    from nnft_ppl.correlators.origin import DRAWN
 
     rows, document = [["ORDER", "ENTRIES", "DEVIATION FROM THE GP", "ERROR"]], []
     for order in found.orders:
@@ -253,22 +254,25 @@ def print_correlators(found: "Correlators", output: Path, events: Events) -> Non
                 "deviation_error": deviation.error,
             }
         )
-    network = found.network
-    drawn = "draws" if is_drawn(network) else "networks"
+    network, members = found.network, found.origin.members
     if 1 in found.orders and not found.is_exact:
         events.tell("note", _mean_told(found))
     if network.no_gp_limit is not None:
         events.tell("note", f"no Gaussian limit: {network.no_gp_limit}")
     for order in found.orders:
-        if found.heavy_tailed(order).any():
+        heavy = found.heavy_tailed(order)
+        if heavy.any():
             events.tell(
                 "warning",
-                f"a few {drawn} of a heavy tail dominate the {order}-pt "
-                "function; neither it nor its error can be trusted",
+                f"too few {members}, or a few of a heavy tail, dominate "
+                f"{int(heavy.sum())} of {len(heavy)} entries of the {order}-pt "
+                "function; neither they nor their errors can be trusted",
             )
     how = f"{found.estimator} correlators of {network!r}"
-    if found.num_draws:
-        how += f" from {found.num_draws:,} {drawn}"
+    if found.origin is DRAWN:
+        how = f"correlators of {found.num_draws:,} {called(network)}"
+    elif found.num_draws:
+        how += f" from {found.num_draws:,} {members}"
     emit(
         {
             "output": output,

@@ -54,7 +54,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--measure-file",
     type=_FILE,
     default=None,
-    help="Data points of the empirical measure, .npy or .csv.",
+    help="Data points of the empirical measure, .npy or .csv.  [default: the inputs of "
+    "the correlators]",
 )
 @click.option(
     "--scheme", default="renormalised", show_default=True, help="renormalised, bare."
@@ -98,7 +99,7 @@ def fit(
     from nnft_ppl._seed import seed_key
     from nnft_ppl.correlators.correlators import Correlators
     from nnft_ppl.eft.action import Action
-    from nnft_ppl.eft.measures import measure_named
+    from nnft_ppl.eft.measures import Empirical, measure_named
     from nnft_ppl.inference.couplings.fit import fit_couplings
 
     data = load(correlators_file)
@@ -107,6 +108,9 @@ def fit(
             f"`{correlators_file}` holds no correlators; make such a file with "
             "`nnft correlators`"
         )
+    points = data.x if measure == Empirical.name else None
+    if measure_file is not None:
+        points = read_points(measure_file, "--measure-file")
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     events = Events(as_json=as_json)
     try:
@@ -115,12 +119,7 @@ def fit(
                 data,
                 Action(
                     operators,
-                    measure=measure_named(
-                        measure,
-                        None
-                        if measure_file is None
-                        else read_points(measure_file, "--measure-file"),
-                    ),
+                    measure=measure_named(measure, points),
                     scheme=scheme,
                 ),
                 cutoffs,

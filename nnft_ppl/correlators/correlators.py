@@ -17,6 +17,7 @@ from nnft_ppl._arguments import check_whole
 from nnft_ppl._arrays import real_numbers
 from nnft_ppl._drawn_network import (
     Kernel,
+    called,
     network_beside,
     table_to_save,
     with_saved_table,
@@ -25,7 +26,7 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._html import card, listed
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Matrix, Packed, Points
-from nnft_ppl.correlators.origin import Origin, origin_of
+from nnft_ppl.correlators.origin import DRAWS, Origin, origin_of
 from nnft_ppl.correlators.symmetric import entries, num_entries, positions
 from nnft_ppl.correlators.wick import (
     gaussian_moment,
@@ -104,20 +105,18 @@ class Correlators:
 
     def __repr__(self) -> str:
         """Show what was measured, not the arrays."""
-        how = (
-            self.estimator
-            if self.is_exact
-            else f"{self.estimator}, {self.num_draws:,} draws"
-        )
+        parts = [] if self.estimator == DRAWS else [self.estimator]
+        if not self.is_exact:
+            parts.append(f"{self.num_draws:,} draws")
         return (
-            f"Correlators({self.network!r}, {len(self.x)} inputs, "
-            f"orders={self.orders}, {how})"
+            f"Correlators({called(self.network)}, {len(self.x)} inputs, "
+            f"orders={self.orders}, {', '.join(parts)})"
         )
 
     def _repr_html_(self) -> str:
         """The same for notebooks."""
         rows = [
-            ("network", self.network),
+            ("network", called(self.network)),
             ("inputs", len(self.x)),
             ("orders", listed(self.orders)),
             ("from", self.origin),

@@ -13,6 +13,9 @@ class Origin:
         is_sampled: Whether there are draws.
         error: What their error is made of; empty where there is none but rounding.
         advice: What would make it smaller.
+        this: What has these correlators, in a sentence about it.
+        the: The same, where it is known.
+        members: What is averaged over.
     """
 
     label: str
@@ -20,6 +23,9 @@ class Origin:
     is_sampled: bool
     error: str
     advice: str
+    this: str = "this network"
+    the: str = "the network"
+    members: str = "networks"
 
     def __str__(self) -> str:
         """The label."""
@@ -39,6 +45,9 @@ DRAWN = Origin(
     is_sampled=True,
     error="sampling noise",
     advice="take more draws",
+    this="these draws",
+    the="the draws",
+    members="draws",
 )
 EXACT = Origin(
     label="exact",

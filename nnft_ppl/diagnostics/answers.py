@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from nnft_ppl._numbers import SMALL, percent, percent_interval, significant
-from nnft_ppl.correlators.origin import Origin
+from nnft_ppl.correlators.origin import DRAWN, Origin
 from nnft_ppl.inference.couplings.result import CouplingFit
 from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.inference.verdict import TOLERANCE, Reason, Verdict
@@ -77,7 +77,7 @@ def answer(
     where = (
         "" if len(found) == len(rows) else f" at {len(found)} of {len(rows)} cutoffs"
     )
-    sentence = verdict.sentence("the action")
+    sentence = verdict.sentence("the action", origin.this)
     headline = f"{sentence}{where}{_decisive(worst, origin)}"
     if better is not None:
         headline += f", and {better.action} is preferred by {better.nats:.0f} nats"
@@ -129,7 +129,7 @@ def _decisive(row: Row, origin: Origin) -> str:
         f"{percent(row['relative_misfit'])}, {limit}",
         Reason.NOISY: f": {_noise(origin)} is {percent(row['relative_noise'])}, "
         f"{limit}",
-        Reason.UNTRUSTED: ": too few networks stand behind the errors",
+        Reason.UNTRUSTED: f": too few {origin.members} stand behind the errors",
     }[Reason(row["reason"])]
 
 
@@ -154,7 +154,7 @@ def _fits_noise(rows: Sequence[Row], origin: Origin) -> str:
     if worst["fits_noise"] is None:
         return "the data are exact, so that any misfit shows"
     if worst["reason"] == Reason.UNTRUSTED:
-        return "too few networks stand behind the errors to tell"
+        return f"too few {origin.members} stand behind the errors to tell"
     p_value = f"p = {significant(worst['p_value'], 2)}"
     fitting = sum(row["fits_noise"] for row in rows)
     if fitting == len(rows):
@@ -179,7 +179,8 @@ def _misfit(row: Row, fit: CouplingFit) -> str:
             "discrepancy"
         )
     if reason is Reason.UNTRUSTED:
-        return f"the errors cannot be trusted: {origin.advice}, or take exact data"
+        remedy = origin.advice + ("" if origin is DRAWN else ", or take exact data")
+        return f"the errors cannot be trusted: {remedy}"
     text = left
     if fit.has_discrepancy:
         cutoff = f"{row['cutoff']:g}".replace("inf", "∞")

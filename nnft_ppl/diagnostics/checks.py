@@ -163,17 +163,17 @@ def _sampler_checks(fit: CouplingFit) -> list[Check]:
 
 
 def _heavy_tails(fit: CouplingFit) -> Check:
-    orders = fit.likelihood.orders
+    orders, origin = fit.likelihood.orders, fit.correlators.origin
     batches = min(float(fit.correlators.effective_batches[k].min()) for k in orders)
     passed = batches >= MIN_EFFECTIVE_BATCHES
     meaning = (
-        "the sampling errors rest on many networks"
+        f"the sampling errors rest on many {origin.members}"
         if passed
-        else "too few networks, or a few that dominate a heavy tail; neither the "
-        "correlators nor their errors can be trusted: "
+        else f"too few {origin.members}, or a few that dominate a heavy tail; neither "
+        "the correlators nor their errors can be trusted: "
         + (
-            "take far more draws"
-            if fit.correlators.origin is DRAWN
+            f"take far more draws, so that there are {MIN_EFFECTIVE_BATCHES}"
+            if origin is DRAWN
             else "use exact_correlators, or far more networks"
         )
     )
@@ -227,15 +227,16 @@ def _coupling_checks(fit: CouplingFit) -> list[Check]:
     means = np.abs(fit.dimensionless.mean(axis=(0, 1))) / scales
     far = float(means.max())
     of_mean = prior.powers(fit.action)[int(means.max(axis=0).argmax())] == 0
-    if prior.is_hierarchical:
-        # The size follows the couplings; what may hold them back is its own prior.
-        logs = np.log(fit.natural_size / prior.natural_size).mean(axis=(0, 1))
-        of_size = float(np.abs(logs).max()) / prior.spread
-        if of_size > far:
-            far, advice = of_size, _LARGER
     held = "a coupling or their size"
     # No size of a prior in 1/N scales the coupling that makes the mean.
     advice = _LARGE_MEAN if of_mean else _LARGER
+    if prior.is_hierarchical:
+        # The size follows the couplings; what may hold them back is its own prior, if
+        # it expects smaller ones. Wider than they need it holds nothing back.
+        logs = np.log(fit.natural_size / prior.natural_size).mean(axis=(0, 1))
+        of_size = float(logs.max()) / prior.spread
+        if of_size > far:
+            far, advice = of_size, _LARGER
     if fit.has_discrepancy:
         misfit = float(fit.discrepancy.mean(axis=(0, 1)).max())
         if misfit / prior.discrepancy_scale > far:
@@ -383,7 +384,8 @@ def _action_checks(
             first.value,
             first.threshold,
             answers.verdict is Verdict.DESCRIBES,
-            f"{answers.verdict.sentence('this action')} on these inputs "
+            f"{answers.verdict.sentence('this action', fit.correlators.origin.this)} "
+            "on these inputs "
             f"({', '.join(fit.action.names)}{answers.where}): "
             + "; ".join(answers.sentences),
         ),

@@ -126,12 +126,7 @@ def vanishing(
     if len(orders) == 1 and orders != (1,):
         what = f"the connected {orders[0]}-pt function"
     passed = chance >= level
-    told = (
-        "within its noise of zero"
-        if passed
-        else "not zero; ask for odd orders, and fit an action of even fields to the "
-        "field less its mean alone"
-    )
+    told = "within its noise of zero" if passed else f"not zero; {_meaning(orders)}"
     if not rank and not is_known:
         told = "zero by a symmetry of the network"
     return SymmetryTest(
@@ -145,3 +140,12 @@ def vanishing(
         statistic=statistic,
         num_modes=rank,
     )
+
+
+def _meaning(orders: tuple[int, ...]) -> str:
+    """What it means for an action that such functions do not vanish."""
+    if orders == (1,):
+        return "fits take it off, unless the action has an operator of one field"
+    if len(orders) == 1:
+        return f"an action takes an operator of {orders[0]} fields to make it"
+    return "f and −f are not alike"

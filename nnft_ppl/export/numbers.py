@@ -38,10 +38,12 @@ class Block:
 
     @property
     def correlation(self) -> Float[np.ndarray, "number number"]:
-        """(number, number), with zeros beside numbers that have no error."""
+        """(number, number), symmetric; zeros beside numbers that have no error."""
         errors = self.errors
         scale = np.where(errors > 0, errors, 1.0)
-        found: np.ndarray = self.covariance / np.outer(scale, scale)
+        # Products of matrices are symmetric but for rounding.
+        even = (self.covariance + self.covariance.T) / 2
+        found: np.ndarray = even / np.outer(scale, scale)
         np.fill_diagonal(found, 1.0)
         return found
 

@@ -257,7 +257,7 @@ def _check_data(correlators: Correlators, action: Action) -> None:
         raise SpecError(
             f"{action!r} needs connected correlators of order {missing}; the "
             f"correlators hold {correlators.orders}: measure with "
-            f"orders={tuple(action.orders)}"
+            f"orders={tuple(sorted({*correlators.orders, *action.orders}))}"
         )
     network = correlators.network
     if not network.has_kernel:

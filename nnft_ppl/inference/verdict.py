@@ -41,13 +41,13 @@ class Verdict(_Ordered, StrEnum):
     UNDETERMINED = "undetermined"
     FAILS = "does not describe"
 
-    def sentence(self, subject: str) -> str:
-        """What it says of `subject`, such as "this action", and of this network."""
+    def sentence(self, subject: str, described: str) -> str:
+        """What it says of `subject`, "this action", and `described`, "this network"."""
         return {
-            Verdict.DESCRIBES: f"{subject} describes this network",
+            Verdict.DESCRIBES: f"{subject} describes {described}",
             Verdict.UNDETERMINED: f"the data do not tell whether {subject} describes "
-            "this network",
-            Verdict.FAILS: f"{subject} does not describe this network",
+            f"{described}",
+            Verdict.FAILS: f"{subject} does not describe {described}",
         }[self]
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.deviation import Deviation, mean_deviation
@@ -171,7 +170,6 @@ def _name_widths(axis: Axes, correlators: Sequence[Correlators]) -> None:
     every = [c.network.width for c in correlators]
     axis.set_xlim(min(every) / 1.5, max(every) * 1.5)  # one width alone has no span
     name_values(axis, every)
-    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _exact_line(axis: Axes, by_width: dict[int, Deviation]) -> None:

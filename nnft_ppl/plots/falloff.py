@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from nnft_ppl._numbers import with_error
 from nnft_ppl.diagnostics.width.falloff import HEAVY, LOST, USED, Falloff
@@ -89,7 +88,6 @@ def plot_falloff(
             axis.fill_between(grid, *ends, color=color, alpha=0.2, lw=0)
         axis.set_xscale("log")
         axis.set_yscale("log", nonpositive="clip")
-        axis.yaxis.set_minor_formatter(NullFormatter())
         name_values(axis, [width for one in laws for width in one.table.index])
         axis.set(
             title="Falloff with the width",

@@ -20,6 +20,12 @@ def measure_text(measure: Measure) -> str:
     return f"{plain_text(measure.integral('y'))} ({measure.name})"
 
 
+def measure_html(measure: Measure) -> Markup:
+    """The same as a formula."""
+    formula = Markup(formula_html(measure.integral("y")))
+    return Markup("{} ({})").format(formula, measure.name)
+
+
 def action_fields(action: Action) -> dict[str, Any]:
     """What `action.html` is filled with: those diagrams that a fit sums."""
     groups = [

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from nnft_ppl._numbers import percent
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.deviation import mean_deviation
+from nnft_ppl.correlators.origin import DRAWN
 from nnft_ppl.plots import plot_deviation, png
 from nnft_ppl.report.alternatives import data_alternatives, deviation_alternative
 from nnft_ppl.report.deviations import (
@@ -70,22 +71,23 @@ def write_approach(approach: Approach) -> Opening:
     best = best_by_width(approach)
     widest = best[-1]
     found = mean_deviation(widest, 4)
-    name, width = approach.network.name, widest.network.width
+    name, origin = approach.network.name, widest.origin
+    where = "" if origin is DRAWN else f"at width {widest.network.width} "
     passed = all(check.passed for check in approach.checks)
     if not passed:
         headline = "Some correlators cannot be trusted"
     elif is_seen(found):
         headline = (
-            f"At width {width} the 4-point function of {name} is {percent(found.value)}"
-            " away from that of the Gaussian process"
+            f"{where}the 4-point function of {name} is {percent(found.value)} away "
+            "from that of the Gaussian process"
         )
     else:
         headline = (
-            f"At width {width} {name} cannot be told from the Gaussian process by "
-            "these networks"
+            f"{where}{name} cannot be told from the Gaussian process by these "
+            f"{origin.members}"
         )
     return Opening(
-        headline=headline,
+        headline=headline[0].upper() + headline[1:],
         sentences=(
             reference_sentence(widest),
             *fall_sentences(best),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from nnft_ppl._drawn_network import is_drawn
 from nnft_ppl._numbers import SMALL, percent, percent_interval, significant, with_error
 from nnft_ppl._version import __version__
 from nnft_ppl.inference.verdict import Verdict
@@ -71,7 +72,9 @@ def comparison_sentences(compared: Compared) -> list[Markup]:
     """What differs most."""
     table = compared.couplings
     sentences = [
-        Markup("<b>{}</b> is {} at width {:,}.").format(
+        Markup("<b>{}</b> is of {}.").format(name, found.network.name)
+        if is_drawn(found.network)
+        else Markup("<b>{}</b> is {} at width {:,}.").format(
             name, found.network.name, found.network.width
         )
         for name, found in compared.runs.items()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
+from nnft_ppl.correlators.origin import MEASURED
 from nnft_ppl.report.alternatives import data_alternatives
 from nnft_ppl.report.headline import Opening
 from nnft_ppl.report.of_data import data_sentences
@@ -33,6 +34,7 @@ def render_data_alone(results: DataAlone, figures: Mapping[str, bytes]) -> str:
         .render(
             name=results.name,
             network=results.network.name,
+            origin=MEASURED,
             figures=embedded(figures),
             leads={"network": [_network_sentence(results)]},
             alternatives={

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from nnft_ppl._numbers import SMALL, percent
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.deviation import Deviation, mean_deviation
+from nnft_ppl.correlators.origin import DRAWN
 from nnft_ppl.correlators.sampled.estimators import PLAIN
 from nnft_ppl.report.results import Approach, Results
 
@@ -47,9 +48,13 @@ def distance_sentence(results: Approach | Results) -> Markup:
     for correlators in best[:: max(1, len(best) - 1)]:
         found = mean_deviation(correlators, ORDER)
         seen = "" if is_seen(found) else ", which is not told from noise"
-        parts.append(
-            f"{deviation_text(found)} at width {correlators.network.width:,}{seen}"
-        )
+        if found.is_heavy_tailed:
+            few = f"a few {correlators.origin.members} of a heavy tail"
+            seen = f", where {few} dominate some entries"
+        where = f" at width {correlators.network.width:,}"
+        if correlators.origin is DRAWN:
+            where = ""
+        parts.append(f"{deviation_text(found)}{where}{seen}")
     return Markup(
         "The 4-point function of {} is away from that of the Gaussian process by {}."
     ).format(results.network.name, ", and by ".join(parts))
@@ -70,15 +75,18 @@ def reference_sentence(correlators: Correlators) -> Markup:
         return Markup(
             "The Gaussian process is that of infinite width, whose kernel is known."
         )
+    where = "" if correlators.origin is DRAWN else " at each width"
     return Markup(
-        "No kernel is known, so the Gaussian process has the 2-point function measured "
-        "at each width, which then deviates by nothing: the connected 4- and 6-point "
-        "functions are what is compared with zero."
-    )
+        "No kernel is known, so the Gaussian process has the 2-point function measured"
+        "{}, which then deviates by nothing: the connected 4- and 6-point functions "
+        "are what is compared with zero."
+    ).format(where)
 
 
 def fall_sentences(best: Sequence[Correlators]) -> tuple[Markup, ...]:
     """How the deviation of the 4-pt function falls, and where it would be small."""
+    if best[0].origin is DRAWN:
+        return ()  # of one width, that of no network perhaps
     rows = [(c.network.width, mean_deviation(c, ORDER)) for c in best]
     seen = [(width, found) for width, found in rows if is_seen(found)]
     if not seen:

@@ -6,6 +6,7 @@ import numpy as np
 from markupsafe import Markup
 
 from nnft_ppl._numbers import percent, with_error
+from nnft_ppl.correlators.origin import DRAWN
 from nnft_ppl.diagnostics.answers import QUESTIONS
 from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.inference.verdict import Verdict
@@ -65,15 +66,18 @@ def fit_sentence(results: Results) -> Markup:
     data = f"connected {' and '.join(f'{k}-point' for k in orders)} function"
     if results.fit.action.makes_mean:
         data = f"mean and the {data}" if orders else "mean"
+    correlators = results.fit.correlators
+    of = Markup("<b>{}</b> at width {}").format(net.name, net.width)
+    if correlators.origin is DRAWN:
+        of = Markup("{:,} <b>{}</b>").format(correlators.num_draws, net.name)
     return Markup(
-        "The action with {action} was fitted to the {data} of "
-        "<b>{name}</b> at width {width} on {points} inputs, {where}."
+        "The action with {action} was fitted to the {data} of {of} on {points} "
+        "inputs, {where}."
     ).format(
         action=action_html(results),
         data=data,
-        name=net.name,
-        width=net.width,
-        points=len(results.fit.correlators.x),
+        of=of,
+        points=len(correlators.x),
         where=_cutoffs_text(results.fit.cutoffs),
     )
 
@@ -171,10 +175,10 @@ def prediction_sentence(results: Results) -> Markup:
             percent(six.noise)
         )
     if six.is_heavy_tailed:
-        text += (
-            "; a few networks of a heavy tail dominate that measurement, which is not "
-            "to be trusted"
-        )
+        text += Markup(
+            "; a few {} of a heavy tail dominate that measurement, which is not to be "
+            "trusted"
+        ).format(results.fit.correlators.origin.members)
     elif not six.is_fitted:
         text += Markup(
             "; its {band}&nbsp;% band, omitted powers of 1/width {with_or_not}, holds "

@@ -6,6 +6,7 @@ import numpy as np
 from markupsafe import Markup
 
 from nnft_ppl._numbers import SMALL, percent, significant
+from nnft_ppl.correlators.origin import DRAWN
 from nnft_ppl.inference.verdict import Verdict
 from nnft_ppl.report.deviations import (
     best_by_width,
@@ -60,6 +61,12 @@ def write_leads(results: Results) -> Leads:
 def network_lead(results: Results | Approach) -> list[Markup]:
     """Which network, at which widths."""
     net = results.network
+    first = results.correlators[0]
+    if first.origin is DRAWN:
+        text = Markup("<b>{:,} {}</b> on {} inputs").format(
+            first.num_draws, net.architecture.description, len(first.x)
+        )
+        return [text + "."]
     widths = sorted({c.network.width for c in results.correlators})
     where = (
         f"width {widths[0]:,}"
@@ -70,7 +77,7 @@ def network_lead(results: Results | Approach) -> list[Markup]:
         net.name,
         net.architecture.description,
         where,
-        len(results.correlators[0].x),
+        len(first.x),
     )
     if isinstance(results, Results):
         text += Markup(", and its couplings were inferred at width {:,}").format(
@@ -100,8 +107,8 @@ def cutoff_sentence(results: Results) -> Markup:
     )
     if len(cutoffs) > 1:
         where = "all" if good == len(cutoffs) else f"{good} of"
-        text += Markup("; by this criterion it describes the network at {} {}").format(
-            where, f"{len(cutoffs)} cutoffs"
+        text += Markup("; by this criterion it describes {} at {} {}").format(
+            results.fit.correlators.origin.the, where, f"{len(cutoffs)} cutoffs"
         )
     return text + "."
 

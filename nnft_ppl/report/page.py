@@ -20,7 +20,7 @@ from nnft_ppl.inference.posterior import INTERVAL
 from nnft_ppl.inference.verdict import SIGNIFICANCE
 from nnft_ppl.plots import plot_couplings, plot_deviation, plot_prediction, png
 from nnft_ppl.plots.prediction import chosen_cutoffs
-from nnft_ppl.report.action import action_fields, measure_text
+from nnft_ppl.report.action import action_fields, measure_html
 from nnft_ppl.report.alternatives import write_alternatives
 from nnft_ppl.report.headline import write_opening
 from nnft_ppl.report.leads import write_leads
@@ -134,6 +134,7 @@ def common_fields(
     return {
         "name": results.name,
         "network": results.network.name,
+        "origin": results.correlators[0].origin,
         "symmetry_lead": symmetry_lead(results),
         "symmetry": symmetry_rows(results),
         "figures": embedded(figures),
@@ -188,12 +189,18 @@ def network_rows(net: Network) -> list[RunRow]:
 
 def common_rows(results: Results | Approach) -> list[RunRow]:
     """Network and measurements by width, as (what, value)."""
-    net = results.network
+    net, first = results.network, results.correlators[0]
+    if first.origin is DRAWN:
+        return [
+            ("Draws", f"{first.num_draws:,} {net.architecture.description}"),
+            ("N, by which priors fall", f"{net.width:,}"),
+            ("Inputs", points_text(first.x)),
+        ]
     widths = sorted({c.network.width for c in results.correlators})
     rows: list[RunRow] = [
         *network_rows(net),
         ("Widths", ", ".join(map(str, widths))),
-        ("Inputs", points_text(results.correlators[0].x)),
+        ("Inputs", points_text(first.x)),
         ("Networks per width", _networks_text(results)),
     ]
     if net.kernel_draws is not None:
@@ -217,10 +224,12 @@ def _run_rows(results: Results) -> list[RunRow]:
     net, data, fit = results.network, results.fit.correlators, results.fit
     rows: list[RunRow] = [
         *common_rows(results),
-        ("Width of the fit", str(net.width)),
+        *([] if data.origin is DRAWN else [("Width of the fit", str(net.width))]),
         (
             "Measure, scheme",
-            f"{measure_text(fit.action.measure)}, {fit.action.scheme}",
+            Markup("{}, {}").format(
+                measure_html(fit.action.measure), fit.action.scheme
+            ),
         ),
     ]
     if not np.array_equal(data.x, results.correlators[0].x):

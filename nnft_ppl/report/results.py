@@ -8,6 +8,7 @@ import pandas as pd
 
 from nnft_ppl._network import Network
 from nnft_ppl.correlators.correlators import Correlators
+from nnft_ppl.correlators.origin import DRAWN
 from nnft_ppl.diagnostics.answers import Answers, answer
 from nnft_ppl.diagnostics.checks import Check
 from nnft_ppl.diagnostics.six_point import SixPoint, six_point
@@ -66,6 +67,7 @@ class Approach:
             for c in self.correlators
             if any(c.heavy_tailed(k).any() for k in c.orders)
         ]
+        origin = self.correlators[0].origin
         return (
             Check(
                 name="heavy_tails",
@@ -73,10 +75,12 @@ class Approach:
                 threshold=0.0,
                 passed=not heavy,
                 message=(
-                    "no correlator is dominated by a few networks"
+                    f"no correlator is dominated by a few {origin.members}"
                     if not heavy
-                    else "a few networks of a heavy tail dominate correlators at width "
-                    f"{', '.join(heavy)}: take more networks, or larger widths"
+                    else "a few draws of a heavy tail dominate: take more of them"
+                    if origin is DRAWN
+                    else "a few networks of a heavy tail dominate correlators at "
+                    f"width {', '.join(heavy)}: take more networks, or larger widths"
                 ),
             ),
             *(part.check for part in (self.data, self.training) if part),

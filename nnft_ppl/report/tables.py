@@ -51,7 +51,9 @@ def adequacy_rows(results: Results) -> list[Row]:
                 row["discrepancy_lower"], row["discrepancy_upper"]
             ),
             "misfit": percent(row["relative_misfit"]),
-            "noise": significant(100 * row["relative_noise"], 2) + " %",
+            "noise": significant(100 * row["relative_noise"], 2) + " %"
+            if math.isfinite(row["relative_noise"])
+            else "unknown",
             "verdict": row["verdict"],
             "reason": row["reason"],
             "good": row["verdict"] == Verdict.DESCRIBES,

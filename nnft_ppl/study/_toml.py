@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._errors import SpecError, reason
 
 _MAX_BYTES = 1 << 20
 """Of a study file."""
@@ -42,7 +42,9 @@ def _text(path: Path) -> str:
             data = file.read(_MAX_BYTES + 1)
         text = data.decode("utf-8-sig")
     except (OSError, ValueError) as error:  # ValueError: no such name, or no UTF-8
-        raise SpecError(f"cannot read the study file {str(path)!r}: {error}") from error
+        raise SpecError(
+            f"cannot read the study file {str(path)!r}: {reason(error)}"
+        ) from error
     if len(data) > _MAX_BYTES:
         raise SpecError(
             f"the study file {str(path)!r} is larger than {_MAX_BYTES:,} bytes; put "

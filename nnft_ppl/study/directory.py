@@ -140,9 +140,10 @@ class RunDirectory:
             if not all(isinstance(found[k], dict) for k in ("study", "versions")):
                 raise TypeError
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            why = getattr(error, "strerror", None) or type(error).__name__
             raise SpecError(
                 f"{str(self.path)!r} holds no study: {path.name} cannot be read "
-                f"({type(error).__name__}); choose an empty or new directory, or one "
+                f"({why}); choose an empty or new directory, or one "
                 "that `nnft study` made"
             ) from error
         if schema != SCHEMA:

@@ -18,6 +18,7 @@ from nnft_ppl.correlators.drawn.from_draws import correlators_from_draws
 from nnft_ppl.correlators.drawn.values import Values
 from nnft_ppl.correlators.origin import DRAWS
 from nnft_ppl.correlators.symmetric import num_entries
+from nnft_ppl.eft.measures import Empirical, Measure
 from nnft_ppl.study import _tables as kinds
 from nnft_ppl.study._tables import Table
 from nnft_ppl.study.inputs import KEYS as INPUTS_KEYS
@@ -119,6 +120,22 @@ def check_fit_of_file(table: Table) -> None:
                 f"`{table.path(key)}` is given, but with `ensemble.file` the draws at "
                 "`inputs` are the data of the fit; leave it out"
             )
+
+
+def check_measure_of_file(
+    table: Table, network: Network, measure: Measure, points: Points
+) -> None:
+    """Refuse integrals over more than is known of draws without a kernel."""
+    if not is_drawn(network):
+        return
+    inputs = {*map(tuple, points)}
+    if isinstance(measure, Empirical) and {*map(tuple, measure.points)} <= inputs:
+        return
+    raise SpecError(
+        f"`{table.path('measure')}` is {measure!r}; of draws without [network] the "
+        "2-pt function is known at their inputs alone: expected 'empirical', over "
+        "these inputs or some of them"
+    )
 
 
 def correlators_of_file(

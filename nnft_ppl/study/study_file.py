@@ -25,7 +25,7 @@ from nnft_ppl.correlators.sampled.estimators import (
 )
 from nnft_ppl.correlators.symmetric import num_entries
 from nnft_ppl.eft.action import SCHEMES, Action
-from nnft_ppl.eft.measures import MEASURES, Measure, measure_named
+from nnft_ppl.eft.measures import MEASURES, Empirical, Measure, measure_named
 from nnft_ppl.ensemble.measured_kernel import measured_kernel
 from nnft_ppl.ensemble.model import MAX_DRAWS
 from nnft_ppl.inference.couplings.fit import SAMPLERS
@@ -39,6 +39,7 @@ from nnft_ppl.study.data_table import DataTable, read_data
 from nnft_ppl.study.directory import check_place
 from nnft_ppl.study.draws_file import (
     check_fit_of_file,
+    check_measure_of_file,
     ensemble_of_file,
     network_of_inputs,
 )
@@ -332,7 +333,7 @@ def _eft(
         )
     make = partial(
         Action,
-        measure=_measure(table, folder),
+        measure=_measure(table, folder, fit_points),
         scheme=table.choice("scheme", SCHEMES),
     )
     actions = tuple(
@@ -351,6 +352,7 @@ def _eft(
             "no i.i.d. neuron; expected 'measured'"
         )
     action = at(table.path("operators"), lambda: make(operators))
+    check_measure_of_file(table, net, action.measure, points)
     drawn = net if ensemble.file is None else None
     how = data if data == "exact" else ensemble.estimator
     check_actions(table, action, actions, drawn, ensemble.orders, how)
@@ -371,10 +373,12 @@ def _eft(
     )
 
 
-def _measure(table: Table, folder: Path) -> Measure:
-    """What the integration points of the action run over."""
+def _measure(table: Table, folder: Path, inputs: Points) -> Measure:
+    """What the integration points of the action run over: of data those of the fit."""
     name = table.choice("measure", MEASURES)
     file = table.take("measure_file", kinds.TEXT, None)
     where = table.path("measure_file")
-    points = None if file is None else read_points(folder / file, where)
+    points = inputs if name == Empirical.name else None
+    if file is not None:
+        points = read_points(folder / file, where)
     return at(where, lambda: measure_named(name, points))

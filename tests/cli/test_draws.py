@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 from click.testing import CliRunner
 
@@ -49,7 +50,7 @@ EXIT_BAD_INPUT = 2
 def test_draws_of_a_file_give_the_correlators_of_the_array(draws):
     result = run(*FROM, "draws.npy", *INPUTS)
     assert result.exit_code == 0, result.output
-    assert "from 3,000 draws in corr.nc" in result.output
+    assert "correlators of 3,000 draws in corr.nc" in result.output
     assert "1      3        the same               -" in result.output
     assert "2      6        the same               -" in result.output
     assert "standard errors from zero" in result.output
@@ -102,6 +103,18 @@ def test_zarr_unpickles_nothing(draws):
     assert not Path("unpickled").exists()
 
 
+def test_draws_in_netcdf_may_have_other_variables_beside_them(draws):
+    values = draws.values[:, :, 0]
+    field = xr.Dataset({"phi": (("point", "draw"), values.T)})
+    field.assign(energy=(("draw",), values[:, 0])).to_netcdf("e.nc", engine="h5netcdf")
+    result = run(*FROM, "e.nc", *INPUTS)
+    assert result.exit_code == 0, result.output
+    field.rename(draw="cfg", point="site").to_netcdf("other.nc", engine="h5netcdf")
+    result = run(*FROM, "other.nc", "--force", *INPUTS)
+    assert result.exit_code == EXIT_BAD_INPUT
+    assert "'other.nc' holds phi (site, cfg); expected one with" in result.output
+
+
 def test_without_zarr_it_says_what_to_install(draws, monkeypatch):
     monkeypatch.setitem(sys.modules, "zarr", None)
     result = run(*FROM, "one.zarr", *INPUTS)
@@ -134,7 +147,7 @@ def test_chains_and_a_width_reach_the_library(draws):
         (("draws.npy", *INPUTS, "--num-draws", 5), "`--from-draws` samples nothing"),
         (("draws.npy", *INPUTS, "--exact"), "are both given"),
         (("draws.csv", *INPUTS), "is none of .npy, .nc and .zarr"),
-        (("none.npy", *INPUTS), "cannot read 'none.npy'"),
+        (("none.npy", *INPUTS), "cannot read 'none.npy': no such file or directory"),
         (("x.npy", *INPUTS), "of 1 inputs, and `x` has 3"),
         (("corr2.nc", *INPUTS), "cannot read 'corr2.nc'"),
         (("draws.npy", "-o", "corr.nc"), "give --inputs or --points"),

@@ -80,6 +80,28 @@ def test_a_scale_of_the_discrepancy_that_is_too_small_is_noticed():
     assert check.passed
 
 
+def skewed_lattice():
+    """A weakly coupled chain, S = ½ f A f + Σ (0.05 f⁴ + 0.08 f³), by rejection."""
+    rng = np.random.default_rng(0)
+    chol = np.linalg.cholesky(np.linalg.inv(4 * np.eye(3) - np.ones((3, 3))))
+    draws = rng.standard_normal((40_000, 3)) @ chol.T
+    action = (0.05 * draws**4 + 0.08 * draws**3).sum(axis=1)
+    draws = draws[rng.uniform(size=len(draws)) < np.exp(-action - 0.104)]  # S > −0.104
+    x = np.arange(3.0)[:, None]
+    return nnft.fit_couplings(
+        nnft.correlators_from_draws(draws, x),
+        nnft.Action(["source", "cubic", "lambda_0"], measure=nnft.Empirical(x)),
+        [2.0],
+        key=jax.random.key(0),
+        sampler="conjugate",
+    )
+
+
+def test_a_prior_that_is_wider_than_weak_couplings_holds_nothing_back():
+    (check,) = (c for c in nnft.diagnose(skewed_lattice()) if c.name == "prior")
+    assert check.passed, check.message
+
+
 def test_noisy_data_leave_the_verdict_open():
     net = nnft.network("erf-net", width=100, input_dim=1, bias_std=1.0)
     noisy = nnft.measure_correlators(

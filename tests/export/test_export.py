@@ -148,6 +148,16 @@ def test_pyerrors_has_values_and_covariance(fit, correlators):
     assert np.abs(difference / np.outer(scale, scale)).max() < 1e-9
 
 
+def test_a_covariance_that_is_symmetric_but_for_rounding_reaches_pyerrors():
+    rng = np.random.default_rng(0)
+    table = np.exp(-(np.subtract.outer(POINTS, POINTS) ** 2))
+    values = 3.0 + rng.standard_normal((4, 500, 3)) @ np.linalg.cholesky(table).T
+    found = nnft.correlators_from_draws(values, POINTS, chains=True)
+    assert (found.joint_covariance != found.joint_covariance.T).any()
+    errors = [o.dvalue for o in nnft.to_pyerrors(found)[4]]
+    np.testing.assert_allclose(errors, found.connected_error(4), rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("value", "error", "text"),
     [

@@ -41,7 +41,7 @@ def test_the_worst_verdict_is_the_largest():
 
 
 def test_sentences_name_the_subject():
-    sentences = [verdict.sentence("this action") for verdict in Verdict]
+    sentences = [verdict.sentence("this action", "this network") for verdict in Verdict]
     assert sentences[0] == "this action describes this network"
     assert sentences[2] == "this action does not describe this network"
     assert all("this action" in sentence for sentence in sentences)

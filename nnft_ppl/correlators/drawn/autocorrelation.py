@@ -83,7 +83,8 @@ def autocorrelation(
         raise SpecError(
             f"chains of {values.length} draws are too short: draws are {told}, and "
             f"expected are chains of {LEAST_TIMES} autocorrelation times and more; "
-            "give longer chains, or leave out the beginning of each"
+            "give longer chains, or leave out the beginning of each, or a chain whose "
+            "mean is another than that of the others"
         )
     return found
 

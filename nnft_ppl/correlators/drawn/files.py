@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._errors import SpecError, reason
 
 _VALUES = "values"
 """Of several variables in a file the one of this name, as `Ensemble.save` has it."""
@@ -32,7 +32,7 @@ def open_draws(path: Path, where: str) -> Iterator[Any]:
     """
     if path.suffix not in _SUFFIXES:
         raise SpecError(
-            f"`{where}`: {path.name!r} is none of .npy, .nc and .zarr; open any "
+            f"`{where}`: {str(path)!r} is none of .npy, .nc and .zarr; open any "
             "other file in Python, and give its array to correlators_from_draws"
         )
     if path.suffix == ".zarr":
@@ -45,15 +45,14 @@ def open_draws(path: Path, where: str) -> Iterator[Any]:
             else xr.open_dataset(path, engine="h5netcdf")
         )
     except Exception as error:  # of damaged bytes libraries raise many kinds
-        raise SpecError(f"`{where}`: cannot read {path.name!r}: {error}") from error
+        raise SpecError(
+            f"`{where}`: cannot read {path.name!r}: {reason(error)}"
+        ) from error
     if isinstance(opened, np.ndarray):
         yield opened
         return
     with opened as data:
-        names = [str(name) for name, v in data.data_vars.items() if "draw" in v.dims]
-        yield data[
-            _name_of_draws(names, "variables with a dimension `draw`", path, where)
-        ]
+        yield data[_variable(data, path, where)]
 
 
 def digest_of(path: Path) -> str:
@@ -86,16 +85,31 @@ def _zarr_array(path: Path, where: str) -> Any:
         opened = zarr.open(path, mode="r")
         arrays = dict(opened.arrays()) if isinstance(opened, zarr.Group) else None
     except Exception as error:  # as above
-        raise SpecError(f"`{where}`: cannot read {path.name!r}: {error}") from error
+        raise SpecError(
+            f"`{where}`: cannot read {path.name!r}: {reason(error)}"
+        ) from error
     if arrays is None:
         return opened
-    return arrays[_name_of_draws(list(arrays), "arrays", path, where)]
-
-
-def _name_of_draws(names: list[str], of_what: str, path: Path, where: str) -> str:
-    if _VALUES not in names and len(names) != 1:
+    if _VALUES not in arrays and len(arrays) != 1:
         raise SpecError(
-            f"`{where}`: {path.name!r} holds the {of_what} {sorted(names)}; expected "
+            f"`{where}`: {path.name!r} holds the arrays {sorted(arrays)}; expected "
             f"one, or one named {_VALUES!r}"
         )
-    return _VALUES if _VALUES in names else names[0]
+    return arrays[_VALUES] if _VALUES in arrays else next(iter(arrays.values()))
+
+
+def _variable(data: xr.Dataset, path: Path, where: str) -> str:
+    """That which holds draws; others beside it may have a number for each."""
+    if _VALUES in data:
+        return _VALUES
+    names = [
+        str(n) for n, v in data.data_vars.items() if {"draw", "point"} <= {*v.dims}
+    ]
+    if len(names) == 1:
+        return names[0]
+    held = ", ".join(f"{n} ({', '.join(map(str, v.dims))})" for n, v in data.items())
+    raise SpecError(
+        f"`{where}`: {path.name!r} holds {held or 'no variable'}; expected one with "
+        f"the dimensions draw and point, or one named {_VALUES!r} with axes in this "
+        "order"
+    )

@@ -131,6 +131,7 @@ def correlators_from_draws(
         check_known_kernel(network, points)
     size = block_size(num_quantities)
     units = find_units(drawn, size, about_mean=1 in orders)
+    unit = _entry_units(units, orders)
     if drawn.has_chains:
         times, of_mean = _times(drawn, units, orders, size)
         batch = _batch(drawn, float(times.time.max()), num_quantities, size)
@@ -151,7 +152,6 @@ def correlators_from_draws(
         scale = np.divide(scale, own, out=np.zeros_like(own), where=own > 0)
         covariance = covariance * np.outer(scale, scale)
         batches = np.minimum(batches, drawn.num_draws / (2 * times.time))
-    unit = entry_units(units, orders)
     connected = connected * unit
     if 1 in orders:
         connected[: len(units.shift)] += units.shift
@@ -179,6 +179,20 @@ def _points(x: ArrayLike) -> Points:
     dim = int(np.prod(given.shape[1:])) if given.ndim > 1 else 1
     flat = given.reshape(len(given), dim) if given.ndim and given.size else given
     return check_inputs(flat, (max(dim, 1),), distinct=True)
+
+
+def _entry_units(units: Units, orders: tuple[int, ...]) -> Packed:
+    """What an entry in units is multiplied by; its square is that of a covariance."""
+    with np.errstate(over="ignore", under="ignore"):
+        unit = entry_units(units, orders)
+        squares = unit**2
+    if not (np.isfinite(squares) & (squares > 0)).all():
+        raise SpecError(
+            f"`values` have standard deviations up to {units.scale.max():.3g}, and the "
+            f"covariance of their correlators of order {max(orders)} leaves the range "
+            "of floating-point numbers: multiply them by a constant"
+        )
+    return unit
 
 
 def _splitter(

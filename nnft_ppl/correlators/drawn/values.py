@@ -76,7 +76,9 @@ class Values:
         found = Values(source, chains, len(shape) == fewest + 1)
         if found.num_points != num_points:
             hint = ""
-            if shape[0] == num_points and not chains:
+            if not chains and len(shape) == 3 and shape[2] == num_points:
+                hint = ": if the first axis counts chains, say so (chains)"
+            elif not chains and shape[0] == num_points:
                 hint = ": draws come first, so give their transpose"
             raise SpecError(
                 f"`values` have shape {shape}, {axes}, of {found.num_points} inputs, "
