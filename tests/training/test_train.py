@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import optax
 import pytest
 from oracles.training import Layers, ridge_readout
@@ -170,6 +171,34 @@ def test_the_readout_alone_has_a_closed_form(method):
             np.testing.assert_allclose(
                 found.values[row, network, :, 0], expected, atol=3e-3
             )
+
+
+def test_frequencies_without_a_variance_may_stand_below_a_trained_readout():
+    """cos² + sin² = 1: K̂(x, x) is ¼ for every network, so f(t) is in closed form."""
+
+    def waves(params, x):
+        angle = params["w"] @ x
+        return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)])
+
+    architecture = nnft.architecture_from_function(
+        "waves",
+        lambda params, x: params["a"] @ waves(params, x),
+        lambda hp: {
+            "w": dist.Cauchy(0, 1).expand([hp.width, 1]).to_event(2),
+            "a": dist.Normal(0, (4 * hp.width) ** -0.5).expand([2 * hp.width]),
+        },
+        readout=lambda hp: nnft.Readout(
+            features=waves, weight_std=0.5**0.5, bias_std=0.0
+        ),
+    )
+    net = nnft.Network.build(architecture, width=4, input_dim=1)
+    data = {"num_draws": 50, "key": KEY, "orders": (2,), "times": [0, 1.5]}
+    found = nnft.train_ensemble(net, [0.3], [2.0], [0.3], **data, train="readout")
+    left = np.exp(-1.5 / 4)
+    expected = 2.0 + left * (found.at(0) - 2.0)
+    np.testing.assert_allclose(found.at(1.5), expected, rtol=1e-4)
+    with pytest.raises(nnft.UnavailableError, match=r"'w' .* train='readout' needs"):
+        nnft.train_ensemble(net, [0.3], [2.0], [0.3], **data)
 
 
 def test_langevin_dynamics_of_the_readout_is_an_ornstein_uhlenbeck_process():
