@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +11,9 @@ from oracles.training import Layers, ridge_readout
 import nnft_ppl as nnft
 from nnft_ppl.ensemble.device_sizes import CPU
 from nnft_ppl.ensemble.model import stream_at
-from nnft_ppl.training import langevin
+from nnft_ppl.training import langevin, stream
 from nnft_ppl.training.learner import Learner
+from nnft_ppl.training.plan import Plan
 from nnft_ppl.training.standardised import readout_sites, sites_of
 
 KEY = jax.random.key(3)
@@ -561,6 +564,29 @@ def test_a_readout_is_told_from_layers_whose_units_are_all_off(
 ):
     net = nnft.network(name, width=width, input_dim=dim, bias_std=0.3, **options)
     assert readout_sites(net) == sites
+
+
+@pytest.mark.parametrize(
+    ("method", "train", "remedy"),
+    [
+        ("gradient_flow", "all", "after 20,000 steps between two times; standardise"),
+        ("gradient_flow", "readout", ": use smaller inputs"),
+        ("langevin", "all", "use a `learning_rate` below 0.1, or smaller inputs"),
+        ("langevin", "readout", ": use smaller inputs"),
+    ],
+)
+def test_networks_without_numbers_are_told_what_helps(method, train, remedy):
+    rate = 0.1 if (method, train) == ("langevin", "all") else 0.0
+    job = SimpleNamespace(
+        network=build(),
+        plan=Plan(method, train, "ntk", (1.0, 2.0), learning_rate=rate),
+    )
+    draws = np.zeros((3, 2, 1))
+    draws[1, 1] = np.nan
+    text = stream._diverged(job, np.array([False, True, False]), draws, 10)
+    assert "1 of the networks 10 to 12" in text
+    assert "by time 2.0, the first of them network 11" in text
+    assert remedy in text
 
 
 def test_networks_that_are_not_what_a_method_needs_are_refused():
