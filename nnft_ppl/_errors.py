@@ -6,6 +6,8 @@ _LONGEST = 290
 """Characters of a message."""
 _ENDING = 110
 """Of them at the end, where most messages say what is expected."""
+_WORD = 20
+"""A longer one is cut where it stands."""
 
 
 class _Short(reprlib.Repr):
@@ -36,7 +38,10 @@ def one_line(text: str) -> str:
     )
     if len(line) <= _LONGEST:
         return line
-    return f"{line[: _LONGEST - _ENDING - 3]} … {line[-_ENDING:]}"
+    head, tail = line[: _LONGEST - _ENDING - 3], line[-_ENDING:]
+    end = head.rfind(" ", len(head) - _WORD)
+    start = tail.find(" ", 0, _WORD)
+    return f"{head[: end if end >= 0 else None]} … {tail[start + 1 :]}"
 
 
 def reason(error: Exception) -> str:

@@ -104,7 +104,7 @@ def check_kernel_is_finite(
     where = f"at inputs {rows[row].tolist()} and {columns[column].tolist()}"
     if isinstance(kernel, TableKernel):
         raise UnavailableError(
-            f"the kernel is wanted {where}, and is known at the data's own alone; "
+            "the kernel is known at the data's own inputs alone; "
             f"{KERNEL_ADVICE}; of a network, nnft_ppl.measured_kernel gives one"
         )
     raise SpecError(

@@ -5,6 +5,7 @@ one network, as the plugin's forward pass takes them. A plugin need know nothing
 plates, nor of the axes that samples have in front.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,13 @@ def parameters_by_name(params: Params) -> dict[str, Any]:
     """Name -> leaf. Of samples by site name and of the pytree itself it is the same."""
     leaves = jax.tree.leaves_with_path(params)
     return {parameter_name(path): leaf for path, leaf in leaves}
+
+
+def _is_seeded() -> bool:
+    """Whether a handler around gives random keys; takes one of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # NumPyro's, where none does
+        return numpyro.prng_key() is not None
 
 
 @dataclass(frozen=True)
@@ -75,9 +83,20 @@ class Layout:
 
         What is not random, such as a bias of standard deviation 0, is a deterministic
         site: NUTS has nothing to move there.
+
+        Raises:
+            SpecError: Nothing around the call gives a random key.
         """
         sites = _WholeSites(self.prior, self.site_dims)
-        params = sites()
+        try:
+            params = sites()
+        except AssertionError as error:
+            if _is_seeded():
+                raise
+            raise SpecError(
+                "the prior is sampled where nothing gives a random key; call it in a "
+                "NumPyro model, or as numpyro.handlers.seed(net.prior, key)()"
+            ) from error
         if not sites.fixed:
             return params
         fixed = {

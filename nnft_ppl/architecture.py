@@ -6,6 +6,7 @@ All exact knowledge (kernel, readout, neuron) is optional, `None` when unknown, 
 verified by `nnft_ppl.testing.check_architecture` when given.
 """
 
+import difflib
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -155,7 +156,14 @@ class Hyperparameters:
         Raises:
             PluginError: The plugin asks for an option, or a type, it does not declare.
         """
-        value = self.options.get(name)
+        if name not in self.options:
+            near = difflib.get_close_matches(name, self.options, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise PluginError(
+                f"the plugin asks for the option {name!r}{hint}; it declares "
+                f"{sorted(self.options)}"
+            )
+        value = self.options[name]
         if not isinstance(value, kind):
             raise PluginError(
                 f"option `{name}` is {value!r}; expected the {kind.__name__} that the "

@@ -111,7 +111,7 @@ class Operator:
     def _check_kinds(self) -> None:
         for part, fits, expected in (
             ("name", isinstance(self.name, str), "a text"),
-            ("symbol", isinstance(self.symbol, str), "a text"),
+            ("symbol", _is_latex(self.symbol), "LaTeX without dollar signs"),
             ("fields", _are_whole(self.fields), "whole numbers"),
             ("derivatives", _are_whole(self.derivatives), "whole numbers"),
             (
@@ -120,7 +120,11 @@ class Operator:
                 f"a whole number up to {_MANY}",
             ),
             ("weight", callable(self.weight), "a function"),
-            ("weight_symbol", isinstance(self.weight_symbol, str), "a text"),
+            (
+                "weight_symbol",
+                _is_latex(self.weight_symbol),
+                "LaTeX without dollar signs",
+            ),
         ):
             if not fits:
                 raise SpecError(
@@ -150,6 +154,11 @@ class Operator:
     def is_differential(self) -> bool:
         """Whether a field carries a derivative."""
         return any(self.derivatives)
+
+
+def _is_latex(text: object) -> bool:
+    """For a place in an equation, which has its dollar signs already."""
+    return isinstance(text, str) and "$" not in text
 
 
 def _are_whole(numbers: object) -> bool:

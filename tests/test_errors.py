@@ -24,6 +24,13 @@ def test_a_short_line_is_left_alone():
     assert one_line("`a` is 'b'; expected σ ≥ 1") == "`a` is 'b'; expected σ ≥ 1"
 
 
+def test_a_long_text_is_cut_between_words():
+    words = [f"word{i}" for i in range(100)]
+    head, tail = one_line(" ".join(words)).split(" … ")
+    assert head.split() == words[: len(head.split())]
+    assert tail.split() == words[-len(tail.split()) :]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

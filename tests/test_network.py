@@ -274,3 +274,5 @@ def test_number_is_taken_for_the_text_that_an_option_expects():
     assert net.hyperparameters.option("width_factors", str) == "2"
     with pytest.raises(nnft.PluginError, match="does it declare such a default"):
         net.hyperparameters.option("depth", str)
+    with pytest.raises(nnft.PluginError, match=r"'dept' \(did you mean 'depth'\?\)"):
+        net.hyperparameters.option("dept", int)

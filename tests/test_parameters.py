@@ -184,6 +184,16 @@ def test_what_is_no_set_of_parameters_is_refused(change, message):
         net.apply(change(params), [[0.3]])
 
 
+@pytest.mark.parametrize("bias_std", [0.0, 1.0])
+def test_a_prior_outside_of_a_model_is_told_where_keys_come_from(bias_std):
+    net = shipped("relu-net", bias_std=bias_std)
+    with pytest.raises(nnft.SpecError, match=r"handlers.seed\(net.prior, key\)\(\)"):
+        net.prior()
+    params = drawn(net.prior)
+    with handlers.substitute(data=params):  # needs no key
+        net.prior()
+
+
 def test_the_abstract_run_is_not_seen_by_handlers_outside():
     net = shipped("relu-net")
     params = drawn(net.prior)

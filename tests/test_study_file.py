@@ -422,6 +422,20 @@ def nnft_ppl_architecture():
 """
 
 
+def test_a_network_without_sixth_moments_is_refused_before_any_work(tmp_path):
+    """Weights of Student's law with ν = 5 have a fourth moment and no sixth."""
+    text = GOOD.replace('"relu-net"', '"mlp"').replace(
+        "[inputs]",
+        '[network.options]\ndepth = 1\nweight_law = "student-t"\n'
+        "degrees_of_freedom = 5\n\n[inputs]",
+    )
+    with pytest.raises(
+        UnavailableError,
+        match=r"`ensemble.orders`: .* moment of order 6; .* commands correlators, fit",
+    ):
+        read(tmp_path, text)
+
+
 @pytest.mark.parametrize(
     ("kernel", "extra", "message"),
     [

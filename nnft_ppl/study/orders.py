@@ -4,7 +4,7 @@ Even orders up to the 6-pt function, which the page compares, are always there. 
 one is odd, or f and −f are not known to be alike, all orders are.
 """
 
-from nnft_ppl._errors import SpecError
+from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Points
 from nnft_ppl.correlators.orders import (
@@ -13,6 +13,7 @@ from nnft_ppl.correlators.orders import (
     odd_orders_vanish,
     order_vanishes,
 )
+from nnft_ppl.correlators.readout_weights import weight_moments
 from nnft_ppl.correlators.sampled.estimators import PLAIN
 from nnft_ppl.eft.action import Action
 from nnft_ppl.study import _tables as kinds
@@ -36,11 +37,28 @@ def orders_of_networks(
 
     Raises:
         SpecError: There is no such order, or there are too many entries.
-        UnavailableError: Even orders alone, of a network whose odd ones may not vanish.
+        UnavailableError: Even orders alone, of a network whose odd ones may not vanish;
+            or an order of which the output weights have no moment.
     """
     orders = _orders(table, EVEN if odd_orders_vanish(network) else ALL, points)
     at(table.path("orders"), lambda: check_odd_orders(network, orders))
+    if points is not None:
+        at(table.path("orders"), lambda: _check_moments(network, orders))
     return orders
+
+
+def _check_moments(network: Network, orders: tuple[int, ...]) -> None:
+    """Every order exists at finite width; leaving one out is no way here."""
+    for order in orders:
+        try:
+            weight_moments(network, order)
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"a study measures all orders up to {EVEN[-1]}, and the output weights "
+                f"of {network.name!r} have no moment of order {order}; give them "
+                "lighter tails, or use the commands correlators, fit and width, which "
+                "do with lower orders"
+            ) from error
 
 
 def orders_of_draws(table: Table, points: Points) -> tuple[int, ...]:

@@ -39,6 +39,8 @@ _KURTOSIS = 12.0
 _MEDIAN_OF_NORMAL = 0.67448975
 _MAX_DRIFT = 0.3
 """Of the size of f with N, as a power; a factor √N forgotten is one of 0.5."""
+_LEAST_CONTRAST = 1e-4
+"""Of f(x) − f(y) beside f; below it rounding is a part of the difference."""
 _CURVATURE = 2.0
 """Lag behind the power 1 that heavy tails give to D, over the log of its shape."""
 _SLOWEST = 0.2
@@ -69,12 +71,15 @@ class _Distance:
         error: Its standard error.
         shape: D of f̄/√2, times 4, over D: 1 where D is ∝ κ, larger with heavy tails.
         size: Logarithm of the median size of f, a mean over directions.
+        contrast: The same of f(x) − f(y), in which an output bias drops out; `None`
+            where f hardly varies with the input.
     """
 
     value: float
     error: float
     shape: float
     size: float
+    contrast: float | None
 
 
 def draw_sweep(
@@ -166,21 +171,38 @@ def _distance(
     value, error = excess(middle_cosine, cosine(np.sqrt(2)))
     near, _ = excess(cosine(np.sqrt(0.5)), middle_cosine)
     shape = 4 * near / value if abs(value) > MAX_STANDARD_ERRORS * error else 1.0
-    return _Distance(value, error, max(shape, 1e-3), float(size.mean()))
+    contrast = _contrast(sample)
+    return _Distance(value, error, max(shape, 1e-3), float(size.mean()), contrast)
+
+
+def _contrast(sample: Sample) -> float | None:
+    """Logarithm of the median of |f(x) − f(y)|, a mean over neighbouring inputs."""
+    if sample.values.shape[1] < 2:
+        return None
+    change = np.median(np.abs(np.diff(sample.values, axis=1)), axis=0)
+    whole = np.median(np.abs(sample.values), axis=0)
+    if (change <= _LEAST_CONTRAST * whole[1:]).any():
+        return None
+    return float(np.log(change).mean())
 
 
 def _check_size(
     widths: np.ndarray, distances: list[_Distance], network: Network
 ) -> CheckResult:
-    """The size of f is no power of the width."""
-    steps = np.diff([d.size for d in distances]) / np.diff(np.log(widths))
-    drift = float(steps[-1])
+    """The size of f is no power of the width, nor is that of its differences."""
+    sizes = {"f": [d.size for d in distances]}
+    contrasts = [d.contrast for d in distances if d.contrast is not None]
+    if len(contrasts) == len(distances):
+        sizes["f(x) − f(y)"] = contrasts
+    last = np.log(widths[-1] / widths[-2])
+    drifts = {of: float((size[-1] - size[-2]) / last) for of, size in sizes.items()}
+    of, drift = max(drifts.items(), key=lambda item: abs(item[1]))
     passed = abs(drift) <= _MAX_DRIFT or network.no_gp_limit is not None
     hint = (
         ""
         if passed
         else (
-            f"the size of f goes as N^{drift:.2f} up to N = {widths[-1]}: is a 1/√N "
+            f"the size of {of} goes as N^{drift:.2f} up to N = {widths[-1]}: is a 1/√N "
             f"{'missing' if drift > 0 else 'applied twice'}?"
         )
     )

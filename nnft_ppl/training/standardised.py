@@ -47,13 +47,15 @@ class Sites:
 
     Attributes:
         network: Whose.
-        others: Site -> σ of those that are not normal.
+        others: Site -> σ of those that are not normal, 1 where there is none.
         deviations: Site -> σ of all of them, NaN where it depends on other sites.
+        unscaled: Those without a finite σ > 0 of their own, which cannot be trained.
     """
 
     network: Network
     others: Mapping[str, np.ndarray]
     deviations: Mapping[str, np.ndarray]
+    unscaled: frozenset[str]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,10 +109,19 @@ class Sites:
             train: `all`, or `readout`: the sites that no feature depends on.
 
         Raises:
-            UnavailableError: In the standard one, a σ is not a number of the site's; or
-                there is no linear readout.
+            UnavailableError: A trained site is neither normal nor of a finite standard
+                deviation that is the same for all networks; in the standard one, a σ is
+                not a number of the site's; or there is no linear readout.
         """
         names = self.names if train == "all" else readout_sites(self.network)
+        for name in names:
+            if name in self.unscaled:
+                raise UnavailableError(
+                    f"the site {name!r} of {self.network.name!r} has no finite "
+                    "standard deviation > 0 that is the same for all networks, by "
+                    "which its gradient would be measured; give it a normal prior, or "
+                    "one of finite variance; train='readout' needs none below it"
+                )
         if parametrization == "ntk":
             return dict.fromkeys(names, 1.0)
         return {name: standard_rate(name, self.deviations[name]) for name in names}
@@ -121,24 +132,15 @@ class Sites:
 
 @shared
 def sites_of(network: Network) -> Sites:
-    """The sites of a network's prior.
-
-    Raises:
-        UnavailableError: One is no real number, or neither normal nor of a finite
-            standard deviation that is the same for all networks.
-    """
+    """The sites of a network's prior."""
     normal = {site.name for site in trace_normal_sites(network)}
     deviations = standard_deviations(plugin_prior(network))
     others = {name: std for name, std in deviations.items() if name not in normal}
-    for name, std in others.items():
-        if not (np.isfinite(std) & (std > 0)).all():
-            raise UnavailableError(
-                f"the site {name!r} of {network.name!r} has no finite standard "
-                "deviation > 0 that is the same for all networks, by which its "
-                "gradient would be measured; give it a normal prior, or one of finite "
-                "variance"
-            )
-    return Sites(network, others, deviations)
+    unscaled = frozenset(
+        name for name, std in others.items() if not (np.isfinite(std) & (std > 0)).all()
+    )
+    others |= {name: np.ones_like(others[name]) for name in unscaled}
+    return Sites(network, others, deviations, unscaled)
 
 
 @shared

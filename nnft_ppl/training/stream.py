@@ -31,6 +31,7 @@ from nnft_ppl.ensemble.model import Stream
 from nnft_ppl.ensemble.not_finite import NotFiniteError, which_are_not_finite
 from nnft_ppl.ensemble.progress import Monitor, Pace
 from nnft_ppl.ensemble.saving import Saving, save_after
+from nnft_ppl.training import flow
 from nnft_ppl.training.kept import InFile, InMemory, Kept
 from nnft_ppl.training.network_blocks import Program, block_of, network_blocks
 from nnft_ppl.training.plan import Plan
@@ -284,7 +285,12 @@ def _diverged(job: Job, bad: np.ndarray, part: np.ndarray, start: int) -> str:
     finite = np.isfinite(part[bad]).all(axis=(0, 2))
     time = job.plan.times[int(np.argmin(finite))]
     remedy = "use smaller inputs, targets or weights"
-    if job.plan.method != "gradient_flow":
+    if job.plan.method == "gradient_flow" and job.plan.train == "all":
+        remedy = (
+            f"gradient flow gives a network up after {flow.MAX_STEPS:,} steps between "
+            "two times; standardise inputs and targets, or use gradient_descent"
+        )
+    elif job.plan.learning_rate:
         remedy = (
             f"use a `learning_rate` below {job.plan.learning_rate:.3g}, or {remedy[4:]}"
         )

@@ -36,6 +36,13 @@ def test_repr_can_be_read_and_fields_are_frozen():
         action.operators = ()
 
 
+@pytest.mark.parametrize("part", ["symbol", "weight_symbol"])
+def test_dollar_signs_in_symbols_are_refused(part):
+    texts = {"symbol": "m", "weight_symbol": "w"} | {part: "$m$"}
+    with pytest.raises(SpecError, match=rf"`{part}` .* LaTeX without dollar signs"):
+        Operator(name="mine", fields=(0, 0, 0, 0), **texts)
+
+
 def test_no_operators_are_refused():
     with pytest.raises(SpecError, match="needs at least one operator"):
         Action([])

@@ -262,6 +262,11 @@ FAULTS: dict[str, Fault] = {
         "output-size", r"goes as N\^-0\.\d+ .*is a 1/√N applied twice\?", "limit",
         settings={"bias_std": 0.0},
     ),
+    "1/√N twice, no kernel, below a bias that hides it": Fault(
+        {"prior": times(W1=lambda hp: hp.width**-0.5)} | BARE,
+        "output-size", r"of f\(x\) − f\(y\) goes as N\^-0\.\d+ .*applied twice\?",
+        "limit", settings={"bias_std": 1.0},
+    ),
     "wrong σ in the hidden layer": Fault(
         {"prior": times(W0=lambda hp: 1.2)},
         "kernel-two-point", r"measured over expected is 1\.\d", "sampling",

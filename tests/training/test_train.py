@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import optax
 import pytest
 from oracles.training import Layers, ridge_readout
@@ -8,8 +11,9 @@ from oracles.training import Layers, ridge_readout
 import nnft_ppl as nnft
 from nnft_ppl.ensemble.device_sizes import CPU
 from nnft_ppl.ensemble.model import stream_at
-from nnft_ppl.training import langevin
+from nnft_ppl.training import langevin, stream
 from nnft_ppl.training.learner import Learner
+from nnft_ppl.training.plan import Plan
 from nnft_ppl.training.standardised import readout_sites, sites_of
 
 KEY = jax.random.key(3)
@@ -170,6 +174,34 @@ def test_the_readout_alone_has_a_closed_form(method):
             np.testing.assert_allclose(
                 found.values[row, network, :, 0], expected, atol=3e-3
             )
+
+
+def test_frequencies_without_a_variance_may_stand_below_a_trained_readout():
+    """cos² + sin² = 1: K̂(x, x) is ¼ for every network, so f(t) is in closed form."""
+
+    def waves(params, x):
+        angle = params["w"] @ x
+        return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)])
+
+    architecture = nnft.architecture_from_function(
+        "waves",
+        lambda params, x: params["a"] @ waves(params, x),
+        lambda hp: {
+            "w": dist.Cauchy(0, 1).expand([hp.width, 1]).to_event(2),
+            "a": dist.Normal(0, (4 * hp.width) ** -0.5).expand([2 * hp.width]),
+        },
+        readout=lambda hp: nnft.Readout(
+            features=waves, weight_std=0.5**0.5, bias_std=0.0
+        ),
+    )
+    net = nnft.Network.build(architecture, width=4, input_dim=1)
+    data = {"num_draws": 50, "key": KEY, "orders": (2,), "times": [0, 1.5]}
+    found = nnft.train_ensemble(net, [0.3], [2.0], [0.3], **data, train="readout")
+    left = np.exp(-1.5 / 4)
+    expected = 2.0 + left * (found.at(0) - 2.0)
+    np.testing.assert_allclose(found.at(1.5), expected, rtol=1e-4)
+    with pytest.raises(nnft.UnavailableError, match=r"'w' .* train='readout' needs"):
+        nnft.train_ensemble(net, [0.3], [2.0], [0.3], **data)
 
 
 def test_langevin_dynamics_of_the_readout_is_an_ornstein_uhlenbeck_process():
@@ -532,6 +564,29 @@ def test_a_readout_is_told_from_layers_whose_units_are_all_off(
 ):
     net = nnft.network(name, width=width, input_dim=dim, bias_std=0.3, **options)
     assert readout_sites(net) == sites
+
+
+@pytest.mark.parametrize(
+    ("method", "train", "remedy"),
+    [
+        ("gradient_flow", "all", "after 20,000 steps between two times; standardise"),
+        ("gradient_flow", "readout", ": use smaller inputs"),
+        ("langevin", "all", "use a `learning_rate` below 0.1, or smaller inputs"),
+        ("langevin", "readout", ": use smaller inputs"),
+    ],
+)
+def test_networks_without_numbers_are_told_what_helps(method, train, remedy):
+    rate = 0.1 if (method, train) == ("langevin", "all") else 0.0
+    job = SimpleNamespace(
+        network=build(),
+        plan=Plan(method, train, "ntk", (1.0, 2.0), learning_rate=rate),
+    )
+    draws = np.zeros((3, 2, 1))
+    draws[1, 1] = np.nan
+    text = stream._diverged(job, np.array([False, True, False]), draws, 10)
+    assert "1 of the networks 10 to 12" in text
+    assert "by time 2.0, the first of them network 11" in text
+    assert remedy in text
 
 
 def test_networks_that_are_not_what_a_method_needs_are_refused():
