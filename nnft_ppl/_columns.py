@@ -6,7 +6,6 @@ names where there are any.
 
 import codecs
 import csv
-import difflib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnft_ppl._errors import SpecError, reason, shown
+from nnft_ppl._errors import SpecError, meant, reason, shown
 
 _LONGEST = 1 << 16
 """Characters in a line that is looked at by itself."""
@@ -96,8 +95,7 @@ def _chosen(
         )
     for name in chosen:
         if name not in named:
-            near = difflib.get_close_matches(name, named, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            hint = meant(name, named)
             raise SpecError(
                 f"{file!r} has no column {shown(name)}{hint}; it has "
                 f"{', '.join(map(shown, named[:20]))}"

@@ -1,6 +1,8 @@
 """The few error types of nnft_ppl; every message names value, expectation, remedy."""
 
 import reprlib
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 _LONGEST = 290
 """Characters of a message."""
@@ -48,6 +50,12 @@ def reason(error: Exception) -> str:
     """What went wrong with a file, in the system's words without its number."""
     words = error.strerror if isinstance(error, OSError) else None
     return words.lower() if words else str(error)
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The known name that is like one that is not, as a part of a message, or ""."""
+    near = get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 class NnftError(Exception):

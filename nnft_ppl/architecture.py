@@ -6,7 +6,6 @@ All exact knowledge (kernel, readout, neuron) is optional, `None` when unknown, 
 verified by `nnft_ppl.testing.check_architecture` when given.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -15,7 +14,7 @@ import jax
 import numpy as np
 
 from nnft_ppl._arguments import as_float, is_whole
-from nnft_ppl._errors import PluginError, SpecError, shown
+from nnft_ppl._errors import PluginError, SpecError, meant, shown
 from nnft_ppl._travel import Reduced, by_fields, by_value
 from nnft_ppl._typing import Params
 from nnft_ppl.activations import Activation
@@ -157,14 +156,11 @@ class Hyperparameters:
             PluginError: The plugin asks for an option, or a type, it does not declare.
         """
         if name not in self.options:
-            near = difflib.get_close_matches(name, self.options, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise PluginError(
-                f"the plugin asks for the option {name!r}{hint}; it declares "
-                f"{sorted(self.options)}"
+                f"the plugin asks for the option {name!r}{meant(name, self.options)}; "
+                f"it declares {sorted(self.options)}"
             )
-        value = self.options[name]
-        if not isinstance(value, kind):
+        if not isinstance(value := self.options[name], kind):
             raise PluginError(
                 f"option `{name}` is {value!r}; expected the {kind.__name__} that the "
                 "plugin asks for: does it declare such a default?"
