@@ -21,7 +21,7 @@ from nnft_ppl.ensemble.progress import Monitor
 from nnft_ppl.training.measures import measured_sizes
 from nnft_ppl.training.result import TrainedEnsemble
 from nnft_ppl.training.sharpness import safe_rate
-from nnft_ppl.training.train import train_ensemble
+from nnft_ppl.training.train import checked_temperature, train_ensemble
 from nnft_ppl.training.trained_couplings import fitted_couplings
 from nnft_ppl.training.verdict import TrainingByWidth
 from nnft_ppl.training.width_law import checked_widths
@@ -97,7 +97,9 @@ def training_by_width(
         )
     key = check_key(key)
     if learning_rate is None:
-        learning_rate = common_rate(network, chosen, x, y, method, key, devices)
+        learning_rate = common_rate(
+            network, chosen, x, y, method, temperature, key, devices
+        )
 
     def ensembles() -> Iterable[TrainedEnsemble]:
         for width in chosen:
@@ -150,6 +152,7 @@ def common_rate(
     x: ArrayLike,
     y: ArrayLike,
     method: str,
+    temperature: float | None,
     key: Key,
     devices: Sequence[jax.Device] | int | None,
 ) -> float | None:
@@ -159,4 +162,5 @@ def common_rate(
     data = checked_data(network, x, y, network.check_inputs(x)[:1])
     used = choose_devices(devices)
     there = [network.with_width(width) for width in widths]
-    return safe_rate(there, data, "ntk", "all", key, used)
+    warmth = checked_temperature(temperature, method)
+    return safe_rate(there, data, "ntk", "all", warmth, key, used)

@@ -507,6 +507,19 @@ def test_the_largest_stable_rate_is_two_over_the_largest_eigenvalue():
     assert (calm.losses < 2).all()
 
 
+def test_a_high_temperature_wants_short_steps_too():
+    """Of a linear network the law at the end is the posterior's: nearly the prior's."""
+    net, warm = build("mlp", width=30, depth=1, activation="identity"), 400.0
+    given = {"method": "langevin", "temperature": warm}
+    found = train(net, [0.02], num_draws=2000, **given)  # 8 relaxation times 1/T
+    expected = np.diag(found.prediction.covariance[0])
+    assert (abs(found.variance[0, :, 0] / expected - 1) < 0.2).all()
+    largest = np.linalg.eigvalsh(net.tangent_kernel(X))[-1]
+    assert found.plan.learning_rate < 0.5 / (largest + warm)
+    with pytest.raises(nnft.SpecError, match=r"2/\(λ \+ T\) = 0.00"):
+        train(net, [0.02], learning_rate=1.0 / largest, **given)
+
+
 def test_the_limit_of_langevin_dynamics_is_gaussian_process_regression():
     net, noise = build(), 0.3
     found = train(net, [0.1], method="langevin", temperature=noise**2).prediction
