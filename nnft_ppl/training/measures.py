@@ -19,7 +19,7 @@ from nnft_ppl.training.result import TrainedEnsemble
 CONNECTED = {"three_point": 3, "four_point": 4}
 """Connected functions over Gaussian ones, and their orders."""
 FROM_LIMIT = {"mean": 1, "covariance": 2}
-"""Distances from the linearised networks of infinite width."""
+"""Distances from infinite width, `TrainedEnsemble.limit`."""
 QUANTITIES = (*CONNECTED, *FROM_LIMIT)
 COLUMNS = ("quantity", "time", "width", "square", "square_error", "is_heavy_tailed")
 
