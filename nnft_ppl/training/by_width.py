@@ -76,7 +76,8 @@ def training_by_width(
 
     Raises:
         As `train_ensemble` and `fit_couplings`; SpecError for fewer than two widths or
-        times, or several outputs.
+        times, several outputs, or a new input at which the field is certain after
+        training, as at one of the data.
 
     Source: arXiv:2008.08601 claims that near-Gaussianity survives some training; the
     power −1 of connected parts, Dyer and Gur-Ari, arXiv:1909.11304.

@@ -5,7 +5,7 @@ import pytest
 from numpyro.infer.util import log_density
 
 import nnft_ppl as nnft
-from nnft_ppl.bayes.chained import Problem, kernel_model
+from nnft_ppl.bayes.chained import Problem, _answer, kernel_model
 from nnft_ppl.bayes.scales import Scales
 from nnft_ppl.bayes.smc import _energies, _next_power, _side_by_side
 
@@ -45,3 +45,13 @@ def test_likelihood_and_prior_are_told_apart():
     assert float(log_likelihood) == pytest.approx(
         float(both) + expected + np.log(0.4), rel=1e-10
     )
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_a_few_draws_of_one_chain_tell_no_error(draws):
+    mean = np.random.default_rng(0).normal(size=(1, draws, 2, 1))
+    answer, effective, _ = _answer(mean, np.ones((1, draws, 2)))
+    assert (answer.mean_error == np.inf).all()
+    assert effective == 1
+    two = np.concatenate([mean, -mean])
+    assert np.isfinite(_answer(two, np.ones((2, draws, 2)))[0].mean_error).all()

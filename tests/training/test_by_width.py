@@ -9,8 +9,11 @@ from scipy.optimize import brentq
 import nnft_ppl as nnft
 from nnft_ppl.correlators.noise_free_square import noise_free_square
 from nnft_ppl.plots import plot_training
-from nnft_ppl.training.measures import COLUMNS
+from nnft_ppl.training.measures import COLUMNS, measured_sizes
+from nnft_ppl.training.plan import Plan
 from nnft_ppl.training.power_of_width import power_of_width
+from nnft_ppl.training.prediction import predict
+from nnft_ppl.training.result import TrainedEnsemble
 from nnft_ppl.training.verdict import TrainingByWidth
 
 KEY = jax.random.key(5)
@@ -194,6 +197,17 @@ def test_two_widths_and_times_are_needed():
         nnft.training_by_width(linear(), [4], X, Y, X_NEW, times=TIMES, **given)
     with pytest.raises(nnft.SpecError, match="before and after"):
         nnft.training_by_width(linear(), WIDTHS, X, Y, X_NEW, times=[1], **given)
+
+
+def test_an_input_that_is_learned_to_the_end_is_refused():
+    plan = Plan("gradient_flow", "all", "ntk", (0.0, 1e6))
+    x, y, x_new = np.array([[1.0]]), np.array([[0.3]]), np.array([[0.5], [1.0]])
+    values, limit = np.zeros((2, 100, 2, 1)), predict(linear(), x, y, x_new, plan)
+    trained = TrainedEnsemble(
+        linear(), x, y, x_new, plan, (1, 2, 3, 4), values, values[..., 0, 0], limit
+    )
+    with pytest.raises(nnft.SpecError, match=r"is certain at `x_new`\[1\] after"):
+        measured_sizes(trained, KEY)
 
 
 @pytest.mark.slow
