@@ -30,7 +30,7 @@ from nnft_ppl.ensemble.model import (
 from nnft_ppl.ensemble.outputs import check_outputs
 from nnft_ppl.ensemble.progress import Monitor, watching
 from nnft_ppl.training.kept import checked_file
-from nnft_ppl.training.plan import METHODS, TRAINED, Plan
+from nnft_ppl.training.plan import METHODS, MOST_STEPS, TRAINED, Plan
 from nnft_ppl.training.prediction import predict
 from nnft_ppl.training.result import TrainedEnsemble, largest_error
 from nnft_ppl.training.sharpness import limit_sharpness, safe_rate
@@ -205,7 +205,7 @@ def checked_times(times: Sequence[float], method: str) -> tuple[float, ...]:
     """
     given = np.atleast_1d(real_numbers("`times`", times, "(number of times,)"))
     whole = method == "gradient_descent"
-    most = 2**31 - 1 if whole else np.inf
+    most = MOST_STEPS if whole else np.inf
     allowed = (
         given.ndim == 1
         and len(given) > 0

@@ -477,6 +477,15 @@ def test_it_is_saved(tmp_path):
             },
             "of the readout alone takes no steps",
         ),
+        (
+            {
+                "method": "langevin",
+                "temperature": 1.0,
+                "learning_rate": 1e-4,
+                "times": [1.0, 1e6],
+            },
+            r"1e\+10 steps of 0.0001; expected at most 2,147,483,647",
+        ),
         ({"target_error": 0.1}, "`target_error` is of G4c"),
         ({"error_of": len}, "without a `target_error`"),
         ({"draws": "draws.nc"}, "expected the path of a .npy file"),
