@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import ArrayLike
 from scipy.stats import norm
+from scipy.stats import t as student
 
 from nnft_ppl import store
 from nnft_ppl._arguments import check_choice, check_kind, check_number, check_whole
@@ -93,8 +94,9 @@ class EvidenceCurve:
     def prefers_finite_width(self) -> bool | None:
         """Whether one of the widths beats the Gaussian process; `None` if undecided.
 
-        By 2 standard errors of one width, and by more of one out of several: the best
-        of many that are all alike looks better than it is.
+        By 2 standard errors of one width, and by more of one out of several, as the
+        best of many that are all alike looks better than it is; or by tempering, whose
+        error is from four populations.
         """
         lower, upper = self._bounds()
         if (lower > self.infinite).any():
@@ -160,8 +162,16 @@ class EvidenceCurve:
         return self.table["log_evidence"]
 
     def _bounds(self) -> tuple["pd.Series[float]", "pd.Series[float]"]:
-        """Below and above the evidence of every width, wrong for one of them rarely."""
-        reach = norm.isf(_WRONG / len(self.table)) * self.table["error"]
+        """Below and above the evidence of every width, wrong for one of them rarely.
+
+        An error that is the scatter of a few populations is itself not known well.
+        """
+        chance = _WRONG / len(self.table)
+        by_scatter = self.table["method"] == "smc"
+        sure = np.where(
+            by_scatter, student.isf(chance, _POPULATIONS - 1), norm.isf(chance)
+        )
+        reach = sure * self.table["error"]
         return self._log_evidence - reach, self._log_evidence + reach
 
 

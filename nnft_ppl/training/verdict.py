@@ -150,7 +150,7 @@ class TrainingByWidth:
 
     def _rows(self, name: str, time: float) -> pd.DataFrame:
         at = (self.table["quantity"] == name) & (self.table["time"] == time)
-        return self.table[at].set_index("width")
+        return self.table[at].set_index("width").sort_index()
 
     def _note(self, name: str, time: float) -> str:
         if np.isfinite(self.powers[name, time].exponent):

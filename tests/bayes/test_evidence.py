@@ -56,9 +56,9 @@ def test_the_evidence_prefers_the_width_that_data_call_for():
     assert "prefers infinite width" in ordinary.message
 
 
-def curve_of(log_evidences, errors):
+def curve_of(log_evidences, errors, method="weights"):
     rows = [
-        (2.0**i, value, error, "weights", 100.0, 0.2)
+        (2.0**i, value, error, method, 100.0, 0.2)
         for i, (value, error) in enumerate(zip(log_evidences, errors, strict=True))
     ]
     names = ["width", "log_evidence", "error", "method", "effective_draws", "pareto_k"]
@@ -74,6 +74,17 @@ def test_the_best_of_many_alike_is_not_said_to_be_preferred():
         for _ in range(400)
     ]
     assert np.mean([one is True for one in said]) < 0.04
+
+
+def test_errors_from_four_populations_are_not_taken_for_known():
+    rng = np.random.default_rng(1)
+    said = []
+    for _ in range(600):
+        found = rng.normal(size=(3, 4))
+        error = found.std(axis=1, ddof=1) / 2
+        curve = curve_of(found.mean(axis=1), error, "smc")
+        said.append(curve.prefers_finite_width is True)
+    assert np.mean(said) < 0.04
 
 
 def test_a_width_that_is_known_well_decides_beside_a_better_one_that_is_not():
