@@ -172,6 +172,48 @@ def test_the_readout_alone_has_a_closed_form(method):
             )
 
 
+def readout_problem(net, x, x_new):
+    """Of each of the first networks: features at data and new inputs, and ω."""
+    p, start = layers(net, "erf"), first_parameters(net, 10)
+    for network in range(10):
+        own = p.split(flat(start, network))
+        unit = STDS["weight_std"] / net.width**0.5
+        there, new = (
+            np.column_stack(
+                [
+                    unit * p.phi(at[:, None] @ own["W0"] + own["b0"]),
+                    np.full(len(at), STDS["bias_std"]),
+                ]
+            )
+            for at in (x, x_new)
+        )
+        weights = [start[name][network].ravel() for name in ("W1", "b1")]
+        yield there, new, np.concatenate(weights)
+
+
+def test_the_readout_alone_ends_where_float64_does_with_more_data_than_features():
+    """After 10⁶, when rounded eigenvalues of Θ would have been learned."""
+    net, x, time = build(width=3), np.linspace(-1.0, 1.0, 20), 1e6
+    y = np.sin(3 * x) + 0.3 * np.cos(40 * x)
+    given = {"key": KEY, "num_draws": 10, "orders": (2,), "train": "readout"}
+    found = nnft.train_ensemble(net, x, y, X_NEW, times=[time], **given)
+    problems = list(readout_problem(net, x, X_NEW))
+    for network, (there, new, start) in enumerate(problems):
+        u, s, rows = np.linalg.svd(there, full_matrices=False)
+        moved = -np.expm1(-(s**2) * time) / s * (u.T @ (y - there @ start))
+        expected = new @ (start + rows.T @ moved)
+        np.testing.assert_allclose(found.at(time)[network, :, 0], expected, atol=2e-3)
+    cold = 1e-6
+    found = nnft.train_ensemble(
+        net, x, y, X_NEW, times=[1e9], method="langevin", temperature=cold, **given
+    )
+    for network, (there, new, _) in enumerate(problems):
+        inverse = np.linalg.inv(there.T @ there + cold * np.eye(4))
+        off = found.at(1e9)[network, :, 0] - new @ inverse @ there.T @ y
+        std = np.sqrt(cold * np.einsum("ni,ij,nj->n", new, inverse, new))
+        assert (abs(off) < 4.5 * std + 1e-4).all()
+
+
 def test_langevin_dynamics_of_the_readout_is_an_ornstein_uhlenbeck_process():
     """Given the hidden layer, at three times: standard normal whatever the network."""
     net, draws, noise, times = build(width=4), 2000, 0.5, [0.1, 0.6, 40.0]
