@@ -36,7 +36,7 @@ from nnft_ppl.training.standardised import Standardised
 _TOLERANCE = 1e-3
 """Of the correction in f at the data, relative to the residuals before training. What
 is left out is of the next order in the step."""
-_MAX_STEPS = 20_000
+MAX_STEPS = 20_000
 """Between two times; a network that needs more ends as NaN."""
 _SHORTEST = 0.25
 """In units of one over the largest eigenvalue; shorter ones are plain."""
@@ -81,7 +81,7 @@ def flow(learner: Learner, state: State, duration: jax.Array) -> State:
 
     def unfinished(carry: tuple[State, jax.Array, jax.Array]) -> jax.Array:
         state, left, count = carry
-        return (left > 0) & (count < _MAX_STEPS) & jnp.isfinite(state.step)
+        return (left > 0) & (count < MAX_STEPS) & jnp.isfinite(state.step)
 
     def advance(
         carry: tuple[State, jax.Array, jax.Array],

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,9 @@ from nnft_ppl.ensemble.device_sizes import CPU
 from nnft_ppl.ensemble.model import stream_at
 from nnft_ppl.training import langevin
 from nnft_ppl.training.learner import Learner
+from nnft_ppl.training.plan import Plan
 from nnft_ppl.training.standardised import readout_sites, sites_of
+from nnft_ppl.training.stream import _diverged
 
 KEY = jax.random.key(3)
 X = np.linspace(-1.0, 1.0, 6)
@@ -603,6 +607,25 @@ def test_networks_that_are_not_what_a_method_needs_are_refused():
         train(build("mlp", weight_law="uniform"), [1.0], "langevin", temperature=1.0)
     with pytest.raises(nnft.UnavailableError, match="limit of infinite width is not"):
         _ = train(build("cos-net"), [0.1]).prediction
+
+
+@pytest.mark.parametrize(
+    ("method", "trained", "remedy"),
+    [
+        ("gradient_flow", "all", "or take more than 20,000 steps from one time"),
+        ("gradient_flow", "readout", ": use smaller inputs"),
+        ("gradient_descent", "all", "use a `learning_rate` below 0.1, or"),
+    ],
+)
+def test_a_network_without_numbers_is_told_with_what_may_be_the_matter(
+    method, trained, remedy
+):
+    plan, part = Plan(method, trained, "ntk", (1.0, 2.0), 0.1), np.ones((3, 2, 2))
+    part[2, 1] = np.nan
+    job = SimpleNamespace(plan=plan, network=build())
+    said = _diverged(job, np.array([False, False, True]), part, 10)
+    assert "1 of the networks 10 to 12 give NaN or infinity by time 2.0" in said
+    assert remedy in said
 
 
 def test_networks_that_diverge_are_told():
