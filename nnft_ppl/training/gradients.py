@@ -56,11 +56,9 @@ class Linearised(NamedTuple):
         floor = max(joined.shape) * np.finfo(sizes.dtype).eps * sizes[0]
         return Modes(vectors, jnp.where(sizes > floor, sizes, 0.0), rows)
 
-    def tangent_kernel(self, other: "Linearised | None" = None) -> jax.Array:
-        """J J'ᵀ, (leg, other leg)."""
-        mine = self.jacobian
-        theirs = mine if other is None else other.jacobian
-        products = [product(mine[name], theirs[name].T) for name in mine]
+    def tangent_kernel(self) -> jax.Array:
+        """J Jᵀ, (leg, other leg)."""
+        products = [product(part, part.T) for part in self.jacobian.values()]
         return jnp.sum(jnp.stack(products), axis=0)
 
     def pulled(self, weights: Float[jax.Array, " leg"]) -> Standardised:
