@@ -30,6 +30,8 @@ from nnft_ppl.ensemble.model import numbered_keys
 
 _FIELDS, _NOISE = ((1 << 30) + 16 + i for i in range(2))
 """Streams of the key, others than those of weighting."""
+_TELLING = 4
+"""Draws of a chain, of fewer of which ArviZ gives no error."""
 
 
 class Problem(NamedTuple):
@@ -129,7 +131,8 @@ def _answer(mean: np.ndarray, variance: np.ndarray) -> tuple[Answer, float, floa
     """Moments from those given each draw, (chain, draw, …); effective draws, rhat.
 
     The error of a mean is the larger of what draws within chains tell and what the
-    scatter of chains does: copies of a particle are no autocorrelation.
+    scatter of chains does: copies of a particle are no autocorrelation. A single chain
+    of a few draws tells none.
     """
     tree = xr.DataTree.from_dict(
         {"posterior": xr.Dataset({"f": (("chain", "draw", "new", "output"), mean)})}
@@ -141,6 +144,8 @@ def _answer(mean: np.ndarray, variance: np.ndarray) -> tuple[Answer, float, floa
     if num_chains > 1:
         scatter = mean.mean(axis=1).std(axis=0, ddof=1) / num_chains**0.5
         error = np.maximum(error, scatter)
+    elif mean.shape[1] < _TELLING:
+        error = np.full_like(error, np.inf)
     between = mean.var(axis=(0, 1))
     answer = Answer(
         mean=mean.mean(axis=(0, 1)),
@@ -151,7 +156,7 @@ def _answer(mean: np.ndarray, variance: np.ndarray) -> tuple[Answer, float, floa
     varies = error > 0
     effective = float(np.min(between[varies] / error[varies] ** 2, initial=number))
     worst = float(np.max(rhat, initial=1.0, where=np.isfinite(rhat)))
-    return answer, effective, worst
+    return answer, max(effective, 1.0), worst
 
 
 def _at_inputs(

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import ArrayLike
+from scipy.stats import norm
+from scipy.stats import t as student
 
 from nnft_ppl import store
 from nnft_ppl._arguments import check_choice, check_kind, check_number, check_whole
@@ -39,8 +41,8 @@ from nnft_ppl.inference.mcmc.sampling import Sampling
 _METHODS = ("auto", "weights", "smc")
 _PARTICLES, _POPULATIONS = 100, 4
 """Of tempering: the error is the scatter of the populations."""
-_SURE = 2.0
-"""Standard errors by which evidences must differ."""
+_WRONG = 0.02
+"""Probability that noise makes one of the widths surpass the Gaussian process."""
 _COLUMNS = ("log_evidence", "error", "method", "effective_draws", "pareto_k")
 
 
@@ -91,18 +93,24 @@ class EvidenceCurve:
 
     @property
     def prefers_finite_width(self) -> bool | None:
-        """Whether the best width beats the Gaussian process; `None` if undecided."""
-        gain, error = self._best()
-        if gain > _SURE * error:
+        """Whether one of the widths beats the Gaussian process; `None` if undecided.
+
+        By 2 standard errors of one width, and by more of one out of several, as the
+        best of many that are all alike looks better than it is; or by tempering, whose
+        error is from four populations.
+        """
+        lower, upper = self._bounds()
+        if (lower > self.infinite).any():
             return True
-        highest = self.table["log_evidence"] + _SURE * self.table["error"]
-        return None if (highest > self.infinite).any() else False
+        return None if (upper > self.infinite).any() else False
 
     @property
     def message(self) -> str:
         """The answer in a sentence."""
-        gain, error = self._best()
-        width = self.table.index[int(self.table["log_evidence"].argmax())]
+        best = self._bounds()[0] if self.prefers_finite_width else self._log_evidence
+        width = self.table.index[int(best.argmax())]
+        gain = self._log_evidence[width] - self.infinite
+        error = self.table["error"][width]
         said = f"log evidence {gain:+.3g} ± {error:.1g} relative to the GP's"
         if self.prefers_finite_width is None:
             return f"undecided: width {width} has {said}; draw more networks"
@@ -150,10 +158,22 @@ class EvidenceCurve:
             int(record["num_draws"]),
         )
 
-    def _best(self) -> tuple[float, float]:
-        """Gain over the Gaussian process of the best width, and its error."""
-        row = self.table.iloc[int(self.table["log_evidence"].argmax())]
-        return float(row["log_evidence"]) - self.infinite, float(row["error"])
+    @property
+    def _log_evidence(self) -> "pd.Series[float]":
+        return self.table["log_evidence"]
+
+    def _bounds(self) -> tuple["pd.Series[float]", "pd.Series[float]"]:
+        """Below and above the evidence of every width, wrong for one of them rarely.
+
+        An error that is the scatter of a few populations is itself not known well.
+        """
+        chance = _WRONG / len(self.table)
+        by_scatter = self.table["method"] == "smc"
+        sure = np.where(
+            by_scatter, student.isf(chance, _POPULATIONS - 1), norm.isf(chance)
+        )
+        reach = sure * self.table["error"]
+        return self._log_evidence - reach, self._log_evidence + reach
 
 
 def evidence_by_width(

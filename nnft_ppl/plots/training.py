@@ -11,8 +11,8 @@ from nnft_ppl.training.verdict import TrainingByWidth
 _SIZES = {
     "four_point": "Connected 4-point over Gaussian",
     "three_point": "Connected 3-point over Gaussian",
-    "mean": "Mean, distance from linearised networks",
-    "covariance": "Covariance, distance from linearised networks",
+    "mean": "Mean, distance from infinite width",
+    "covariance": "Covariance, distance from infinite width",
 }
 
 

@@ -37,7 +37,14 @@ def train(
         if table.learning_rate is not None:
             return table.learning_rate
         return common_rate(
-            study.network, study.widths, data.x, data.y, table.method, key, devices
+            study.network,
+            study.widths,
+            data.x,
+            data.y,
+            table.method,
+            table.temperature,
+            key,
+            devices,
         )
 
     def make_width(width: int) -> None:

@@ -115,12 +115,14 @@ def read_training(
             "before and after"
         )
     temperature = table.take("temperature", kinds.POSITIVE, None)
-    at(table.path("temperature"), partial(checked_temperature, temperature, method))
+    path = table.path("temperature")
+    warmth = at(path, partial(checked_temperature, temperature, method))
     if method == "langevin":
         at("network.architecture", partial(check_normal, net, "all"))
     rate = table.take("learning_rate", kinds.POSITIVE, None)
     if rate is not None:
-        at(table.path("learning_rate"), partial(_check_rate, net, rows, rate, method))
+        check = partial(_check_rate, net, rows, rate, method, warmth)
+        at(table.path("learning_rate"), check)
     data = rows.data
     at(table.path("new_inputs"), partial(net.check_inputs, data.x_new, distinct=True))
     operators = table.take("operators", kinds.Many(kinds.TEXT), OPERATORS)
@@ -141,9 +143,11 @@ def read_training(
     )
 
 
-def _check_rate(net: Network, rows: Rows, rate: float, method: str) -> None:
+def _check_rate(
+    net: Network, rows: Rows, rate: float, method: str, temperature: float
+) -> None:
     """Refuse a learning rate at which infinitely wide networks diverge."""
     data = checked_data(net, rows.data.x, rows.data.y, rows.data.x_new)
     # The key is that of networks measured where the tangent kernel is not known.
     key, devices = jax.random.key(0), choose_devices(None)
-    checked_rate(net, data, rate, method, "all", "ntk", key, devices)
+    checked_rate(net, data, rate, method, "all", "ntk", temperature, key, devices)

@@ -21,7 +21,7 @@ from nnft_ppl.ensemble.progress import Monitor
 from nnft_ppl.training.measures import measured_sizes
 from nnft_ppl.training.result import TrainedEnsemble
 from nnft_ppl.training.sharpness import safe_rate
-from nnft_ppl.training.train import train_ensemble
+from nnft_ppl.training.train import checked_temperature, train_ensemble
 from nnft_ppl.training.trained_couplings import fitted_couplings
 from nnft_ppl.training.verdict import TrainingByWidth
 from nnft_ppl.training.width_law import checked_widths
@@ -76,7 +76,8 @@ def training_by_width(
 
     Raises:
         As `train_ensemble` and `fit_couplings`; SpecError for fewer than two widths or
-        times, or several outputs.
+        times, several outputs, or a new input at which the field is certain after
+        training, as at one of the data.
 
     Source: arXiv:2008.08601 claims that near-Gaussianity survives some training; the
     power −1 of connected parts, Dyer and Gur-Ari, arXiv:1909.11304.
@@ -97,7 +98,9 @@ def training_by_width(
         )
     key = check_key(key)
     if learning_rate is None:
-        learning_rate = common_rate(network, chosen, x, y, method, key, devices)
+        learning_rate = common_rate(
+            network, chosen, x, y, method, temperature, key, devices
+        )
 
     def ensembles() -> Iterable[TrainedEnsemble]:
         for width in chosen:
@@ -150,6 +153,7 @@ def common_rate(
     x: ArrayLike,
     y: ArrayLike,
     method: str,
+    temperature: float | None,
     key: Key,
     devices: Sequence[jax.Device] | int | None,
 ) -> float | None:
@@ -159,4 +163,5 @@ def common_rate(
     data = checked_data(network, x, y, network.check_inputs(x)[:1])
     used = choose_devices(devices)
     there = [network.with_width(width) for width in widths]
-    return safe_rate(there, data, "ntk", "all", key, used)
+    warmth = checked_temperature(temperature, method)
+    return safe_rate(there, data, "ntk", "all", warmth, key, used)

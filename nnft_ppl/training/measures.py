@@ -7,7 +7,7 @@ errors.
 import jax
 import numpy as np
 
-from nnft_ppl._errors import UnavailableError
+from nnft_ppl._errors import SpecError, UnavailableError
 from nnft_ppl._typing import Key, Matrix, Packed
 from nnft_ppl.correlators.correlators import Correlators
 from nnft_ppl.correlators.noise_free_square import noise_free_square
@@ -19,9 +19,12 @@ from nnft_ppl.training.result import TrainedEnsemble
 CONNECTED = {"three_point": 3, "four_point": 4}
 """Connected functions over Gaussian ones, and their orders."""
 FROM_LIMIT = {"mean": 1, "covariance": 2}
-"""Distances from the linearised networks of infinite width."""
+"""Distances from infinite width, `TrainedEnsemble.limit`."""
 QUANTITIES = (*CONNECTED, *FROM_LIMIT)
 COLUMNS = ("quantity", "time", "width", "square", "square_error", "is_heavy_tailed")
+
+_CERTAIN = 1e-9
+"""Variance at infinite width over that before training, below which there is none."""
 
 type Row = tuple[str, float, int, float, float, bool]
 
@@ -42,7 +45,11 @@ def measured_sizes(trained: TrainedEnsemble, key: Key) -> list[Row]:
     Distances from the limit: of means in units of the root mean square of its standard
     deviations; of covariances, |C − C∞|/|C∞| over the distinct entries. NaN where it is
     not known.
+
+    Raises:
+        SpecError: The field is certain at a new input.
     """
+    _check_uncertain(trained)
     rows: list[Row] = []
     for index, time in enumerate(trained.times):
         found = trained[time] if time else _before(trained, key)
@@ -59,6 +66,22 @@ def measured_sizes(trained: TrainedEnsemble, key: Key) -> list[Row]:
                 )
             rows.append(_row(trained, name, time, size, found, order))
     return rows
+
+
+def _check_uncertain(trained: TrainedEnsemble) -> None:
+    """Refuse a new input at which training leaves no fluctuations to be looked at."""
+    if trained.limit is None:
+        return
+    before = np.diagonal(trained.network.kernel(trained.x_new))
+    after = np.diagonal(trained.limit.covariance, axis1=1, axis2=2)
+    certain = np.argwhere(after <= _CERTAIN * before)
+    if len(certain):
+        time, point = certain[0]
+        raise SpecError(
+            f"the field of {trained.network.name!r} is certain at `x_new`[{point}] "
+            f"after training to {trained.times[time]:g}, as at an input of the data: "
+            "leave that input out, or train less long"
+        )
 
 
 def _before(trained: TrainedEnsemble, key: Key) -> Correlators:

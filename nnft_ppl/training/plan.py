@@ -4,8 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnft_ppl._errors import SpecError
+
 METHODS = ("gradient_flow", "gradient_descent", "langevin")
 TRAINED = ("all", "readout")
+MOST_STEPS = 2**31 - 1
+"""From one time to the next: devices count in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,21 @@ class Plan:
 
     @property
     def steps(self) -> np.ndarray:
-        """(time,) how many steps of that rate each interval takes."""
+        """(time,) how many steps of that rate each interval takes.
+
+        Raises:
+            SpecError: There are more than can be counted.
+        """
         if self.method == "gradient_descent":
             return self.intervals.astype(np.int32)
         if self.learning_rate:
             steps = np.ceil(self.intervals / self.learning_rate - 1e-9)
+            if steps.max() > MOST_STEPS:
+                raise SpecError(
+                    f"`times` up to {self.times[-1]:g} take {steps.sum():.3g} steps of "
+                    f"{self.learning_rate:.3g}; expected at most {MOST_STEPS:,} from "
+                    "one time to the next: ask for earlier times"
+                )
             return np.asarray(steps, np.int32)
         return np.zeros(len(self.times), np.int32)
 

@@ -12,6 +12,8 @@ _MISFIT = 0.01
 """Chance below which a power law is given up for the smallest width."""
 _NEXT_ORDER = 3.0
 """Typical b of the correction exp(b/width + c/width²); its square is that of c."""
+_GRID = 400
+"""Widths among which the last one above a tolerance is looked for."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,11 @@ class Power:
     Attributes:
         exponent: p of size ∝ width^p; NaN where noise leaves fewer than two widths.
         error: One standard error of p; infinite then.
-        size: At `centre`; NaN then.
+        size: At `centre`, but for the next powers; NaN then.
         centre: Geometric mean of the widths fitted.
         first: Smallest width that the power law describes; 0 then.
-        covariance: Of log size and p.
+        next_powers: b and c of the factor exp(b/width + c/width²).
+        covariance: Of log size, p, b and c.
     """
 
     exponent: float
@@ -32,16 +35,42 @@ class Power:
     size: float
     centre: float
     first: int
+    next_powers: tuple[float, float]
     covariance: Matrix
 
     def width_below(self, tolerance: float) -> tuple[float, float]:
-        """Where the size falls to `tolerance`, and its error; NaN if it does not."""
+        """Where the size falls to `tolerance`, and its error; NaN if it does not.
+
+        `first`, without an error, where the size is below it there: narrower ones are
+        none that the law is known for.
+        """
         if not self.exponent < 0:
             return np.nan, np.inf
-        log = np.log(tolerance / self.size) / self.exponent
-        slope = np.array([-1.0, -log]) / self.exponent
-        width = self.centre * np.exp(log)
-        return float(width), float(width * (slope @ self.covariance @ slope) ** 0.5)
+        parameters = np.array([np.log(self.size), self.exponent, *self.next_powers])
+
+        def terms(log_width: float) -> np.ndarray:
+            inverse = np.exp(-log_width)
+            around = log_width - np.log(self.centre)
+            return np.array([1.0, around, inverse, inverse**2])
+
+        def over(log_width: float) -> float:
+            return float(parameters @ terms(log_width) - np.log(tolerance))
+
+        start = np.log(self.first)
+        # The next powers are largest at `first`: at the end all are made up for.
+        rest = np.abs(parameters[2:]) @ terms(start)[2:]
+        most = np.log(tolerance / self.size) - rest
+        end = np.log(self.centre) + most / self.exponent
+        grid = np.linspace(start, max(end, start) + 1e-9, _GRID)
+        above = np.flatnonzero([over(at) > 0 for at in grid[:-1]])
+        if not above.size:
+            return float(self.first), 0.0
+        last = above[-1]
+        log = optimize.brentq(over, grid[last], grid[last + 1])
+        _, _, inverse, square = terms(log)
+        slope = parameters[1:] @ np.array([1.0, -inverse, -2 * square])
+        error = (terms(log) @ self.covariance @ terms(log)) ** 0.5 / abs(slope)
+        return float(np.exp(log)), float(np.exp(log) * error)
 
 
 def power_of_width(
@@ -67,8 +96,8 @@ def power_of_width(
         found = _fit(*(values[first:] for values in (widths, squares, errors)))
         if found is not None:
             return found
-    unknown = np.full((2, 2), np.inf)
-    return Power(np.nan, np.inf, np.nan, np.nan, 0, unknown)
+    unknown = np.full((4, 4), np.inf)
+    return Power(np.nan, np.inf, np.nan, np.nan, 0, (np.nan, np.nan), unknown)
 
 
 def _fit(widths: np.ndarray, squares: np.ndarray, errors: np.ndarray) -> Power | None:
@@ -94,5 +123,6 @@ def _fit(widths: np.ndarray, squares: np.ndarray, errors: np.ndarray) -> Power |
         size=float(np.exp(fit.x[0])),
         centre=float(np.exp(middle)),
         first=int(widths[0]),
-        covariance=covariance[:2, :2],
+        next_powers=(float(fit.x[2]), float(fit.x[3])),
+        covariance=covariance,
     )

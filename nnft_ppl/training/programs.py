@@ -15,7 +15,7 @@ from nnft_ppl.ensemble.device_sizes import DeviceSizes
 from nnft_ppl.ensemble.model import Stream, numbered_keys
 from nnft_ppl.training import flow, langevin
 from nnft_ppl.training.descent import descend
-from nnft_ppl.training.gradients import linearised
+from nnft_ppl.training.gradients import linearised, product
 from nnft_ppl.training.learner import Learner
 from nnft_ppl.training.linear import learned
 from nnft_ppl.training.network_blocks import over_chunks
@@ -152,20 +152,20 @@ def _readout_alone(
     there = learner.linearised(values)
     new = linearised(learner.sites, values, new_points, learner.rates)
     if method == "langevin":
-        first = {name: values[name].ravel() for name in learner.rates}
+        first = jnp.concatenate([values[name].ravel() for name in there.jacobian])
         return relax(there, new, first, learner.targets, intervals[0], temperature, key)
-    eigenvalues, vectors = jnp.linalg.eigh(there.tangent_kernel())
-    across = new.tangent_kernel(there)
+    modes = there.modes()
+    across = product(new.joined(), modes.rows.T)
     residual = there.outputs - learner.targets
     durations, steps, sizes = intervals
     descends = method == "gradient_descent"
     times = jnp.cumsum(steps if descends else durations).astype(residual.dtype)
 
     def at(time: jax.Array) -> jax.Array:
-        factors = learned(eigenvalues, time, sizes[0] if descends else None)
-        moved = vectors.T @ residual
-        outputs = new.outputs - across @ (vectors @ (factors * moved))
-        left = (1 - eigenvalues * factors) * moved
-        return jnp.concatenate([outputs, jnp.sum(left**2)[None] / 2])
+        factors = learned(modes.sizes**2, time, sizes[0] if descends else None)
+        step = modes.sizes * factors * product(modes.vectors.T, residual)
+        left = residual - product(modes.vectors, modes.sizes * step)
+        outputs = new.outputs - product(across, step)
+        return jnp.append(outputs, jnp.sum(left**2) / 2)
 
     return jax.vmap(at)(times)

@@ -5,9 +5,9 @@ With f(X) = c + Jω linear in what is trained and A = JᵀJ + T,
 .. math:: ω(t + s) = ω_* + e^{-As} (ω(t) - ω_*) + \sqrt{T A^{-1} (1 - e^{-2As})}\, ξ,
     \quad ω_* = J^T (J J^T + T)^{-1} (y - c).
 
-Functions of A are taken from the eigenvectors of Θ = JJᵀ = U λ Uᵀ,
+Functions of A are taken from the singular values of J = U s Vᵀ,
 
-.. math:: h(A) = h(T) + J^T U \frac{h(λ + T) - h(T)}{λ} U^T J.
+.. math:: h(A) = h(T) + V (h(s^2 + T) - h(T)) V^T.
 
 Source: Gardiner, Handbook of Stochastic Methods, 3rd ed., section 4.4.6.
 """
@@ -16,18 +16,17 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jaxtyping import Float
 
 from nnft_ppl._typing import Key
-from nnft_ppl.training.gradients import Linearised
+from nnft_ppl.training.gradients import Linearised, product
 from nnft_ppl.training.langevin import noise
-from nnft_ppl.training.standardised import Standardised
 
 
 def relax(
     there: Linearised,
     new: Linearised,
-    first: Standardised,
+    first: Float[jax.Array, " entry"],
     targets: jax.Array,
     durations: jax.Array,
     temperature: jax.Array,
@@ -38,46 +37,42 @@ def relax(
     Args:
         there: The network at the data, before.
         new: The same at new inputs.
-        first: ω of what is trained, flat for each site.
+        first: ω of what is trained, in the order of J.
         targets: (leg,).
         durations: (time,) from each time to the next.
         temperature: T.
         key: Of the network.
     """
-    eigenvalues, vectors = jnp.linalg.eigh(there.tangent_kernel())
-    floor = np.finfo(eigenvalues.dtype).eps * eigenvalues[-1]
-    positive = eigenvalues > floor
-    safe = jnp.where(positive, eigenvalues, 1.0)
-    rates = jnp.maximum(eigenvalues, 0.0) + temperature
+    modes = there.modes()
+    rates = modes.sizes**2 + temperature
+    here, away = there.joined(), new.joined()
 
     def applied(
-        function: Callable[[jax.Array], jax.Array], step: Standardised
-    ) -> Standardised:
+        function: Callable[[jax.Array], jax.Array], step: jax.Array
+    ) -> jax.Array:
         rest = function(temperature)
-        factors = jnp.where(positive, (function(rates) - rest) / safe, 0.0)
-        inside = there.pulled(vectors @ (factors * (vectors.T @ there.along(step))))
-        return {name: rest * step[name] + inside[name] for name in step}
+        inside = (function(rates) - rest) * product(modes.rows, step)
+        return rest * step + product(inside, modes.rows)
 
-    wanted = targets - (there.outputs - there.along(first))
-    end = there.pulled(vectors @ ((vectors.T @ wanted) / rates))
+    wanted = targets - (there.outputs - product(here, first))
+    pull = modes.sizes / rates * product(modes.vectors.T, wanted)
+    end = product(pull, modes.rows)
 
     def reach(
-        off: Standardised, interval: tuple[jax.Array, jax.Array]
-    ) -> tuple[Standardised, jax.Array]:
+        off: jax.Array, interval: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
         number, duration = interval
 
         def spread(rate: jax.Array) -> jax.Array:
             return jnp.sqrt(temperature / rate * -jnp.expm1(-2 * rate * duration))
 
         left = applied(lambda rate: jnp.exp(-rate * duration), off)
-        kicks = applied(spread, noise(key, number, off))
-        off = {name: left[name] + kicks[name] for name in off}
-        step = {name: end[name] + off[name] - first[name] for name in off}
-        residual = there.outputs + there.along(step) - targets
-        outputs = new.outputs + new.along(step)
+        off = left + applied(spread, noise(key, number, {"readout": off})["readout"])
+        step = end + off - first
+        residual = there.outputs + product(here, step) - targets
+        outputs = new.outputs + product(away, step)
         return off, jnp.append(outputs, jnp.sum(residual**2) / 2)
 
-    start = {name: first[name] - end[name] for name in first}
     numbers = jnp.arange(len(durations))
-    _, found = jax.lax.scan(reach, start, (numbers, durations))
+    _, found = jax.lax.scan(reach, first - end, (numbers, durations))
     return found

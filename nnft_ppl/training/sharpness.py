@@ -44,16 +44,18 @@ def safe_rate(
     data: Data,
     parametrization: str,
     train: str,
+    temperature: float,
     key: Key,
     devices: tuple[jax.Device, ...],
 ) -> float:
-    """Half of one over the largest λ among the first networks of the key, of each."""
+    """Half of one over λ + T, the largest λ among the first networks of the key."""
     largest = max(
         _largest(kernel)
         for network in networks
         for kernel in _kernels(network, data, parametrization, train, key, devices)
     )
-    return _MARGIN / largest if largest > 0 else 1.0
+    steepest = max(largest, 0.0) + temperature
+    return _MARGIN / steepest if steepest > 0 else 1.0
 
 
 def _largest(kernel: Matrix) -> float:

@@ -31,7 +31,7 @@ from nnft_ppl.ensemble.model import Stream
 from nnft_ppl.ensemble.not_finite import NotFiniteError, which_are_not_finite
 from nnft_ppl.ensemble.progress import Monitor, Pace
 from nnft_ppl.ensemble.saving import Saving, save_after
-from nnft_ppl.training import flow
+from nnft_ppl.training.flow import MAX_STEPS
 from nnft_ppl.training.kept import InFile, InMemory, Kept
 from nnft_ppl.training.network_blocks import Program, block_of, network_blocks
 from nnft_ppl.training.plan import Plan
@@ -284,15 +284,16 @@ def _diverged(job: Job, bad: np.ndarray, part: np.ndarray, start: int) -> str:
     """What to say of networks that end in no numbers."""
     finite = np.isfinite(part[bad]).all(axis=(0, 2))
     time = job.plan.times[int(np.argmin(finite))]
-    remedy = "use smaller inputs, targets or weights"
-    if job.plan.method == "gradient_flow" and job.plan.train == "all":
+    smaller = "smaller inputs, targets or weights"
+    remedy = f"use a `learning_rate` below {job.plan.learning_rate:.3g}, or {smaller}"
+    if job.plan.train == "readout":
+        remedy = f"use {smaller}"
+    elif job.plan.method == "gradient_flow":
         remedy = (
-            f"gradient flow gives a network up after {flow.MAX_STEPS:,} steps between "
-            "two times; standardise inputs and targets, or use gradient_descent"
-        )
-    elif job.plan.learning_rate:
-        remedy = (
-            f"use a `learning_rate` below {job.plan.learning_rate:.3g}, or {remedy[4:]}"
+            f"they overflow, or take more than {MAX_STEPS:,} steps from one time to "
+            "the next, as over many kinks or on raw scales. Standardise inputs and "
+            "targets, ask for earlier times or more of them, or use "
+            "method='gradient_descent'"
         )
     return (
         f"{np.count_nonzero(bad)} of the networks {start} to {start + len(bad) - 1} "

@@ -30,7 +30,7 @@ from nnft_ppl.ensemble.model import (
 from nnft_ppl.ensemble.outputs import check_outputs
 from nnft_ppl.ensemble.progress import Monitor, watching
 from nnft_ppl.training.kept import checked_file
-from nnft_ppl.training.plan import METHODS, TRAINED, Plan
+from nnft_ppl.training.plan import METHODS, MOST_STEPS, TRAINED, Plan
 from nnft_ppl.training.prediction import predict
 from nnft_ppl.training.result import TrainedEnsemble, largest_error
 from nnft_ppl.training.sharpness import limit_sharpness, safe_rate
@@ -85,7 +85,8 @@ def train_ensemble(
         orders: Of the correlators, from 1 to 8; the mean and lower ones are added.
         learning_rate: η of gradient descent, and the largest step of Langevin dynamics,
             whose law after a long time is then off by its square. Half of one over the
-            largest eigenvalue of the tangent kernel of 128 networks when `None`.
+            largest eigenvalue of the tangent kernel of 128 networks, of Langevin
+            dynamics over that and `temperature`, when `None`.
         temperature: T > 0, of Langevin dynamics.
         train: `all` parameters; or `readout`, the last layer alone, in closed form:
             without steps that have an error, whatever the method.
@@ -147,15 +148,26 @@ def train_ensemble(
     check_outputs(network)
     sites_of(network).rates(parametrization, train)  # refuses
     new_points = sampling_inputs(data.x_new)
+    wanted = checked_times(times, method)
+    warmth = checked_temperature(temperature, method)
+    rate = checked_rate(
+        network,
+        data,
+        learning_rate,
+        method,
+        train,
+        parametrization,
+        warmth,
+        key,
+        used,
+    )
     plan = Plan(
         method=method,
         train=train,
         parametrization=parametrization,
-        times=checked_times(times, method),
-        learning_rate=checked_rate(
-            network, data, learning_rate, method, train, parametrization, key, used
-        ),
-        temperature=checked_temperature(temperature, method),
+        times=wanted,
+        learning_rate=rate,
+        temperature=warmth,
     )
     job = Job(network, data, new_points, plan, key, num_draws, used, file)
 
@@ -193,7 +205,7 @@ def checked_times(times: Sequence[float], method: str) -> tuple[float, ...]:
     """
     given = np.atleast_1d(real_numbers("`times`", times, "(number of times,)"))
     whole = method == "gradient_descent"
-    most = 2**31 - 1 if whole else np.inf
+    most = MOST_STEPS if whole else np.inf
     allowed = (
         given.ndim == 1
         and len(given) > 0
@@ -240,10 +252,13 @@ def checked_rate(
     method: str,
     train: str,
     parametrization: str,
+    temperature: float,
     key: Key,
     devices: tuple[jax.Device, ...],
 ) -> float:
     """The learning rate: as given, or a safe one.
+
+    Steps are stable below 2/(λ + T), T the pull of the prior in Langevin dynamics.
 
     Raises:
         SpecError: It is no number > 0, given where there is none, or so large that
@@ -260,16 +275,22 @@ def checked_rate(
             )
         return 0.0
     if learning_rate is None:
-        return safe_rate([network], data, parametrization, train, key, devices)
+        return safe_rate(
+            [network], data, parametrization, train, temperature, key, devices
+        )
     rate = check_number(
         "learning_rate", learning_rate, lambda r: 0 < r < np.inf, "a finite number > 0"
     )
     sharpness = limit_sharpness(network, data, parametrization, train, key, devices)
-    if rate * sharpness >= 2:
+    steepest = sharpness + temperature
+    if rate * steepest >= 2:
+        bound, pull = "2/λ", ""
+        if temperature:
+            bound, pull = "2/(λ + T)", f" and T = {temperature:.4g} the temperature"
         raise SpecError(
             f"`learning_rate` is {learning_rate!r}, at which training diverges: the "
-            f"largest stable one is 2/λ = {2 / sharpness:.4g}, λ = {sharpness:.4g} the "
-            "largest eigenvalue of the tangent kernel of the data. Take half of it or "
-            "less, as networks differ"
+            f"largest stable one is {bound} = {2 / steepest:.4g}, λ = {sharpness:.4g} "
+            f"the largest eigenvalue of the tangent kernel of the data{pull}. Take "
+            "half of it or less, as networks differ"
         )
     return rate

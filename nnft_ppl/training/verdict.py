@@ -24,7 +24,7 @@ _SURE = 3.0
 _UNCLEAR = 0.3
 """Error of an exponent from which on it tells nothing."""
 _SLOWEST = -0.5
-"""Power that is ruled out where a quantity is said not to fall."""
+"""Power that is ruled out where a quantity is said to fall as 1/width, or not to."""
 _WORDS = {
     "three_point": "connected 3-point function",
     "four_point": "connected 4-point function",
@@ -97,11 +97,11 @@ class TrainingByWidth:
         """One row for each quantity, time and width.
 
         Columns: quantity (`three_point` and `four_point`, connected over Gaussian;
-        `mean` and `covariance`, distance from linearised networks of infinite width),
-        time, width, value with noise taken out and 0 where that leaves nothing, error,
-        is_seen (whether it is more than noise), is_heavy_tailed (a few networks
-        dominate most entries: neither value nor error is to be trusted, and no fit
-        uses it).
+        `mean` and `covariance`, distance from infinite width: linearised networks, or
+        by Langevin dynamics the Gaussian process given the data), time, width, value
+        with noise taken out and 0 where that leaves nothing, error, is_seen (whether it
+        is more than noise), is_heavy_tailed (a few networks dominate most entries:
+        neither value nor error is to be trusted, and no fit uses it).
         """
         square, off = self.sizes["square"], self.sizes["square_error"]
         value = np.sqrt(square.clip(lower=0))
@@ -150,7 +150,7 @@ class TrainingByWidth:
 
     def _rows(self, name: str, time: float) -> pd.DataFrame:
         at = (self.table["quantity"] == name) & (self.table["time"] == time)
-        return self.table[at].set_index("width")
+        return self.table[at].set_index("width").sort_index()
 
     def _note(self, name: str, time: float) -> str:
         if np.isfinite(self.powers[name, time].exponent):
@@ -171,8 +171,8 @@ class TrainingByWidth:
 
         `True` if the 4-pt function does, or falls faster, and so does the 3-pt function
         or is nowhere more than noise; `False` if one does not fall at all; `None` if
-        noise does not tell, or one falls more slowly than 1/width between the widths,
-        which higher powers of 1/width may do.
+        noise does not tell between 1/width and a half of that power, or one falls more
+        slowly than 1/width between the widths, which higher powers of 1/width may do.
         """
         last = self.times[-1]
         found = [self._falls(name, last) for name in CONNECTED]
@@ -199,15 +199,16 @@ class TrainingByWidth:
     def _falls(self, name: str, time: float) -> bool | None:
         """As 1/width or faster; `False` only where it may well not fall at all.
 
-        A wide error that reaches 0 does not say so: a power of −½ must be ruled out.
+        A wide error that reaches −1, or 0, says neither: a power of −½ must be ruled
+        out.
         """
         power = self.powers[name, time]
         if not power.error <= _UNCLEAR:
             return None
-        if power.exponent <= -1 + 2 * power.error:
+        low, high = (power.exponent + side * 2 * power.error for side in (-1, 1))
+        if low <= -1 and high < _SLOWEST:
             return True
-        flat = power.exponent + 2 * power.error > 0
-        return False if flat and power.exponent - 2 * power.error > _SLOWEST else None
+        return False if high > 0 and low > _SLOWEST else None
 
     @cached_property
     def changes(self) -> pd.DataFrame:
@@ -241,8 +242,8 @@ class TrainingByWidth:
         name = self.network.name
         if self.survives is None and self.falls:
             return (
-                f"{name} is the more Gaussian the wider it is after training, too, but "
-                "not as 1/width between these widths"
+                f"{name} is the more Gaussian the wider it is after training, too; "
+                "whether as 1/width is undecided"
             )
         words = {
             True: f"{name} stays nearly Gaussian in training",
@@ -318,8 +319,8 @@ class TrainingByWidth:
             width, error = power.width_below(self.tolerance)
             if power.error <= _UNCLEAR and np.isfinite(width) and error < width:
                 beyond = ", beyond those trained" if width > self.widths[-1] else ""
-                at = "any width" if width < 1 else f"width {with_error(width, error)}"
-                parts.append(f"that of the {_WORDS[name]} from {at} on{beyond}")
+                at = with_error(width, error) if error else f"{width:g}"
+                parts.append(f"that of the {_WORDS[name]} from width {at} on{beyond}")
         within = f"Sizes are within {percent(self.tolerance)}: "
         return within + ", ".join(parts) if parts else ""
 
@@ -355,7 +356,10 @@ class TrainingByWidth:
                 f"the {name} is off by {with_error(value, error)} %{unit} at width "
                 f"{self.widths[0]} and {self._goes(name, last)}"
             )
-        return "From linearised networks of infinite width " + ", ".join(parts)
+        limit = "linearised networks of infinite width"
+        if self.method == "langevin":
+            limit = "the Gaussian process given the data, where training ends,"
+        return f"From {limit} {', '.join(parts)}"
 
     def save(self, path: str | Path) -> None:
         """Write as netCDF, in one step: the file is complete or absent."""

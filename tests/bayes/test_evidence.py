@@ -1,5 +1,6 @@
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from oracles import finite_width_posterior as oracle
 
@@ -53,6 +54,44 @@ def test_the_evidence_prefers_the_width_that_data_call_for():
     ordinary = curve(1.3)
     assert ordinary.prefers_finite_width is False
     assert "prefers infinite width" in ordinary.message
+
+
+def curve_of(log_evidences, errors, method="weights"):
+    rows = [
+        (2.0**i, value, error, method, 100.0, 0.2)
+        for i, (value, error) in enumerate(zip(log_evidences, errors, strict=True))
+    ]
+    names = ["width", "log_evidence", "error", "method", "effective_draws", "pareto_k"]
+    table = pd.DataFrame(rows, columns=names).set_index("width")
+    return nnft.EvidenceCurve(NET, table, 0.0, 1000)
+
+
+def test_the_best_of_many_alike_is_not_said_to_be_preferred():
+    """Of 400 sets of 12 widths that noise alone tells from the GP, in a few."""
+    rng = np.random.default_rng(0)
+    said = [
+        curve_of(rng.normal(size=12), np.ones(12)).prefers_finite_width
+        for _ in range(400)
+    ]
+    assert np.mean([one is True for one in said]) < 0.04
+
+
+def test_errors_from_four_populations_are_not_taken_for_known():
+    rng = np.random.default_rng(1)
+    said = []
+    for _ in range(600):
+        found = rng.normal(size=(3, 4))
+        error = found.std(axis=1, ddof=1) / 2
+        curve = curve_of(found.mean(axis=1), error, "smc")
+        said.append(curve.prefers_finite_width is True)
+    assert np.mean(said) < 0.04
+
+
+def test_a_width_that_is_known_well_decides_beside_a_better_one_that_is_not():
+    curve = curve_of([5.0, 4.5, 1.0], [4.0, 0.1, np.inf])
+    assert curve.prefers_finite_width is True
+    assert "2.0 of these has log evidence +4.5 ± 0.1" in curve.message
+    assert curve_of([-3.0, -5.0], [0.5, 0.5]).prefers_finite_width is False
 
 
 def test_widths_are_needed():

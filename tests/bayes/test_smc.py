@@ -8,7 +8,7 @@ from numpyro.infer.util import log_density
 
 import nnft_ppl as nnft
 from nnft_ppl.bayes.by_weights import PosteriorWarning
-from nnft_ppl.bayes.chained import Problem, kernel_model
+from nnft_ppl.bayes.chained import Problem, _answer, kernel_model
 from nnft_ppl.bayes.particles import _energies, _side_by_side
 from nnft_ppl.bayes.scales import Scales
 from nnft_ppl.bayes.smc import _next_power
@@ -89,3 +89,13 @@ def test_an_interrupted_run_goes_on_with_the_same_bits(tmp_path, method, file, s
     assert at_once.data.equals(whole.data)
     with pytest.raises(nnft.SpecError, match=r"of other work: its scales\.noise_std"):
         posterior_by(method, checkpoint=place, noise_std=0.2)
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_a_few_draws_of_one_chain_tell_no_error(draws):
+    mean = np.random.default_rng(0).normal(size=(1, draws, 2, 1))
+    answer, effective, _ = _answer(mean, np.ones((1, draws, 2)))
+    assert (answer.mean_error == np.inf).all()
+    assert effective == 1
+    two = np.concatenate([mean, -mean])
+    assert np.isfinite(_answer(two, np.ones((2, draws, 2)))[0].mean_error).all()

@@ -4,12 +4,16 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import brentq
 
 import nnft_ppl as nnft
 from nnft_ppl.correlators.noise_free_square import noise_free_square
 from nnft_ppl.plots import plot_training
-from nnft_ppl.training.measures import COLUMNS
+from nnft_ppl.training.measures import COLUMNS, measured_sizes
+from nnft_ppl.training.plan import Plan
 from nnft_ppl.training.power_of_width import power_of_width
+from nnft_ppl.training.prediction import predict
+from nnft_ppl.training.result import TrainedEnsemble
 from nnft_ppl.training.verdict import TrainingByWidth
 
 KEY = jax.random.key(5)
@@ -86,6 +90,28 @@ def test_a_slow_next_order_is_in_the_error_of_a_power():
     assert inside >= 80
 
 
+@pytest.mark.parametrize("slow", [3.0, -3.0])
+def test_the_width_of_a_size_knows_the_next_order(slow):
+    """Of exp(b/width)/width: no bias, and pulls of at most one, within the widths."""
+    rng, widths = np.random.default_rng(3), np.array([5, 10, 20, 50, 100])
+    truth = (np.exp(slow / widths) / widths) ** 2
+    errors = 0.04 * truth
+    expected = brentq(lambda w: np.exp(slow / w) / w - 0.05, 5.0, 100.0)
+    pulls = []
+    for _ in range(60):
+        found = power_of_width(widths, truth + errors * rng.normal(size=5), errors)
+        width, error = found.width_below(0.05)
+        pulls.append((width - expected) / error)
+    assert abs(np.mean(pulls)) < 0.5
+    assert np.std(pulls) < 1.2
+
+
+def test_no_width_is_named_below_those_that_a_power_is_known_for():
+    widths = np.array([20, 40, 80])
+    truth = (0.1 / widths) ** 2
+    assert power_of_width(widths, truth, 0.01 * truth).width_below(0.05) == (20, 0)
+
+
 def of_powers(exponent, error):
     """A result whose 4-pt function is a power of the width, and no 3-pt function."""
     widths = np.array([50, 100])
@@ -113,6 +139,7 @@ def of_powers(exponent, error):
         (0.0, 0.05, False, "relu-net does not stay nearly Gaussian in training"),
         (-0.3, 0.2, None, "Undecided whether relu-net stays nearly Gaussian"),
         (-0.5, 0.05, None, "the more Gaussian the wider it is after training, too"),
+        (-0.6, 0.2, None, "whether as 1/width is undecided"),
     ],
 )
 def test_not_falling_is_said_where_half_a_power_is_ruled_out(
@@ -170,6 +197,17 @@ def test_two_widths_and_times_are_needed():
         nnft.training_by_width(linear(), [4], X, Y, X_NEW, times=TIMES, **given)
     with pytest.raises(nnft.SpecError, match="before and after"):
         nnft.training_by_width(linear(), WIDTHS, X, Y, X_NEW, times=[1], **given)
+
+
+def test_an_input_that_is_learned_to_the_end_is_refused():
+    plan = Plan("gradient_flow", "all", "ntk", (0.0, 1e6))
+    x, y, x_new = np.array([[1.0]]), np.array([[0.3]]), np.array([[0.5], [1.0]])
+    values, limit = np.zeros((2, 100, 2, 1)), predict(linear(), x, y, x_new, plan)
+    trained = TrainedEnsemble(
+        linear(), x, y, x_new, plan, (1, 2, 3, 4), values, values[..., 0, 0], limit
+    )
+    with pytest.raises(nnft.SpecError, match=r"is certain at `x_new`\[1\] after"):
+        measured_sizes(trained, KEY)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from nnft_ppl.training import langevin, stream
 from nnft_ppl.training.learner import Learner
 from nnft_ppl.training.plan import Plan
 from nnft_ppl.training.standardised import readout_sites, sites_of
+from nnft_ppl.training.stream import _diverged
 
 KEY = jax.random.key(3)
 X = np.linspace(-1.0, 1.0, 6)
@@ -202,6 +203,48 @@ def test_frequencies_without_a_variance_may_stand_below_a_trained_readout():
     np.testing.assert_allclose(found.at(1.5), expected, rtol=1e-4)
     with pytest.raises(nnft.UnavailableError, match=r"'w' .* train='readout' needs"):
         nnft.train_ensemble(net, [0.3], [2.0], [0.3], **data)
+
+
+def readout_problem(net, x, x_new):
+    """Of each of the first networks: features at data and new inputs, and ω."""
+    p, start = layers(net, "erf"), first_parameters(net, 10)
+    for network in range(10):
+        own = p.split(flat(start, network))
+        unit = STDS["weight_std"] / net.width**0.5
+        there, new = (
+            np.column_stack(
+                [
+                    unit * p.phi(at[:, None] @ own["W0"] + own["b0"]),
+                    np.full(len(at), STDS["bias_std"]),
+                ]
+            )
+            for at in (x, x_new)
+        )
+        weights = [start[name][network].ravel() for name in ("W1", "b1")]
+        yield there, new, np.concatenate(weights)
+
+
+def test_the_readout_alone_ends_where_float64_does_with_more_data_than_features():
+    """After 10⁶, when rounded eigenvalues of Θ would have been learned."""
+    net, x, time = build(width=3), np.linspace(-1.0, 1.0, 20), 1e6
+    y = np.sin(3 * x) + 0.3 * np.cos(40 * x)
+    given = {"key": KEY, "num_draws": 10, "orders": (2,), "train": "readout"}
+    found = nnft.train_ensemble(net, x, y, X_NEW, times=[time], **given)
+    problems = list(readout_problem(net, x, X_NEW))
+    for network, (there, new, start) in enumerate(problems):
+        u, s, rows = np.linalg.svd(there, full_matrices=False)
+        moved = -np.expm1(-(s**2) * time) / s * (u.T @ (y - there @ start))
+        expected = new @ (start + rows.T @ moved)
+        np.testing.assert_allclose(found.at(time)[network, :, 0], expected, atol=2e-3)
+    cold = 1e-6
+    found = nnft.train_ensemble(
+        net, x, y, X_NEW, times=[1e9], method="langevin", temperature=cold, **given
+    )
+    for network, (there, new, _) in enumerate(problems):
+        inverse = np.linalg.inv(there.T @ there + cold * np.eye(4))
+        off = found.at(1e9)[network, :, 0] - new @ inverse @ there.T @ y
+        std = np.sqrt(cold * np.einsum("ni,ij,nj->n", new, inverse, new))
+        assert (abs(off) < 4.5 * std + 1e-4).all()
 
 
 def test_langevin_dynamics_of_the_readout_is_an_ornstein_uhlenbeck_process():
@@ -509,6 +552,15 @@ def test_it_is_saved(tmp_path):
             },
             "of the readout alone takes no steps",
         ),
+        (
+            {
+                "method": "langevin",
+                "temperature": 1.0,
+                "learning_rate": 1e-4,
+                "times": [1.0, 1e6],
+            },
+            r"1e\+10 steps of 0.0001; expected at most 2,147,483,647",
+        ),
         ({"target_error": 0.1}, "`target_error` is of G4c"),
         ({"error_of": len}, "without a `target_error`"),
         ({"draws": "draws.nc"}, "expected the path of a .npy file"),
@@ -537,6 +589,19 @@ def test_the_largest_stable_rate_is_two_over_the_largest_eigenvalue():
         train(net, [1], "gradient_descent", learning_rate=1.01 * largest)
     calm = train(net, [300], "gradient_descent", learning_rate=0.9 * largest)
     assert (calm.losses < 2).all()
+
+
+def test_a_high_temperature_wants_short_steps_too():
+    """Of a linear network the law at the end is the posterior's: nearly the prior's."""
+    net, warm = build("mlp", width=30, depth=1, activation="identity"), 400.0
+    given = {"method": "langevin", "temperature": warm}
+    found = train(net, [0.02], num_draws=2000, **given)  # 8 relaxation times 1/T
+    expected = np.diag(found.prediction.covariance[0])
+    assert (abs(found.variance[0, :, 0] / expected - 1) < 0.2).all()
+    largest = np.linalg.eigvalsh(net.tangent_kernel(X))[-1]
+    assert found.plan.learning_rate < 0.5 / (largest + warm)
+    with pytest.raises(nnft.SpecError, match=r"2/\(λ \+ T\) = 0.00"):
+        train(net, [0.02], learning_rate=1.0 / largest, **given)
 
 
 def test_the_limit_of_langevin_dynamics_is_gaussian_process_regression():
@@ -569,7 +634,7 @@ def test_a_readout_is_told_from_layers_whose_units_are_all_off(
 @pytest.mark.parametrize(
     ("method", "train", "remedy"),
     [
-        ("gradient_flow", "all", "after 20,000 steps between two times; standardise"),
+        ("gradient_flow", "all", "take more than 20,000 steps from one time to"),
         ("gradient_flow", "readout", ": use smaller inputs"),
         ("langevin", "all", "use a `learning_rate` below 0.1, or smaller inputs"),
         ("langevin", "readout", ": use smaller inputs"),
@@ -594,6 +659,25 @@ def test_networks_that_are_not_what_a_method_needs_are_refused():
         train(build("mlp", weight_law="uniform"), [1.0], "langevin", temperature=1.0)
     with pytest.raises(nnft.UnavailableError, match="limit of infinite width is not"):
         _ = train(build("cos-net"), [0.1]).prediction
+
+
+@pytest.mark.parametrize(
+    ("method", "trained", "remedy"),
+    [
+        ("gradient_flow", "all", "or take more than 20,000 steps from one time"),
+        ("gradient_flow", "readout", ": use smaller inputs"),
+        ("gradient_descent", "all", "use a `learning_rate` below 0.1, or"),
+    ],
+)
+def test_a_network_without_numbers_is_told_with_what_may_be_the_matter(
+    method, trained, remedy
+):
+    plan, part = Plan(method, trained, "ntk", (1.0, 2.0), 0.1), np.ones((3, 2, 2))
+    part[2, 1] = np.nan
+    job = SimpleNamespace(plan=plan, network=build())
+    said = _diverged(job, np.array([False, False, True]), part, 10)
+    assert "1 of the networks 10 to 12 give NaN or infinity by time 2.0" in said
+    assert remedy in said
 
 
 def test_networks_that_diverge_are_told():

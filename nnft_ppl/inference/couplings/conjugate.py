@@ -37,9 +37,10 @@ _SMALLEST = 1e-4
 """Discrepancy, over the noise, below which the data see none."""
 _SPREADS = 6.0
 _MAX_STEPS = 100
-_STEP_TOLERANCE = 1e-3
+_STEP_TOLERANCE, _STEP_ENOUGH = 1e-3, 0.05
+"""Of the posterior standard deviation, for the point of linearisation: wanted, and
+enough where steps stop shrinking, as the cells of the grid move with the point."""
 _ROUNDING = 1e-9
-"""Of the posterior standard deviation, for the point of linearisation."""
 _LOG_2PI = np.log(2 * np.pi)
 
 
@@ -178,7 +179,7 @@ def solve(
         previous = length
         point = point + damping * step
         form = about(point)
-    return ClosedForm(**{**vars(form), "settled": False})
+    return ClosedForm(**{**vars(form), "settled": length < _STEP_ENOUGH})
 
 
 def require_settled(

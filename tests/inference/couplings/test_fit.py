@@ -297,6 +297,17 @@ def test_six_point_data_are_fitted_with_the_trees_of_two_quartic_vertices(relu):
     assert (found[0].adequacy()["verdict"] == "describes").all()
 
 
+def test_a_point_that_the_grid_moves_a_little_serves():
+    """One entry an order, whose noise is hardly known: NUTS gives the numbers below."""
+    values = np.random.default_rng(7).normal(size=(3000, 1))
+    found = nnft.correlators_from_draws(values, [[0.5]], (1, 2, 3, 4), width=16)
+    action = nnft.Action(["cubic", "lambda_0"], measure=nnft.Empirical([[0.5]]))
+    fit = nnft.fit_couplings(found, action, [np.inf], key=KEY, sampler="conjugate")
+    table = fit.summary()
+    np.testing.assert_allclose(table["mean"], [-0.0106, 0.0029], atol=6e-4)
+    np.testing.assert_allclose(table["sd"], [0.0078, 0.0040], rtol=0.15)
+
+
 def test_a_linearisation_that_does_not_settle_is_refused(relu, monkeypatch):
     exact = nnft.exact_correlators(relu.network, RELU_X[::2], (2, 4, 6))
     monkeypatch.setattr(conjugate, "_MAX_STEPS", 1)
