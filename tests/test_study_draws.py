@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 import nnft_ppl as nnft
+from nnft_ppl.report import Compared, comparison_headline, render_comparison
 from nnft_ppl.study import read_study, run_study
+from nnft_ppl.study.directory import opened
 from nnft_ppl.study.draws_file import correlators_of_file
+from nnft_ppl.study.finished import load_results
 
 X = np.array([[0.5], [1.0]])
 NET = nnft.network("erf-net", width=5, input_dim=1)
@@ -130,3 +133,10 @@ def test_the_whole_study_runs_and_tells_how_to_repeat_it(folder, text):
     fit = nnft.load(run.directory / "fit.nc")
     assert fit.correlators.num_draws == 4000
     assert not fit.correlators.connected(1).any()  # less its mean
+    with opened(run.directory) as directory:
+        found = load_results(directory)
+    beside = Compared({"one": found, "two": found})
+    told = render_comparison(beside, [])
+    assert "describes the draws in" in comparison_headline(beside)
+    assert not re.search(r"\(width|at width \d|the network", told)
+    assert "<td>draws" in told or "draws</td>" in told

@@ -65,7 +65,14 @@ def comparison_headline(compared: Compared) -> str:
     good = int((table["verdict"] == Verdict.DESCRIBES).sum())
     without = len(compared.runs) - len(table)
     more = f"; {without} without an action" if without else ""
-    return f"The action describes the network in {good} of {len(table)} runs{more}"
+    described = " or ".join(
+        dict.fromkeys(
+            found.fit.correlators.origin.the
+            for found in compared.runs.values()
+            if isinstance(found, Results)
+        )
+    )
+    return f"The action describes {described} in {good} of {len(table)} runs{more}"
 
 
 def comparison_sentences(compared: Compared) -> list[Markup]:
@@ -144,16 +151,13 @@ def _networks(compared: Compared) -> Table:
     return _table(
         "What networks?",
         f"{len(table)} runs of {kinds}.",
-        ["run", "network", "width", "widths", "d_in", "σ_W", "σ_b", "action", "seed"],
+        ["run", "network", "d_in", "width", "widths", "σ_W", "σ_b", "action", "seed"],
         [
             [
                 row["run"],
                 row["architecture"],
-                str(row["width"]),
-                ", ".join(map(str, row["widths"])),
                 str(row["input_dim"]),
-                f"{row['weight_std']:g}",
-                f"{row['bias_std']:g}",
+                *_of_network(compared, row),
                 action_html(row["action"], symbols) if row["action"] else "–",
                 str(row["seed"]),
             ]
@@ -161,6 +165,14 @@ def _networks(compared: Compared) -> Table:
         ],
         ["width", "d_in", "σ_W", "σ_b", "seed"],
     )
+
+
+def _of_network(compared: Compared, row: Mapping[Any, Any]) -> list[str]:
+    """Width, widths and scales; draws have none."""
+    if is_drawn(compared.runs[row["run"]].network):
+        return ["–"] * 4
+    scales = (f"{row[name]:g}" for name in ("weight_std", "bias_std"))
+    return [str(row["width"]), ", ".join(map(str, row["widths"])), *scales]
 
 
 def _data(compared: Compared) -> list[Table]:
@@ -226,7 +238,12 @@ def _deviations(compared: Compared, overlays: Sequence[Overlay]) -> Table:
     table = compared.deviations
     four = table[table["order"] == 4]
     last = four.groupby("run", sort=False).tail(1).to_dict("records")
-    ends = [f"{percent(r['value'])} in {r['run']} (width {r['width']})" for r in last]
+    of_networks = [n for n, f in compared.runs.items() if not is_drawn(f.network)]
+    ends = [
+        f"{percent(row['value'])} in {row['run']}"
+        + (f" (width {row['width']})" if row["run"] in of_networks else "")
+        for row in last
+    ]
     runs = [name for name in compared.runs if (table["run"] == name).any()]
     return _table(
         "Are they near their Gaussian process?",
