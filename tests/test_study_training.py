@@ -149,7 +149,7 @@ BAD = {
     "[0.3,": ('["a",', r"`training\.targets` are no array of real numbers"),
     "[-0.5, 0.7]": ("[0.7, 0.7]", r"`training\.new_inputs`: .*more than once"),
     "[0, 2, 20]": ("[0, 2.5]", r"`training\.times`: .*whole numbers of steps"),
-    "times = [0,": ("times = [0]#", r"`training\.times` is \[0\]; expected two times"),
+    "times = [0,": ("times = [0]#", r"`training\.times`: .*expected 0, before"),
     '"gradient_descent"': ('"adam"', r"`training\.method` is 'adam'; choose"),
     "method =": ("learning_rate = 9\nmethod =", r"`training\.learning_rate`: .*9\.0"),
     "method = ": ("temperature = 1\nmethod = ", r"`training\.temperature`: .*1\.0"),

@@ -19,7 +19,11 @@ from nnft_ppl.study import _tables as kinds
 from nnft_ppl.study._tables import Table, at
 from nnft_ppl.study.data_rows import KEYS as ROWS
 from nnft_ppl.study.data_rows import Rows, read_rows
-from nnft_ppl.training.by_width import OPERATORS, TOLERANCE
+from nnft_ppl.training.by_width import (
+    OPERATORS,
+    TOLERANCE,
+    check_before_and_after,
+)
 from nnft_ppl.training.plan import METHODS
 from nnft_ppl.training.standardised import check_normal
 from nnft_ppl.training.train import (
@@ -109,11 +113,7 @@ def read_training(
     method = table.choice("method", METHODS)
     times = table.take("times", kinds.Many(kinds.NUMBER))
     times = at(table.path("times"), partial(checked_times, times, method))
-    if len(times) < 2:
-        raise SpecError(
-            f"`{table.path('times')}` is {list(times)}; expected two times or more, "
-            "before and after"
-        )
+    at(table.path("times"), partial(check_before_and_after, times))
     temperature = table.take("temperature", kinds.POSITIVE, None)
     path = table.path("temperature")
     warmth = at(path, partial(checked_temperature, temperature, method))

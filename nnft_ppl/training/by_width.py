@@ -7,7 +7,6 @@ each width; ensembles themselves are not kept.
 from collections.abc import Iterable, Sequence
 
 import jax
-import numpy as np
 from jaxtyping import ArrayLike
 
 from nnft_ppl._arguments import check_kind, check_number
@@ -21,7 +20,11 @@ from nnft_ppl.ensemble.progress import Monitor
 from nnft_ppl.training.measures import measured_sizes
 from nnft_ppl.training.result import TrainedEnsemble
 from nnft_ppl.training.sharpness import safe_rate
-from nnft_ppl.training.train import checked_temperature, train_ensemble
+from nnft_ppl.training.train import (
+    checked_temperature,
+    checked_times,
+    train_ensemble,
+)
 from nnft_ppl.training.trained_couplings import fitted_couplings
 from nnft_ppl.training.verdict import TrainingByWidth
 from nnft_ppl.training.width_law import checked_widths
@@ -56,8 +59,8 @@ def training_by_width(
         x: Inputs (point, input_dim).
         y: Targets (point,), or (point, 1).
         x_new: New inputs (new, input_dim), distinct, where f is looked at.
-        times: As in `train_ensemble`, two or more; the first is what is called before
-            training, and should be 0, the last after it.
+        times: As in `train_ensemble`, two or more: 0, before training, to the last,
+            after it.
         num_draws: Networks of each width.
         key: A JAX random key, folded with each width, so that widths are independent.
         method: `gradient_flow`, `gradient_descent` or `langevin`.
@@ -76,8 +79,8 @@ def training_by_width(
 
     Raises:
         As `train_ensemble` and `fit_couplings`; SpecError for fewer than two widths or
-        times, several outputs, or a new input at which the field is certain after
-        training, as at one of the data.
+        times, times without 0, several outputs, or a new input at which the field is
+        certain after training, as at one of the data.
 
     Source: arXiv:2008.08601 claims that near-Gaussianity survives some training; the
     power −1 of connected parts, Dyer and Gur-Ari, arXiv:1909.11304.
@@ -92,10 +95,7 @@ def training_by_width(
     tolerance = check_number(
         "tolerance", tolerance, lambda t: 0 < t < 1, "a number between 0 and 1"
     )
-    if len(np.atleast_1d(times)) < 2:
-        raise SpecError(
-            f"`times` are {times!r}; expected two or more, before and after"
-        )
+    check_before_and_after(checked_times(times, method))
     key = check_key(key)
     if learning_rate is None:
         learning_rate = common_rate(
@@ -145,6 +145,19 @@ def compare_widths(
         rows += measured_sizes(trained, key)
         couplings += fitted_couplings(trained, operators, key)
     return TrainingByWidth.of(trained, rows, couplings, tolerance)
+
+
+def check_before_and_after(times: tuple[float, ...]) -> None:
+    """Refuse times that do not tell what training changes.
+
+    Raises:
+        SpecError: There are fewer than two, or the first is not 0.
+    """
+    if len(times) < 2 or times[0] != 0:
+        raise SpecError(
+            f"`times` are {list(times)}; expected 0, before training, and one or more "
+            "after it"
+        )
 
 
 def common_rate(

@@ -195,8 +195,9 @@ def test_two_widths_and_times_are_needed():
     given = {"num_draws": 100, "key": KEY}
     with pytest.raises(nnft.SpecError, match="two different ones"):
         nnft.training_by_width(linear(), [4], X, Y, X_NEW, times=TIMES, **given)
-    with pytest.raises(nnft.SpecError, match="before and after"):
-        nnft.training_by_width(linear(), WIDTHS, X, Y, X_NEW, times=[1], **given)
+    for times in ([0], [1, 2]):
+        with pytest.raises(nnft.SpecError, match="expected 0, before training, and"):
+            nnft.training_by_width(linear(), WIDTHS, X, Y, X_NEW, times=times, **given)
 
 
 def test_an_input_that_is_learned_to_the_end_is_refused():
