@@ -283,7 +283,8 @@ HOSTILE = "</title><script>alert(1)</script>$"
 def test_markup_in_every_name_of_a_plugin_is_escaped(run: StudyRun):
     """Names, symbols, descriptions, options, messages: all that others say."""
     results, fit = run.results, run.results.fit
-    operator = replace(fit.action.operators[0], name=HOSTILE, symbol=HOSTILE)
+    symbol = HOSTILE.rstrip("$")  # with dollar signs it is refused
+    operator = replace(fit.action.operators[0], name=HOSTILE, symbol=symbol)
     net = results.network
     option = nnft.Option(default=HOSTILE, help="")
     network = replace(

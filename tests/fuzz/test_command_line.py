@@ -178,7 +178,7 @@ def test_a_command_line_is_obeyed_or_refused(folder: Path, cases: int):
         "fit corr.nc --operator lambda_0 --cutoff 10 --output fit.nc",
         "check relu-net",
         "width relu-net",
-        "width relu-net --inputs x.npy --targets x.npy --noise 0.1 --new x.npy",
+        "width relu-net --inputs x.npy --targets y.npy --noise 0.1 --new x.npy",
         "posterior relu-net --width 5 --inputs x.npy --targets y.npy --new x.npy "
         "--noise 0.1",
         "study study.toml",
