@@ -176,11 +176,19 @@ def _distance(
 
 
 def _contrast(sample: Sample) -> float | None:
-    """Logarithm of the median of |f(x) − f(y)|, a mean over neighbouring inputs."""
+    """Logarithm of the size of f(x) − f(y) less its median, over neighbouring inputs.
+
+    Like that of f itself, which may have a mean that grows with the width.
+    """
     if sample.values.shape[1] < 2:
         return None
-    change = np.median(np.abs(np.diff(sample.values, axis=1)), axis=0)
-    whole = np.median(np.abs(sample.values), axis=0)
+
+    def size(field: np.ndarray) -> np.ndarray:
+        return np.asarray(
+            np.median(np.abs(field - np.median(field, axis=0)), axis=0), np.float64
+        )
+
+    change, whole = size(np.diff(sample.values, axis=1)), size(sample.values)
     if (change <= _LEAST_CONTRAST * whole[1:]).any():
         return None
     return float(np.log(change).mean())
