@@ -49,7 +49,9 @@ def test_the_line_says_where_the_sums_are_and_the_command_goes_on(
         "nnft: out of memory, the fewest networks; "
         f"the same work goes on from `{sums}`\n"
     )
-    assert {path.name for path in tmp_path.iterdir()} == {"c.nc.sums"}
+    # On a slow machine the sums were saved twice.
+    there = {path.name for path in tmp_path.iterdir()} - {"c.nc.sums.previous"}
+    assert there == {"c.nc.sums"}
     result = run(*COMMAND, "-o", output)
     assert f"going on from {sums}, which holds {2 * BLOCK:,} networks" in result.stderr
     assert nnft.load(output).num_draws == 4 * BLOCK

@@ -170,6 +170,7 @@ def test_laws_have_the_variance_and_moments_they_declare(law, freedom, kurtosis)
     assert net.gaussian_readout() is None
 
 
+@pytest.mark.filterwarnings("ignore::scipy.integrate.IntegrationWarning")
 def test_moments_of_student_t_end_at_its_degrees_of_freedom():
     moment = mlp(weight_law="student-t", degrees_of_freedom=7.0).readout().weight_moment
     for order in (2, 4, 6):

@@ -54,6 +54,7 @@ def test_odd_functions_of_odd_ensembles_vanish(examples):
         assume("sign" in net.architecture.symmetries)
         draws = nnft.sample_ensemble(net, x, num_draws=20_000, key=jax.random.key(seed))
         f = np.asarray(draws.values[:, :, 0], dtype=np.float64)
+        assume(f.any())  # far out a Gauss-net is 0 in float32
         f = f / np.abs(f).max()
         for legs in [(0,), (2,), *entries(NUM_POINTS, 3)]:
             product = f[:, list(legs)].prod(axis=1)
