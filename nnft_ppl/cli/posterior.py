@@ -247,10 +247,11 @@ def _told_where_it_is(checkpoint: Path | None, events: Events) -> "Iterator[None
     except KeyboardInterrupt as interruption:
         if checkpoint is None or not checkpoint.exists():
             raise
+        told, _, _ = str(interruption).partition("; the same call")
+        where = "there" if "kept in" in told else f"`{checkpoint}`"
         events.tell(
             "interrupted",
-            f"{str(interruption) or 'interrupted'}; the same command goes on from "
-            f"`{checkpoint}`",
+            f"{told or 'interrupted'}; the same command goes on from {where}",
             checkpoint=checkpoint,
         )
         raise SystemExit(INTERRUPTED) from None
