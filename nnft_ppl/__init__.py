@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from nnft_ppl.architecture import HiddenLayers as HiddenLayers
     from nnft_ppl.architecture import Hyperparameters as Hyperparameters
     from nnft_ppl.architecture import Neuron as Neuron
-    from nnft_ppl.architecture import Option as Option
     from nnft_ppl.architecture import Readout as Readout
     from nnft_ppl.bayes.comparison import PosteriorComparison as PosteriorComparison
     from nnft_ppl.bayes.evidence import EvidenceCurve as EvidenceCurve
@@ -129,6 +128,7 @@ if TYPE_CHECKING:
     from nnft_ppl.inference.priors import Prior as Prior
     from nnft_ppl.operator import Operator as Operator
     from nnft_ppl.operator import ProductWeight as ProductWeight
+    from nnft_ppl.option import Option as Option
     from nnft_ppl.registry import architectures as architectures
     from nnft_ppl.registry import network as network
     from nnft_ppl.training.by_width import training_by_width as training_by_width

@@ -9,7 +9,8 @@ import jax
 
 from nnft_ppl._arguments import check_number, check_whole, is_whole
 from nnft_ppl._errors import SpecError
-from nnft_ppl.architecture import Architecture, Hyperparameters, OptionValue
+from nnft_ppl.architecture import Architecture, Hyperparameters
+from nnft_ppl.option import OptionValue
 
 _COMMON = ("width", "input_dim", "output_dim", "weight_std", "bias_std")
 _ELSEWHERE = {

@@ -32,10 +32,10 @@ from nnft_ppl.architecture import (
     HiddenLayers,
     Hyperparameters,
     Neuron,
-    OptionValue,
     PairFunction,
     Readout,
 )
+from nnft_ppl.option import OptionValue
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ from nnft_ppl._errors import PluginError, SpecError, shown
 from nnft_ppl._measured_kernel import KernelDraws
 from nnft_ppl._network import Network
 from nnft_ppl._travel import Reduced
-from nnft_ppl.architecture import Architecture, OptionValue
+from nnft_ppl.architecture import Architecture
 from nnft_ppl.operator import Operator
+from nnft_ppl.option import OptionValue
 
 DISABLE_VARIABLE = "NNFT_PPL_DISABLE_PLUGINS"
 _REQUIRED: Any = object()

@@ -39,6 +39,7 @@ LAYERS = (
     },
     {"activations"},
     {
+        "option",
         "architecture",
         "operator",
         "hookspecs",

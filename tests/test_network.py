@@ -11,7 +11,7 @@ from numpyro import handlers
 from oracles import kernels
 
 import nnft_ppl as nnft
-from nnft_ppl.architecture import Option
+from nnft_ppl.option import Option
 
 CLOSED_FORMS = {
     "erf-net": kernels.erf_kernel,

@@ -15,11 +15,11 @@ from nnft_ppl.architecture import (
     HiddenLayers,
     Hyperparameters,
     Neuron,
-    Option,
     PairFunction,
     PairShares,
     Readout,
 )
+from nnft_ppl.option import Option
 
 
 class Knowledge(TypedDict, total=False):

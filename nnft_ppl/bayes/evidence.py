@@ -208,6 +208,7 @@ def evidence_by_width(
     Raises:
         SpecError: Data, a number or devices are unusable.
         UnavailableError: The network has no Gaussian readout, or no kernel.
+        FitError: As `posterior`; of targets that the prior never gives by `auto`, too.
 
     Warns:
         PosteriorWarning: As `posterior`.

@@ -16,8 +16,8 @@ from nnft_ppl._errors import SpecError
 from nnft_ppl._network import Network
 from nnft_ppl._typing import Key, Points
 from nnft_ppl.activations import Activation
-from nnft_ppl.architecture import Option, OptionValue
 from nnft_ppl.ensemble.model import sample_prior
+from nnft_ppl.option import Option, OptionValue
 from nnft_ppl.testing.result import CheckResult, exact, plugin_code
 
 _NUM_DRAWS = 2

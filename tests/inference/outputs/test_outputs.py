@@ -14,7 +14,7 @@ import xarray as xr
 
 import nnft_ppl as nnft
 from nnft_ppl import FitError, SpecError, UnavailableError, store
-from nnft_ppl.architecture import Architecture, Option
+from nnft_ppl.architecture import Architecture
 from nnft_ppl.correlators.symmetric import entry_size
 from nnft_ppl.correlators.wick import gaussian_moment
 from nnft_ppl.eft.density import EdgeworthDensity
@@ -23,6 +23,7 @@ from nnft_ppl.ensemble.sample import Ensemble
 from nnft_ppl.inference.covariance import gaussian_covariance
 from nnft_ppl.inference.outputs.fit import fit_function_space
 from nnft_ppl.inference.outputs.model import log_bracket
+from nnft_ppl.option import Option
 
 KEY = jax.random.key(3)
 LAMBDA_0 = nnft.Action(["lambda_0"])
